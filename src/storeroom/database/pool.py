@@ -1,0 +1,542 @@
+"""The pool of connections, transactions on it, and listening: all that speaks to PostgreSQL while the shop runs.
+
+Nothing here keeps state in a session. A connection given back is therefore not reset (one round trip less per call),
+and PgBouncer in transaction mode may stand between: `statement_cache=False`, and a direct DSN to listen and migrate.
+"""
+
+import asyncio
+import logging
+import random
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import Any, Final, Literal, Self, TypeVar
+
+import asyncpg
+import msgspec
+from asyncpg.pool import PoolConnectionProxy
+
+from storeroom.database.errors import (
+    DRIVER_ERRORS,
+    Contended,
+    DatabaseBusy,
+    DatabaseClosed,
+    DatabaseUnavailable,
+    RoleUnusable,
+    commit_failed,
+    lost_to_a_rival,
+    raise_translated,
+    translated,
+)
+from storeroom.database.names import TableNames
+
+POOL_SIZE_MIN: Final = 1
+POOL_SIZE_MAX: Final = 8
+CONNECT_TIMEOUT_S: Final = 10.0
+ACQUIRE_TIMEOUT_S: Final = 30.0  # a caller waits so long for a free connection
+COMMAND_TIMEOUT_S: Final = 60.0
+CLOSE_TIMEOUT_S: Final = 10.0  # then connections still in use are cut
+STATEMENTS_CACHED_MAX: Final = 1024  # a connection; every named statement of the package fits
+ATTEMPTS_MAX: Final = 5
+ATTEMPTS_DEFAULT: Final = 3
+COMMIT_FAILURES_MAX: Final = 1  # how often "could not commit transaction" (Citus) is tried again
+RETRY_WAIT_S: Final = 0.01  # doubled each time, and up to as much again by chance
+LISTEN_RETRY_S: Final = 0.1
+LISTEN_RETRY_MAX_S: Final = 10.0
+APP_ROLE: Final = "storeroom_app"
+
+Isolation = Literal["read_committed", "repeatable_read", "serializable"]
+R = TypeVar("R")
+_Connection = PoolConnectionProxy[asyncpg.Record]
+
+_log = logging.getLogger(__name__)
+_ROLE: Final = re.compile(r"[a-z_][a-z0-9_]*")
+
+# While a server is away the pool's own task logs a traceback at every try; each call reports the same by its error.
+logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
+
+
+def encode_json(value: object) -> bytes:
+    """To the binary form of jsonb: its version, then the text. UUIDs, instants and structs encode by themselves."""
+    return b"\x01" + msgspec.json.encode(value)
+
+
+def decode_json(value: bytes) -> Any:
+    """From the binary form of jsonb."""
+    return msgspec.json.decode(value[1:])
+
+
+async def prepare_connection(connection: "asyncpg.Connection[Any]") -> None:
+    """Teach a new connection our codecs."""
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", format="binary", encoder=encode_json, decoder=decode_json
+    )
+
+
+async def _keep_session(_: object) -> None:
+    """Instead of asyncpg's reset, which costs a round trip per call; there is nothing of a session to reset."""
+
+
+def caches_statements(environment: Mapping[str, str]) -> bool:
+    """False where STOREROOM_STATEMENT_CACHE is off: PgBouncer pools transactions before the server."""
+    return environment.get("STOREROOM_STATEMENT_CACHE", "on").strip().lower() not in {"off", "false", "no", "0"}
+
+
+class Transaction:
+    """An Executor whose statements commit or roll back together. Made by `Database.transaction` and `Database.run`.
+
+    One statement at a time: a connection has no room for two.
+    """
+
+    __slots__ = ("_after_commit", "_connection", "_database")
+
+    def __init__(self, database: "Database", connection: _Connection) -> None:
+        self._database = database
+        self._connection = connection
+        self._after_commit: dict[Callable[[], None], None] = {}
+
+    @property
+    def names(self) -> TableNames:
+        """What `{orders}` is called here."""
+        return self._database.names
+
+    @property
+    def database(self) -> "Database":
+        """The handle this transaction was opened on."""
+        return self._database
+
+    async def fetch(self, sql: str, /, *args: object) -> list[asyncpg.Record]:
+        """All rows."""
+        try:
+            return await self._connection.fetch(sql, *args)
+        except DRIVER_ERRORS as error:
+            raise_translated(error)
+
+    async def fetchrow(self, sql: str, /, *args: object) -> asyncpg.Record | None:
+        """The first row, or None."""
+        try:
+            return await self._connection.fetchrow(sql, *args)
+        except DRIVER_ERRORS as error:
+            raise_translated(error)
+
+    async def fetchval(self, sql: str, /, *args: object) -> Any:
+        """The first column of the first row; None where there is no row."""
+        try:
+            return await self._connection.fetchval(sql, *args)
+        except DRIVER_ERRORS as error:
+            raise_translated(error)
+
+    async def execute(self, sql: str, /, *args: object) -> str:
+        """The status, such as `UPDATE 3`."""
+        try:
+            return await self._connection.execute(sql, *args)
+        except DRIVER_ERRORS as error:
+            raise_translated(error)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Transaction"]:
+        """A savepoint: what fails inside is undone alone, with the hooks that were asked for there."""
+        inner = Transaction(self._database, self._connection)
+        begun = await _start(self._connection)
+        try:
+            yield inner
+        except BaseException:
+            await _roll_back(begun)
+            raise
+        await _commit(begun)
+        self._after_commit.update(inner._after_commit)
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Call once when, and only when, the whole transaction has committed; the same callback counts once.
+
+        An error in it is logged and kept from the caller, whose rows are committed.
+        """
+        self._after_commit[callback] = None
+
+    def committed(self) -> None:
+        """Call the hooks. Only the Database calls this."""
+        for callback in self._after_commit:
+            try:
+                callback()
+            except Exception:  # noqa: BLE001 - the rows are committed, and the caller has to hear that
+                _log.exception("after-commit callback failed")
+
+
+class Database:
+    """A pool of connections to one database, and the Executor for statements that need no transaction."""
+
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        *,
+        names: TableNames,
+        direct_dsn: str,
+        statement_cache: bool,
+        acquire_timeout_s: float = ACQUIRE_TIMEOUT_S,
+    ) -> None:
+        """Use `Database.open`."""
+        self.names = names
+        self.statement_cache = statement_cache
+        self.direct_dsn = direct_dsn
+        self._pool = pool
+        self._acquire_timeout_s = acquire_timeout_s
+        self._listeners: set[Listener] = set()
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls,
+        dsn: str,
+        *,
+        names: TableNames | None = None,
+        min_size: int = POOL_SIZE_MIN,
+        max_size: int = POOL_SIZE_MAX,
+        statement_cache: bool = True,
+        role: str | None = APP_ROLE,
+        direct_dsn: str | None = None,
+        command_timeout_s: float = COMMAND_TIMEOUT_S,
+        acquire_timeout_s: float = ACQUIRE_TIMEOUT_S,
+    ) -> "Database":
+        """Connect `min_size` times and return the handle.
+
+        Args:
+            dsn: where PostgreSQL, or a pooler before it, answers; several hosts may be listed.
+            names: what the tables are called here.
+            min_size: connections kept open; the pool restores them after the server was away.
+            max_size: connections at most.
+            statement_cache: False where PgBouncer pools transactions: no prepared statements are kept, and no role is
+                set; there the login must inherit the rights of storeroom_app.
+            role: the role to work as; None stays the login.
+            direct_dsn: past the pooler, for `listen`; where there is no pooler, `dsn` itself.
+            command_timeout_s: for each statement.
+            acquire_timeout_s: how long a caller waits for a free connection.
+
+        Raises:
+            DatabaseUnavailable: nothing answers there.
+            DatabaseRefused: the server lets us not in.
+            RoleUnusable: the database was never migrated, or the login is no member of the role.
+        """
+        if role is not None and not _ROLE.fullmatch(role):
+            raise RoleUnusable(role=role, reason="not a plain identifier")
+        set_role = f"SET ROLE {role}" if role is not None and statement_cache else None
+
+        async def init(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+            await prepare_connection(connection)
+            if set_role is not None:
+                try:
+                    await connection.execute(set_role)
+                except (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError) as error:
+                    raise RoleUnusable(role=str(role), reason=str(error)) from error
+
+        async with AsyncExitStack() as undo:
+            try:
+                pool = asyncpg.create_pool(
+                    dsn,
+                    min_size=min_size,
+                    max_size=max_size,
+                    init=init,
+                    reset=_keep_session,
+                    timeout=CONNECT_TIMEOUT_S,
+                    command_timeout=command_timeout_s,
+                    statement_cache_size=STATEMENTS_CACHED_MAX if statement_cache else 0,
+                    max_cached_statement_lifetime=0,
+                )
+                undo.callback(pool.terminate)
+                await pool
+            except DRIVER_ERRORS as error:
+                raise_translated(error)
+            undo.pop_all()
+        return cls(
+            pool,
+            names=names or TableNames(),
+            direct_dsn=direct_dsn or dsn,
+            statement_cache=statement_cache,
+            acquire_timeout_s=acquire_timeout_s,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Wait for what runs, at most CLOSE_TIMEOUT_S, then cut it. Closing twice is closing once."""
+        if self._closed:
+            return
+        self._closed = True
+        for listener in list(self._listeners):
+            await listener.close()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    @property
+    def closed(self) -> bool:
+        """True from the moment `close` was called."""
+        return self._closed
+
+    @property
+    def size(self) -> int:
+        """Connections open now."""
+        return self._pool.get_size()
+
+    @property
+    def idle(self) -> int:
+        """Connections open now that nobody uses."""
+        return self._pool.get_idle_size()
+
+    async def fetch(self, sql: str, /, *args: object) -> list[asyncpg.Record]:
+        """All rows."""
+        connection = await self._acquire()
+        try:
+            return await connection.fetch(sql, *args)
+        except DRIVER_ERRORS as error:
+            raise_translated(error)
+        finally:
+            await self._release(connection)
+
+    async def fetchrow(self, sql: str, /, *args: object) -> asyncpg.Record | None:
+        """The first row, or None."""
+        connection = await self._acquire()
+        try:
+            return await connection.fetchrow(sql, *args)
+        except DRIVER_ERRORS as error:
+            raise_translated(error)
+        finally:
+            await self._release(connection)
+
+    async def fetchval(self, sql: str, /, *args: object) -> Any:
+        """The first column of the first row; None where there is no row."""
+        connection = await self._acquire()
+        try:
+            return await connection.fetchval(sql, *args)
+        except DRIVER_ERRORS as error:
+            raise_translated(error)
+        finally:
+            await self._release(connection)
+
+    async def execute(self, sql: str, /, *args: object) -> str:
+        """The status, such as `UPDATE 3`."""
+        connection = await self._acquire()
+        try:
+            return await connection.execute(sql, *args)
+        except DRIVER_ERRORS as error:
+            raise_translated(error)
+        finally:
+            await self._release(connection)
+
+    @asynccontextmanager
+    async def transaction(self, *, isolation: Isolation = "read_committed") -> AsyncIterator[Transaction]:
+        """One transaction: committed at the end of the block, rolled back by any exception in it.
+
+        It is never retried, since the block cannot be run again; `run` is what retries.
+        """
+        connection, begun = await self._begin(isolation)
+        try:
+            tx = Transaction(self, connection)
+            try:
+                yield tx
+            except BaseException:
+                await _roll_back(begun)
+                raise
+            await _commit(begun)
+        finally:
+            await self._release(connection)
+        tx.committed()
+
+    async def run(
+        self,
+        fn: Callable[[Transaction], Awaitable[R]],
+        *,
+        attempts: int = ATTEMPTS_DEFAULT,
+        isolation: Isolation = "read_committed",
+    ) -> R:
+        """`fn(tx)` in a transaction, run again where it lost to a rival (serialization failure, deadlock).
+
+        Args:
+            fn: may run several times; what it does outside of `tx` it does each time.
+            attempts: 1 to ATTEMPTS_MAX.
+            isolation: of the transaction.
+
+        Raises:
+            Contended: the last attempt lost as well. Nothing was written.
+        """
+        attempts = min(max(attempts, 1), ATTEMPTS_MAX)
+        commit_failures, attempt = 0, 1
+        while True:
+            try:
+                async with self.transaction(isolation=isolation) as tx:
+                    return await fn(tx)
+            except asyncpg.PostgresError as error:
+                commit_failures += commit_failed(error)
+                if not lost_to_a_rival(error):
+                    raise
+                if attempt >= attempts or commit_failures > COMMIT_FAILURES_MAX:
+                    raise Contended(attempts=attempt, reason=str(error)) from error
+            await asyncio.sleep(RETRY_WAIT_S * 2 ** (attempt - 1) * (1 + random.random()))  # noqa: S311 - jitter
+            attempt += 1
+
+    async def listen(self, channel: str, callback: Callable[[str], None]) -> "Listener":
+        """Call back with the payload of each NOTIFY on the channel, on a connection of its own.
+
+        When the connection was lost and is back, the callback gets an empty payload: whatever was sent meanwhile is
+        lost, so look for yourself.
+
+        Raises:
+            DatabaseUnavailable: the first connection failed. Later ones are tried until `Listener.close`.
+        """
+        if self._closed:
+            raise DatabaseClosed
+        listener = Listener(self.direct_dsn, channel, callback, forget=self._listeners.discard)
+        await listener.start()
+        self._listeners.add(listener)
+        return listener
+
+    async def _acquire(self) -> _Connection:
+        if self._closed:
+            raise DatabaseClosed
+        limit = asyncio.timeout(self._acquire_timeout_s)
+        try:
+            async with limit:
+                return await self._pool.acquire()
+        except DRIVER_ERRORS as error:
+            if self._closed:
+                raise DatabaseClosed from error
+            if isinstance(error, TimeoutError) and limit.expired():
+                raise DatabaseBusy(waited_s=self._acquire_timeout_s, pool_size=self._pool.get_max_size()) from error
+            if isinstance(error, TimeoutError):
+                raise DatabaseUnavailable(reason=f"no connection within {CONNECT_TIMEOUT_S:g} s") from error
+            raise_translated(error)
+
+    async def _begin(self, isolation: Isolation) -> "tuple[_Connection, asyncpg.transaction.Transaction]":
+        for last in (False, True):
+            connection = await self._acquire()
+            try:
+                return connection, await _start(connection, isolation)
+            except BaseException as error:
+                await self._release(connection)
+                # An idle connection may be to a server that is gone. BEGIN is the first thing sent: safe to try again.
+                if last or not isinstance(error, DatabaseUnavailable):
+                    raise
+        raise AssertionError
+
+    async def _release(self, connection: _Connection) -> None:
+        try:
+            await self._pool.release(connection)
+        except DRIVER_ERRORS as error:  # it was lost in use: the pool has dropped it, the caller knows from the call
+            if not isinstance(translated(error), DatabaseUnavailable) and not self._closed:
+                raise
+
+
+async def _start(connection: _Connection, isolation: Isolation | None = None) -> "asyncpg.transaction.Transaction":
+    """Begin a transaction, or a savepoint where one is open."""
+    begun = connection.transaction(isolation=isolation)
+    try:
+        await begun.start()
+    except DRIVER_ERRORS as error:
+        raise_translated(error)
+    return begun
+
+
+async def _commit(begun: "asyncpg.transaction.Transaction") -> None:
+    try:
+        await begun.commit()
+    except DRIVER_ERRORS as error:
+        raise_translated(error)
+
+
+async def _roll_back(begun: "asyncpg.transaction.Transaction") -> None:
+    try:
+        await begun.rollback()
+    except DRIVER_ERRORS:  # a lost connection rolls back by itself, and the first error is the one to hear
+        _log.debug("rollback failed", exc_info=True)
+
+
+class Listener:
+    """One channel listened to until closed. Made by `Database.listen`."""
+
+    def __init__(
+        self, dsn: str, channel: str, callback: Callable[[str], None], *, forget: Callable[["Listener"], None]
+    ) -> None:
+        """Use `Database.listen`."""
+        self.channel = channel
+        self._dsn = dsn
+        self._forget = forget
+        self._callback = callback
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._lost = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop listening. Closing twice is closing once."""
+        self._forget(self)
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.remove_termination_listener(self._ended)
+            connection.terminate()
+
+    async def start(self) -> None:
+        """Connect, and keep connected. Only the Database calls this."""
+        await self._connect()
+        self._task = asyncio.create_task(self._keep(), name=f"listen {self.channel}")
+
+    async def _connect(self) -> None:
+        try:
+            connection = await asyncpg.connect(
+                self._dsn,
+                timeout=CONNECT_TIMEOUT_S,
+                command_timeout=COMMAND_TIMEOUT_S,
+                statement_cache_size=0,
+            )
+            self._connection = connection
+            self._lost.clear()
+            connection.add_termination_listener(self._ended)
+            await connection.add_listener(self.channel, self._heard)
+        except TimeoutError as error:
+            raise DatabaseUnavailable(reason=f"no connection within {CONNECT_TIMEOUT_S:g} s") from error
+        except DRIVER_ERRORS as error:
+            raise_translated(error)
+
+    async def _keep(self) -> None:
+        wait_s = LISTEN_RETRY_S
+        while True:
+            await self._lost.wait()
+            try:
+                await self._connect()
+            except Exception as error:  # noqa: BLE001 - whatever it is, a worker must not go deaf for ever
+                _log.warning("listening on %s: %s; next try in %g s", self.channel, error, wait_s)
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, LISTEN_RETRY_MAX_S)
+                continue
+            wait_s = LISTEN_RETRY_S
+            self._call("")
+
+    def _ended(self, _: object) -> None:
+        self._lost.set()
+
+    def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        self._call(str(payload))
+
+    def _call(self, payload: str) -> None:
+        try:
+            self._callback(payload)
+        except Exception:  # noqa: BLE001 - the next notification finds a listener again
+            _log.exception("callback of the channel %s failed", self.channel)
