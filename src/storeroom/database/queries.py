@@ -55,6 +55,7 @@ from uuid import UUID
 
 import msgspec
 
+from storeroom.core.clock import NaiveInstant
 from storeroom.core.money import Money
 from storeroom.database.names import UNTOUCHED, TableNames
 
@@ -81,10 +82,6 @@ class QueryFileError(ValueError):
 
 class QueryReturnedNothing(RuntimeError):
     """A statement that promises exactly one row gave none: the statement or its caller is wrong."""
-
-
-class NaiveDatetime(ValueError):
-    """A datetime without a zone was passed to a statement; the database would read it in this process's zone."""
 
 
 class Rows(enum.Enum):
@@ -354,7 +351,7 @@ def compile_query(query: Query, result: Any, module_name: str) -> Callable[..., 
 
     names = [argument.name for argument in query.arguments]
     heads = [f"{a.name}=None" if a.condition else a.name for a in query.arguments]
-    body = [f"    if {name}.__class__ in suspects: refuse_naive({label!r}, {name!r}, {name})\n" for name in names]
+    body = [f"    if {name}.__class__ in suspects: refuse_naive({name!r}, {name})\n" for name in names]
     if query.conditions:
         namespace["variants"] = [
             (_Texts(variant.sql), tuple(names.index(name) for name in variant.arguments)) for variant in query.variants
@@ -383,10 +380,10 @@ def compile_query(query: Query, result: Any, module_name: str) -> Callable[..., 
 _SUSPECTS: Final = frozenset({datetime, list, tuple})
 
 
-def _refuse_naive(label: str, name: str, value: Any) -> None:
+def _refuse_naive(name: str, value: Any) -> None:
     values: Iterable[Any] = value if isinstance(value, list | tuple) else (value,)
     if any(type(v) is datetime and v.tzinfo is None for v in values):
-        raise NaiveDatetime(f"{label}: {name} has no zone; say which instant is meant, in UTC")
+        raise NaiveInstant(field=name)  # the database would read it in this process's zone
 
 
 # --- Making structs of rows -------------------------------------------------------------------------------------------
