@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeAlias, TypeVar
 
 import asyncpg
 import msgspec
@@ -48,7 +48,7 @@ APP_ROLE: Final = "storeroom_app"
 
 Isolation = Literal["read_committed", "repeatable_read", "serializable"]
 R = TypeVar("R")
-_Connection = PoolConnectionProxy[asyncpg.Record]
+_Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 _log = logging.getLogger(__name__)
 _ROLE: Final = re.compile(r"[a-z_][a-z0-9_]*")
