@@ -107,7 +107,7 @@ async def database(dsn: str) -> AsyncIterator[Database]:
 async def fresh_database(
     postgres: EmbeddedPostgres, template_database: str
 ) -> AsyncIterator[Callable[..., Awaitable[str]]]:
-    """`await fresh_database()` is the DSN of a migrated database of the test's own; `empty=True`: without any schema."""
+    """`await fresh_database()` is the DSN of a migrated database of the test's own; `empty=True`: without a schema."""
     made: list[str] = []
 
     async def make(*, empty: bool = False) -> str:
