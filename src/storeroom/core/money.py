@@ -29,6 +29,7 @@ _TEXT_LENGTH_MAX: Final = 40
 CURRENCY_PATTERN: Final = r"^[A-Z]{3,10}\Z"
 _currency_code = re.compile(CURRENCY_PATTERN).match
 _DECIMAL_TEXT: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_LETTER_MEETS_DIGIT: Final = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")  # CLDR's spacing, which babel lacks
 _EXACT: Final = Context(prec=100, traps=[InvalidOperation, Inexact, Overflow])  # a result it cannot hold is an error
 
 # Tokens, which no standard lists: the decimals their issuers publish.
@@ -173,7 +174,7 @@ class Money(msgspec.Struct, frozen=True, order=False, gc=False, forbid_unknown_f
         """
         parsed, pattern = _pattern(locale, currency_digits(self.currency))
         text: str = pattern.apply(self.decimal(), parsed, currency=self.currency, currency_digits=False)
-        return text
+        return _LETTER_MEETS_DIGIT.sub("\xa0", text)
 
     def split(self, parts: int | Sequence[int]) -> list[Self]:
         """Divide into `parts` equal shares, or by weights when they are a sequence; the shares sum to the whole.
