@@ -481,3 +481,100 @@ BEGIN
      ORDER BY o.ordinal;
 END
 $function$;
+
+-- function: release_order_units_v1
+-- Gives back what an order still holds: lowers `reserved` by its held units and counts every unshipped unit of its lines
+-- as cancelled. The caller holds the order's row. Says how many units became free; a second call frees none.
+--
+-- Locks: stock rows by key.
+CREATE FUNCTION {release_order_units_v1}(p_tenant TEXT, p_order UUID)
+RETURNS INTEGER
+LANGUAGE plpgsql
+AS $function$
+DECLARE
+    _freed INTEGER;
+BEGIN
+    SELECT coalesce(sum(i.quantity_held), 0)::int
+      INTO _freed
+      FROM {order_items} i
+     WHERE i.tenant_id = p_tenant AND i.order_id = p_order;
+
+    IF _freed > 0 THEN
+        PERFORM FROM {stock_levels} s
+          WHERE s.tenant_id = p_tenant
+            AND s.variant_id = ANY (ARRAY(SELECT i.variant_id FROM {order_items} i
+                                           WHERE i.tenant_id = p_tenant AND i.order_id = p_order AND i.quantity_held > 0))
+          ORDER BY s.variant_id
+            FOR UPDATE;
+
+        UPDATE {stock_levels} s
+           SET reserved = s.reserved - h.units
+          FROM (SELECT i.variant_id, sum(i.quantity_held)::int AS units
+                  FROM {order_items} i
+                 WHERE i.tenant_id = p_tenant AND i.order_id = p_order AND i.quantity_held > 0
+                 GROUP BY i.variant_id) h
+         WHERE s.tenant_id = p_tenant AND s.variant_id = h.variant_id;
+    END IF;
+
+    UPDATE {order_items}
+       SET quantity_held = 0, quantity_cancelled = quantity - quantity_fulfilled
+     WHERE tenant_id = p_tenant AND order_id = p_order AND (quantity_held > 0 OR quantity_fulfilled + quantity_cancelled < quantity);
+    RETURN _freed;
+END
+$function$;
+
+-- function: ship_order_units_v1
+-- Takes what an order holds off the shelf: `on_hand` and `reserved` fall by its held units, each variant gets its movement,
+-- and every line counts as shipped. The caller holds the order's row.
+--
+-- p_movement_ids: as many as the order has lines, at least. Rows come back only where a variant has fewer units on hand
+-- than the order needs; then nothing was written.
+--
+-- Locks: stock rows by key.
+CREATE FUNCTION {ship_order_units_v1}(p_tenant TEXT, p_order UUID, p_movement_ids UUID[], p_actor_kind TEXT, p_actor_id UUID)
+RETURNS TABLE (variant_id UUID, sku TEXT, needed INTEGER, on_hand INTEGER)
+LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+BEGIN
+    PERFORM FROM {stock_levels} s
+      WHERE s.tenant_id = p_tenant
+        AND s.variant_id = ANY (ARRAY(SELECT i.variant_id FROM {order_items} i
+                                       WHERE i.tenant_id = p_tenant AND i.order_id = p_order AND i.quantity_held > 0))
+      ORDER BY s.variant_id
+        FOR UPDATE;
+
+    RETURN QUERY
+    SELECT h.variant_id, h.sku, h.units, s.on_hand
+      FROM (SELECT i.variant_id, min(i.product_sku) AS sku, sum(i.quantity_held)::int AS units, min(i.position) AS position
+              FROM {order_items} i
+             WHERE i.tenant_id = p_tenant AND i.order_id = p_order AND i.quantity_held > 0
+             GROUP BY i.variant_id) h
+      JOIN {stock_levels} s ON s.tenant_id = p_tenant AND s.variant_id = h.variant_id
+     WHERE s.on_hand < h.units
+     ORDER BY h.position;
+    IF FOUND THEN
+        RETURN;
+    END IF;
+
+    UPDATE {stock_levels} s
+       SET on_hand = s.on_hand - h.units, reserved = s.reserved - h.units
+      FROM (SELECT i.variant_id, sum(i.quantity_held)::int AS units
+              FROM {order_items} i
+             WHERE i.tenant_id = p_tenant AND i.order_id = p_order AND i.quantity_held > 0
+             GROUP BY i.variant_id) h
+     WHERE s.tenant_id = p_tenant AND s.variant_id = h.variant_id;
+
+    INSERT INTO {stock_movements} (tenant_id, id, variant_id, kind, quantity, on_hand_after, order_id, actor_kind, actor_id)
+    SELECT p_tenant, p_movement_ids[h.place], h.variant_id, 'shipment', -h.units, s.on_hand, p_order, p_actor_kind, p_actor_id
+      FROM (SELECT i.variant_id, sum(i.quantity_held)::int AS units, row_number() OVER (ORDER BY i.variant_id) AS place
+              FROM {order_items} i
+             WHERE i.tenant_id = p_tenant AND i.order_id = p_order AND i.quantity_held > 0
+             GROUP BY i.variant_id) h
+      JOIN {stock_levels} s ON s.tenant_id = p_tenant AND s.variant_id = h.variant_id;
+
+    UPDATE {order_items}
+       SET quantity_held = 0, quantity_fulfilled = quantity - quantity_cancelled
+     WHERE tenant_id = p_tenant AND order_id = p_order AND quantity_fulfilled + quantity_cancelled < quantity;
+END
+$function$;

@@ -114,7 +114,8 @@ CREATE INDEX {idx_orders_phone} ON {orders} (tenant_id, customer_phone, id DESC)
 CREATE INDEX {idx_orders_session} ON {orders} (tenant_id, session_id) WHERE status = 'pending_payment' AND session_id IS NOT NULL;
 CREATE INDEX {idx_orders_pending_payment} ON {orders} (tenant_id, status, created_at) WHERE status = 'pending_payment';
 CREATE INDEX {idx_orders_payment_due} ON {orders} (payment_due_at) WHERE status = 'pending_payment';
-CREATE INDEX {idx_orders_overpaid} ON {orders} (tenant_id, id) WHERE amount_due < 0;
+CREATE INDEX {idx_orders_overpaid} ON {orders} (tenant_id, id)     -- money that is due back
+    WHERE amount_due < 0 OR (status = 'cancelled' AND amount_paid > 0);
 CREATE INDEX {idx_orders_erp_sync} ON {orders} (tenant_id, erp_synced_at) WHERE erp_order_id IS NULL AND status <> 'cancelled';
 
 CREATE TABLE {order_items} (
