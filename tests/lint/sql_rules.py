@@ -196,6 +196,11 @@ def faults_of_statement(sql: str, scope: Scope) -> Iterator[Fault]:
         return
     root = statements[0].stmt
     scope.ctes = {node.ctename for node, _ in walk(root) if isinstance(node, ast.CommonTableExpr)}
+    named = {
+        node.alias.aliasname if node.alias else node.relname
+        for node, _ in walk(root)
+        if isinstance(node, ast.RangeVar) and node.relname not in scope.ctes
+    }
     tables = 0
     for node, in_sublink in walk(root):
         if isinstance(node, ast.SelectStmt | ast.UpdateStmt | ast.DeleteStmt):
@@ -217,7 +222,7 @@ def faults_of_statement(sql: str, scope: Scope) -> Iterator[Fault]:
         elif isinstance(node, ast.RangeVar):
             tables += node.relname not in scope.ctes
             yield from _braces(node, scope)
-        elif isinstance(node, ast.ResTarget) and _is_star(node.val):
+        elif isinstance(node, ast.ResTarget) and _is_star(node.val, named):
             yield "SELECT *", "name the columns: a new one must not change what a statement gives"
         elif isinstance(node, ast.SubLink):
             yield from _claim(node)
@@ -446,8 +451,11 @@ def _select(node: ast.SelectStmt, scope: Scope) -> Iterator[Fault]:
         yield "OFFSET", "page by the last row's key, or say `-- bounded offset`"
 
 
-def _is_star(node: object) -> bool:
-    return isinstance(node, ast.ColumnRef) and isinstance(node.fields[-1], ast.A_Star)
+def _is_star(node: object, tables: set[str]) -> bool:
+    """A star over a table; what a WITH, a subquery or a function of the statement itself gives is listed there."""
+    if not (isinstance(node, ast.ColumnRef) and isinstance(node.fields[-1], ast.A_Star)):
+        return False
+    return len(node.fields) == 1 or node.fields[0].sval in tables
 
 
 def _insert(node: ast.InsertStmt, scope: Scope) -> Iterator[Fault]:

@@ -64,6 +64,8 @@ GOOD = {
     "a function called with its tenant": "SELECT a, b FROM {place_orders_v1}(:tenant_id, :id)",
     "a notification alone": "SELECT pg_notify('storeroom', '')",
     "elapsed time": "UPDATE {orders} SET took = paid_at - made_at WHERE tenant_id = :tenant_id",
+    "a star over what the statement itself lists": """WITH u AS (SELECT id FROM {orders} WHERE tenant_id = :tenant_id)
+        SELECT u.*, x.* FROM u, jsonb_to_recordset(:id) AS x (a text)""",
     "declared as without tenant": "SELECT tenant_id FROM {tenant_hosts} WHERE host = :id",
 }
 

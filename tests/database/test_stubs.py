@@ -1,0 +1,207 @@
+"""The stubs say what the database says, and the structs fit the columns."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from storeroom.database import stubs
+
+MODEL = """
+from enum import StrEnum
+from typing import NewType
+from uuid import UUID
+
+import msgspec
+
+from storeroom.core.money import Money
+
+ThingId = NewType("ThingId", UUID)
+
+
+class ThingState(StrEnum):
+    NEW = "new"
+    DONE = "done"
+
+
+class Thing(msgspec.Struct, frozen=True):
+    id: ThingId
+    state: ThingState
+    states: list[ThingState]
+    price: Money
+    meta: dict[str, object]
+    note: str | None
+"""
+SCHEMA = """
+CREATE TYPE thing_state AS ENUM ('new', 'done');
+CREATE TYPE thing_kind AS ENUM ('big');
+CREATE DOMAIN code AS text;
+CREATE TABLE things (tenant_id text, id uuid, state thing_state, states thing_state[], price bigint, currency text,
+                     meta jsonb, note text, kind thing_kind, code code, made_at timestamptz, amount numeric);
+"""
+
+
+@pytest.fixture(scope="module")
+async def connection(postgres: Any) -> AsyncIterator[Any]:
+    admin = await asyncpg.connect(postgres.dsn("postgres"))
+    await admin.execute("DROP DATABASE IF EXISTS stub_tests WITH (FORCE)")
+    await admin.execute("CREATE DATABASE stub_tests")
+    own = await asyncpg.connect(postgres.dsn("stub_tests"))
+    await own.execute(SCHEMA)
+    yield own
+    await own.close()
+    await admin.execute("DROP DATABASE stub_tests WITH (FORCE)")
+    await admin.close()
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], list[stubs.Slice]]]:
+    """A package of one slice, `things`, with these statements."""
+    package = f"shop_{uuid4().hex}"
+
+    def build(queries: str) -> list[stubs.Slice]:
+        folder = tmp_path / package / "things"
+        folder.mkdir(parents=True)
+        (tmp_path / package / "__init__.py").write_text("")
+        (folder / "__init__.py").write_text("")
+        (folder / "model.py").write_text(MODEL)
+        (folder / "queries.sql").write_text(queries)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        found, faults = stubs.slices(root=tmp_path / package, package=package)
+        assert faults == []
+        return found
+
+    yield build
+    for name in [name for name in sys.modules if name.startswith(package)]:
+        del sys.modules[name]
+
+
+COLUMNS = "id, state, states, price, meta, note, currency"
+
+
+async def test_a_stub_has_the_types_of_the_database(connection: Any, make: Callable[[str], list[stubs.Slice]]) -> None:
+    found = make(
+        f"-- name: thing(tenant_id, id) -> Thing?\nSELECT {COLUMNS} FROM {{things}}"
+        " WHERE tenant_id = :tenant_id AND id = :id;\n"
+        f"-- name: things(tenant_id, states, since, state?) -> Thing*\nSELECT {COLUMNS} FROM {{things}}\n"
+        " WHERE tenant_id = :tenant_id AND state = ANY (:states) AND made_at > :since\n"
+        "   AND state = :state -- if state\n;\n"
+        "-- name: note(tenant_id, note?, kind, code, meta, amount) -> count\n"
+        "UPDATE {things} SET note = :note, kind = :kind, code = :code, meta = :meta, amount = :amount"
+        " WHERE tenant_id = :tenant_id;\n"
+        "-- name: first(tenant_id) -> ThingId\nSELECT id FROM {things} WHERE tenant_id = :tenant_id;\n"
+        "-- name: clear()\nDELETE FROM {things};\n"
+        "-- name: meta() -> dict*\nSELECT meta FROM {things};\n"
+    )
+    report = await stubs.generate(connection, found)
+    assert report.faults == []
+    package = found[0].package
+    assert report.stubs[found[0].stub] == (
+        f"""{stubs.HEADING}
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from {package}.model import Thing, ThingId, ThingState
+from storeroom.database.executor import Executor
+
+async def thing(db: Executor, /, *, tenant_id: str, id: UUID) -> Thing | None: ...
+async def things(
+    db: Executor, /, *, tenant_id: str, states: Sequence[ThingState], since: datetime, state: ThingState | None = None
+) -> list[Thing]: ...
+async def note(
+    db: Executor, /, *, tenant_id: str, note: str | None, kind: str, code: str, meta: Any, amount: Decimal
+) -> int: ...
+async def first(db: Executor, /, *, tenant_id: str) -> ThingId: ...
+async def clear(db: Executor, /) -> None: ...
+async def meta(db: Executor, /) -> list[dict[str, Any]]: ...
+"""
+    )
+    assert stubs.differing(report) == [str(found[0].stub)]
+    found[0].stub.write_text(report.stubs[found[0].stub])
+    assert stubs.differing(report) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("-- name: q() -> Thing\nSELECT id, state FROM {things}", "the columns are id, state"),
+        (
+            f"-- name: q() -> Thing\nSELECT {COLUMNS.replace('id, state', 'state, id', 1)} FROM {{things}}",
+            "the columns",
+        ),
+        (f"-- name: q() -> Thing\nSELECT {COLUMNS.replace('id', 'code AS id', 1)} FROM {{things}}", "id is UUID"),
+        (f"-- name: q() -> Thing\nSELECT {COLUMNS.replace('note', '1 AS note')} FROM {{things}}", "its column int4"),
+        (f"-- name: q() -> Thing\nSELECT {COLUMNS.replace('price', '1 AS price')} FROM {{things}}", "price is money"),
+        (
+            f"-- name: q() -> Thing\nSELECT {COLUMNS.replace(' state', ' kind AS state', 1)} FROM {{things}}",
+            "state is ThingState, its column thing_kind",
+        ),
+        (
+            f"-- name: q() -> Thing\nSELECT {COLUMNS.replace('states', 'state AS states')} FROM {{things}}",
+            "states is list[ThingState], its column thing_state",
+        ),
+        ("-- name: q() -> int\nSELECT 1, 2", "but 2 columns"),
+        ("-- name: q() -> int\nSELECT 'x'", "its column text"),
+        ("-- name: q()\nSELECT 1", "promises nothing and returns columns"),
+        ("-- name: q() -> Missing\nSELECT 1", "returns Missing, which"),
+        ("-- name: q() -> int\nSELECT 1 FROM {nothing}", 'relation "nothing" does not exist'),
+    ],
+)
+async def test_what_does_not_fit_is_reported(
+    connection: Any, make: Callable[[str], list[stubs.Slice]], statement: str, fault: str
+) -> None:
+    report = await stubs.generate(connection, make(statement))
+    assert len(report.faults) == 1
+    assert fault in report.faults[0]
+
+
+async def test_the_stubs_in_the_tree_are_up_to_date(dsn: str) -> None:
+    """What `python -m storeroom.database.stubs --check` says, on the migrated database of the tests."""
+    found, faults = stubs.slices()
+    report = await stubs.generate_from(dsn, found)
+    assert [*faults, *report.faults, *stubs.differing(report)] == []
+
+
+async def test_ruff_would_not_format_a_stub_otherwise(
+    connection: Any, make: Callable[[str], list[stubs.Slice]]
+) -> None:
+    pytest.importorskip("ruff")
+    names = [f"argument_number_{i}" for i in range(12)]
+    statements = [
+        f"-- name: statement_{count}({', '.join(names[:count])}) -> int\nSELECT 1 WHERE true"
+        + "".join(f" AND :{name}::int = 1" for name in names[:count])
+        for count in range(len(names))
+    ]
+    found = make(";\n".join([*statements, f"-- name: all() -> Thing*\nSELECT {COLUMNS} FROM {{things}}"]))
+    report = await stubs.generate(connection, found)
+    assert report.faults == []
+    text = report.stubs[found[0].stub]
+    formatted = await asyncio.to_thread(
+        subprocess.run,
+        [
+            sys.executable,
+            "-m",
+            "ruff",
+            "format",
+            "--isolated",
+            "--line-length=120",
+            "--stdin-filename=queries.pyi",
+            "-",
+        ],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert formatted.stdout == text
