@@ -1,0 +1,484 @@
+"""The pool against a real server: transactions, retries, lost connections, listening, PgBouncer."""
+
+import asyncio
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+import msgspec
+import pytest
+
+from storeroom.core.errors import Conflict
+from storeroom.database.embedded import EmbeddedPostgres
+from storeroom.database.errors import (
+    Contended,
+    DatabaseBusy,
+    DatabaseClosed,
+    DatabaseRefused,
+    DatabaseTimeout,
+    DatabaseUnavailable,
+    RoleUnusable,
+    constraint_of,
+    violations,
+)
+from storeroom.database.names import TableNames
+from storeroom.database.pool import Database, Transaction, caches_statements
+
+
+class CodeTaken(Conflict):
+    code = "test_pool.code_taken"
+
+    def __init__(self) -> None:
+        super().__init__("taken")
+
+
+@pytest.fixture
+async def table(database: Database, dsn: str) -> AsyncIterator[str]:
+    """A table of the test's own that the service's role may use."""
+    name = f"pool_{uuid.uuid4().hex[:12]}"
+    owner = await asyncpg.connect(dsn)
+    await owner.execute(
+        f"CREATE TABLE {name} (id INTEGER, note TEXT, CONSTRAINT {name}_note_unique UNIQUE (note),"
+        f" CONSTRAINT {name}_pkey PRIMARY KEY (id)); GRANT ALL ON {name} TO storeroom_app"
+    )
+    yield name
+    await owner.execute(f"DROP TABLE {name}")
+    await owner.close()
+
+
+async def ids(database: Database, table: str) -> list[int]:
+    return [row["id"] for row in await database.fetch(f"SELECT id FROM {table} ORDER BY id")]
+
+
+async def test_jsonb_goes_in_and_comes_out_as_values(database: Database) -> None:
+    class Line(msgspec.Struct):
+        at: datetime
+        id: uuid.UUID
+
+    line = Line(at=datetime(2026, 3, 1, tzinfo=UTC), id=uuid.UUID(int=7))
+    got = await database.fetchval("SELECT $1::JSONB", {"lines": [line], "n": 1, "none": None})
+    assert got == {
+        "lines": [{"at": "2026-03-01T00:00:00Z", "id": "00000000-0000-0000-0000-000000000007"}],
+        "n": 1,
+        "none": None,
+    }
+    assert await database.fetchval("SELECT $1::JSONB->>'a'", {"a": "Юла"}) == "Юла"
+    assert await database.fetchval("SELECT $1::JSONB[]", [{"a": 1}, {"b": [2]}]) == [{"a": 1}, {"b": [2]}]
+
+
+async def test_it_works_as_the_role_of_the_service(database: Database, dsn: str) -> None:
+    assert await database.fetchval("SELECT current_user::TEXT") == "storeroom_app"
+    async with await Database.open(dsn, role=None) as login:
+        assert await login.fetchval("SELECT current_user = session_user")
+    async with await Database.open(dsn, statement_cache=False) as pooled:
+        assert await pooled.fetchval("SELECT current_user = session_user")
+    with pytest.raises(RoleUnusable, match="db migrate"):
+        await Database.open(dsn, role="nobody_made_this")
+    with pytest.raises(RoleUnusable):
+        await Database.open(dsn, role="x; DROP TABLE orders")
+
+
+async def test_a_call_is_one_round_trip(dsn: str, database: Database) -> None:
+    """The last statement a connection saw is the caller's own: nothing was sent to reset it."""
+    async with await Database.open(dsn, max_size=1) as one:
+        pid = await one.fetchval("SELECT pg_backend_pid()")
+        assert await one.fetchval("SELECT 41 + 1") == 42
+        owner = await asyncpg.connect(dsn)
+        last = await owner.fetchval("SELECT query FROM pg_stat_activity WHERE pid = $1", pid)
+        await owner.close()
+    assert last == "SELECT 41 + 1"
+
+
+async def test_a_transaction_commits_whole_or_not_at_all(database: Database, table: str) -> None:
+    async with database.transaction() as tx:
+        await tx.execute(f"INSERT INTO {table} VALUES (1)")
+        assert await ids(database, table) == []
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012
+        async with database.transaction() as tx:
+            await tx.execute(f"INSERT INTO {table} VALUES (2)")
+            raise ZeroDivisionError
+    assert await ids(database, table) == [1]
+    assert database.idle == database.size
+
+
+async def test_a_nested_transaction_is_undone_alone(database: Database, table: str) -> None:
+    called: list[str] = []
+    async with database.transaction() as tx:
+        await tx.execute(f"INSERT INTO {table} VALUES (1)")
+        with pytest.raises(asyncpg.UniqueViolationError):  # noqa: PT012
+            async with tx.transaction() as inner:
+                inner.after_commit(lambda: called.append("undone"))
+                await inner.execute(f"INSERT INTO {table} VALUES (2)")
+                await inner.execute(f"INSERT INTO {table} VALUES (1)")
+        async with tx.transaction() as inner, inner.transaction() as innermost:
+            innermost.after_commit(lambda: called.append("kept"))
+            await innermost.execute(f"INSERT INTO {table} VALUES (3)")
+        assert called == []
+    assert await ids(database, table) == [1, 3]
+    assert called == ["kept"]
+
+
+async def test_hooks_are_called_once_and_only_after_the_commit(
+    database: Database, table: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    count = 0
+
+    def notify() -> None:
+        nonlocal count
+        count += 1
+
+    def fails() -> None:
+        raise RuntimeError("hook")
+
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012
+        async with database.transaction() as tx:
+            tx.after_commit(notify)
+            raise ZeroDivisionError
+    assert count == 0
+    async with database.transaction() as tx:
+        tx.after_commit(fails)
+        tx.after_commit(notify)
+        tx.after_commit(notify)
+        await tx.execute(f"INSERT INTO {table} VALUES (1)")
+        assert count == 0
+    assert count == 1
+    assert await ids(database, table) == [1]  # the failing hook did not undo it
+    assert "after-commit callback failed" in caplog.text
+
+
+async def rivals(
+    database: Database, table: str, opened: Callable[[Callable[[Transaction], Awaitable[None]]], Awaitable[None]]
+) -> tuple[list[object], int]:
+    """Two transactions take two rows in opposite order, and each has its first before any asks for its second."""
+    await database.execute(f"INSERT INTO {table} VALUES (1, 'a'), (2, 'b')")
+    both = asyncio.Barrier(2)
+    tries = 0
+
+    def taking(first: int, second: int) -> Callable[[Transaction], Awaitable[None]]:
+        met = False
+
+        async def take(tx: Transaction) -> None:
+            nonlocal met, tries
+            tries += 1
+            await tx.execute(f"UPDATE {table} SET note = note || 'x' WHERE id = $1", first)
+            if not met:
+                met = True
+                await both.wait()
+            await tx.execute(f"UPDATE {table} SET note = note || 'x' WHERE id = $1", second)
+
+        return take
+
+    outcomes = await asyncio.gather(opened(taking(1, 2)), opened(taking(2, 1)), return_exceptions=True)
+    return list(outcomes), tries
+
+
+async def test_run_tries_again_after_a_deadlock(database: Database, table: str) -> None:
+    outcomes, tries = await rivals(database, table, database.run)
+    assert outcomes == [None, None]
+    assert tries == 3
+    assert [row["note"] for row in await database.fetch(f"SELECT note FROM {table} ORDER BY id")] == ["axx", "bxx"]
+
+
+async def test_control_the_rivals_do_deadlock(database: Database, table: str) -> None:
+    async def once(fn: Callable[[Transaction], Awaitable[None]]) -> None:
+        async with database.transaction() as tx:
+            await fn(tx)
+
+    outcomes, tries = await rivals(database, table, once)
+    assert sorted(type(outcome) for outcome in outcomes if outcome) == [asyncpg.DeadlockDetectedError]
+    assert tries == 2
+
+
+async def test_run_tries_again_after_a_serialization_failure(database: Database, table: str) -> None:
+    await database.execute(f"INSERT INTO {table} VALUES (1, '')")
+    tries = 0
+
+    async def add(tx: Transaction) -> None:
+        nonlocal tries
+        tries += 1
+        note = await tx.fetchval(f"SELECT note FROM {table} WHERE id = 1")
+        if tries == 1:
+            await database.execute(f"UPDATE {table} SET note = note || 'rival,' WHERE id = 1")
+        await tx.execute(f"UPDATE {table} SET note = $1 WHERE id = 1", f"{note}mine")
+
+    await database.run(add, isolation="repeatable_read")
+    assert tries == 2
+    assert await database.fetchval(f"SELECT note FROM {table}") == "rival,mine"
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "message", "attempts", "expected_tries"),
+    [
+        ("40001", "could not serialize access", 3, 3),
+        ("40P01", "deadlock detected", 2, 2),
+        ("40001", "could not serialize access", 99, 5),
+        ("XX000", "could not commit transaction for shard 102008", 4, 2),
+    ],
+)
+async def test_run_gives_up_in_time(
+    database: Database, table: str, sqlstate: str, message: str, attempts: int, expected_tries: int
+) -> None:
+    tries = 0
+
+    async def lose(tx: Transaction) -> None:
+        nonlocal tries
+        tries += 1
+        await tx.execute(f"INSERT INTO {table} VALUES (1)")
+        await tx.execute(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}', MESSAGE = '{message}'; END $$")
+
+    with pytest.raises(Contended) as caught:
+        await database.run(lose, attempts=attempts)
+    assert tries == caught.value.attempts == expected_tries
+    assert caught.value.transient
+    assert await ids(database, table) == []
+
+
+async def test_run_does_not_repeat_other_errors(database: Database, table: str) -> None:
+    tries = 0
+
+    async def fail(tx: Transaction) -> None:
+        nonlocal tries
+        tries += 1
+        await tx.execute(f"INSERT INTO {table} VALUES (1), (1)")
+
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await database.run(fail)
+    assert tries == 1
+
+
+async def test_run_survives_a_migration_under_a_kept_statement(dsn: str, table: str) -> None:
+    owner = await asyncpg.connect(dsn)
+    async with await Database.open(dsn, max_size=1) as one:
+        await one.execute(f"INSERT INTO {table} VALUES (1, 'a')")
+
+        async def read(tx: Transaction) -> asyncpg.Record | None:
+            return await tx.fetchrow(f"TABLE {table}")
+
+        assert await one.run(read) == (1, "a")
+        await owner.execute(f"ALTER TABLE {table} ADD COLUMN more INTEGER DEFAULT 5")
+        assert await one.run(read) == (1, "a", 5)
+    await owner.close()
+
+
+async def test_a_lost_connection_is_typed_and_the_pool_heals(dsn: str) -> None:
+    async with await Database.open(dsn, max_size=1, role=None) as one:
+        with pytest.raises(DatabaseUnavailable) as caught:
+            await one.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        assert caught.value.transient
+        assert await one.fetchval("SELECT 1") == 1
+        with pytest.raises(DatabaseUnavailable):
+            async with one.transaction() as tx:
+                await tx.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        assert await one.fetchval("SELECT 1") == 1
+
+
+async def test_an_error_of_the_block_is_not_taken_for_one_of_the_database(database: Database) -> None:
+    with pytest.raises(FileNotFoundError):
+        async with database.transaction():
+            raise FileNotFoundError("proof.pdf")
+
+
+async def test_a_server_that_restarted_is_found_again(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Idle connections to a server that is gone do not fail the first transaction after it is back."""
+    folder = Path(os.environ["STOREROOM_TEST_RUN_FOLDER"]) / f"restart-{uuid.uuid4().hex[:8]}"
+    server = EmbeddedPostgres(folder, settings={"fsync": "off"})
+    server.start()
+    database = await Database.open(server.dsn("postgres"), role=None)
+    try:
+        assert await database.fetchval("SELECT 1") == 1
+        server.stop()
+        with pytest.raises(DatabaseUnavailable):
+            async with database.transaction() as tx:
+                await tx.execute("SELECT 1")
+        server.start()
+        async with database.transaction() as tx:
+            assert await tx.fetchval("SELECT 1") == 1
+    finally:
+        await database.close()
+        server.stop()
+
+
+async def test_opening_says_what_is_wrong(dsn: str, postgres: EmbeddedPostgres) -> None:
+    with pytest.raises(DatabaseUnavailable):
+        await Database.open("postgresql://postgres@/x?host=/nonexistent")
+    with pytest.raises(DatabaseRefused, match="does not exist"):
+        await Database.open(postgres.dsn("nobody_made_this"))
+
+
+async def test_a_closed_handle_says_so(dsn: str) -> None:
+    database = await Database.open(dsn)
+    async with database.transaction() as tx:
+        await tx.execute("SELECT 1")
+    await database.close()
+    await database.close()
+    assert database.closed
+    for call in (
+        database.fetch("SELECT 1"),
+        database.fetchrow("SELECT 1"),
+        database.fetchval("SELECT 1"),
+        database.execute("SELECT 1"),
+        database.listen("x", print),
+        database.run(lambda tx: tx.execute("SELECT 1")),
+    ):
+        with pytest.raises(DatabaseClosed) as caught:
+            await call
+        assert not caught.value.transient
+
+
+async def test_waiting_for_a_connection_ends(dsn: str) -> None:
+    async with await Database.open(dsn, max_size=1, acquire_timeout_s=0.05) as one:
+        async with one.transaction():
+            with pytest.raises(DatabaseBusy) as caught:
+                await one.fetchval("SELECT 1")
+        assert caught.value.facts() == {"waited_s": 0.05, "pool_size": 1}
+        assert await one.fetchval("SELECT 1") == 1
+
+
+async def test_a_statement_may_not_run_for_ever(dsn: str) -> None:
+    async with await Database.open(dsn, max_size=1, command_timeout_s=0.1) as one:
+        with pytest.raises(DatabaseTimeout):
+            await one.fetchval("SELECT pg_sleep(60)")
+        assert await one.fetchval("SELECT 1") == 1
+
+
+async def test_many_callers_share_few_connections(dsn: str) -> None:
+    async with await Database.open(dsn, max_size=4) as few:
+        got = await asyncio.gather(*(few.fetchval("SELECT $1::INTEGER", n) for n in range(200)))
+        assert got == list(range(200))
+        assert few.size <= 4
+
+
+async def test_listening_outlives_its_connection(dsn: str, database: Database) -> None:
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    async with asyncio.timeout(20):
+        async with await Database.open(dsn, role=None) as db, await db.listen("due", heard.put_nowait):
+            await database.execute("SELECT pg_notify('due', 'one')")
+            assert await heard.get() == "one"
+            cut = await db.fetchval(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+            )
+            assert cut == 1
+            assert await heard.get() == ""  # back again: look for yourself
+            await database.execute("SELECT pg_notify('due', 'two')")
+            assert await heard.get() == "two"
+        assert await database.fetchval("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN \"due%'") == 0
+
+
+@pytest.mark.requirement("SBB-CONV-04")
+async def test_a_violated_constraint_becomes_the_slices_error(database: Database, table: str) -> None:
+    await database.execute(f"INSERT INTO {table} VALUES (1, 'a')")
+    constraint = f"{table}_note_unique"
+    with pytest.raises(CodeTaken), violations({constraint: CodeTaken}, database.names):
+        await database.execute(f"INSERT INTO {table} VALUES (2, 'a')")
+    with pytest.raises(CodeTaken), violations({constraint.removeprefix("pool_"): CodeTaken}):
+        await database.execute(f"INSERT INTO {table} VALUES (2, 'a')")
+    with pytest.raises(CodeTaken), violations({"pkey": CodeTaken}, TableNames(prefix=f"{table}_")):
+        await database.execute(f"INSERT INTO {table} VALUES (1, 'b')")
+    with pytest.raises(asyncpg.UniqueViolationError), violations({"other": CodeTaken}, database.names):
+        await database.execute(f"INSERT INTO {table} VALUES (2, 'a')")
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [
+        ('duplicate key value violates unique constraint "shop_orders_number_unique_102070"', "orders_number_unique"),
+        ('new row for relation "orders_102070" violates check constraint "shop_orders_total_positive"',
+         "orders_total_positive"),
+        ("null value in column", None),
+    ],
+)  # fmt: skip
+def test_a_constraint_is_known_from_the_message_of_a_shard(message: str, name: str | None) -> None:
+    assert constraint_of(asyncpg.UniqueViolationError(message), TableNames(prefix="shop_")) == name
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(None, True), ("on", True), ("off", False), ("OFF", False), ("0", False), ("false", False)]
+)
+def test_statement_caching_is_a_setting(value: str | None, expected: bool) -> None:
+    assert caches_statements({} if value is None else {"STOREROOM_STATEMENT_CACHE": value}) is expected
+
+
+@pytest.fixture
+def bouncer(postgres: EmbeddedPostgres, dsn: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """PgBouncer in transaction mode before the worker's database, with two server connections."""
+    binary = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
+    if binary is None:
+        pytest.skip("pgbouncer is not installed")
+    run_dir = postgres.run_dir
+    owner = run_dir.stat().st_uid  # only this user may enter the folder of the socket
+    folder = Path(os.environ["STOREROOM_TEST_RUN_FOLDER"]) / f"bouncer-{uuid.uuid4().hex[:8]}"
+    folder.mkdir(mode=0o700)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    name = dsn.partition("?")[0].rpartition("/")[2]
+    (folder / "pgbouncer.ini").write_text(
+        f"[databases]\n{name} = host={run_dir} dbname={name} user=postgres\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
+        f"pool_mode = transaction\ndefault_pool_size = 2\nlogfile = {folder}/log\n"
+    )
+    for path in (folder, folder / "pgbouncer.ini"):
+        os.chown(path, owner, -1)
+    as_owner = {"user": owner, "group": run_dir.stat().st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    process = subprocess.Popen([binary, "-q", str(folder / "pgbouncer.ini")], cwd="/", **as_owner)  # type: ignore[call-overload]
+    version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    try:
+        yield f"postgresql://{getpass.getuser()}@127.0.0.1:{port}/{name}", tuple(map(int, version.split(".")))
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+async def open_soon(dsn: str, *, statement_cache: bool) -> Database:
+    """The bouncer needs a moment to listen; each try is a real connection."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return await Database.open(dsn, statement_cache=statement_cache, role=None)
+            except DatabaseUnavailable:
+                await asyncio.sleep(0)
+
+
+async def test_pgbouncer_in_transaction_mode(bouncer: tuple[str, tuple[int, ...]], dsn: str, table: str) -> None:
+    async with await open_soon(bouncer[0], statement_cache=False) as db:
+        got = await asyncio.gather(*(db.fetchval("SELECT $1::INTEGER + 1", n) for n in range(400)))
+        assert got == list(range(1, 401))
+
+        async def add(tx: Transaction) -> None:
+            pid = await tx.fetchval("SELECT pg_backend_pid()")
+            number = await tx.fetchval(f"INSERT INTO {table} SELECT coalesce(max(id), 0) + 1 FROM {table} RETURNING id")
+            with pytest.raises(asyncpg.UniqueViolationError):
+                async with tx.transaction() as inner:
+                    await inner.execute(f"INSERT INTO {table} VALUES ($1)", number)
+            assert await tx.fetchval("SELECT pg_backend_pid()") == pid
+
+        await asyncio.gather(*(db.run(locked(add, table)) for _ in range(20)))
+        assert await ids(db, table) == list(range(1, 21))
+        assert (await db.fetchval("SELECT $1::JSONB", [1])) == [1]
+
+
+async def test_control_pgbouncer_loses_kept_statements(bouncer: tuple[str, tuple[int, ...]]) -> None:
+    """Why statement caching is turned off there. PgBouncer keeps statements itself from 1.21 on, if it is told to."""
+    if bouncer[1] >= (1, 21):
+        pytest.skip("this PgBouncer keeps prepared statements itself")
+    async with await open_soon(bouncer[0], statement_cache=True) as db:
+        got = await asyncio.gather(
+            *(db.fetchval("SELECT $1::INTEGER + 1", n) for n in range(100)), return_exceptions=True
+        )
+        assert any(isinstance(each, asyncpg.PostgresError) for each in got)
+
+
+def locked(fn: Callable[[Transaction], Awaitable[None]], table: str) -> Callable[[Transaction], Awaitable[None]]:
+    async def inner(tx: Transaction) -> None:
+        await tx.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
+        await fn(tx)
+
+    return inner
