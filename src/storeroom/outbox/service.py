@@ -1,0 +1,46 @@
+"""Write down, in the caller's transaction, what others shall be told."""
+
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+from storeroom.core.ids import WebhookId, new_id
+from storeroom.database.executor import Executor
+from storeroom.outbox import queries
+
+DESTINATION_DEFAULT: Final = "webhooks"
+
+
+async def enqueue(
+    tx: Executor,
+    *,
+    tenant_id: str,
+    event_type: str,
+    payload: Mapping[str, object],
+    entity_type: str,
+    entity_id: UUID,
+    destination: str = DESTINATION_DEFAULT,
+) -> WebhookId:
+    """Queue one event; return the row's id, by which a receiver recognises a second delivery.
+
+    Args:
+        tx: the transaction of the change. The event commits or is undone with it.
+        tenant_id: whose event it is.
+        event_type: what happened to what, as in `payment.completed`.
+        payload: what the receiver gets; JSON, without secrets.
+        entity_type: of the row that changed, as in `payment`.
+        entity_id: its id.
+        destination: which sender takes it.
+    """
+    webhook_id = WebhookId(new_id())
+    await queries.enqueue(
+        tx,
+        tenant_id=tenant_id,
+        webhook_id=webhook_id,
+        destination=destination,
+        event_type=event_type,
+        payload=dict(payload),
+        entity_type=entity_type,
+        entity_id=entity_id,
+    )
+    return webhook_id
