@@ -5,8 +5,9 @@
     python -m storeroom.database.stubs --check      change nothing; fail where a stub is not what would be written
 
 Each statement is prepared on a migrated database. The types of its arguments come from there; its columns are compared
-with the fields of the struct it promises, by name, by order and by type, an enum also by its labels. What the database
-does not tell is which columns may be null; that stays with the reader.
+with the fields of the struct it promises, by name, by order and by type, an enum also by its labels. A column that may
+be null, or comes from the far side of an outer join, needs a field that may be None, unless the statement says
+`column IS NOT NULL`. Only plain columns are known to be so; for an expression that stays with the reader.
 
 Without --database, a server of its own is started in a temporary folder and migrated.
 """
@@ -141,13 +142,14 @@ async def generate(
     """Prepare every statement on a migrated database; give the text of each stub, and what is wrong."""
     names = names or TableNames()
     known = await _known_types(connection, names)
+    nullable = await _nullable_columns(connection)
     enums = _enums(found)
     report = Report()
     for part in found:
         writer = _Writer(part, enums)
         for query in part.queries:
             try:
-                await _describe(connection, query, names, known, writer)
+                await _describe(connection, query, writer, names=names, known=known, nullable=nullable)
             except (asyncpg.PostgresError, QueryFileError, TypeError) as error:
                 report.faults.append(f"{query.where}: {query.name}: {error}")
         report.faults.extend(writer.faults)
@@ -158,17 +160,21 @@ async def generate(
 async def _describe(
     connection: "asyncpg.Connection[Any]",
     query: Query,
+    writer: "_Writer",
+    *,
     names: TableNames,
     known: Mapping[int, ColumnType],
-    writer: "_Writer",
+    nullable: Mapping[str, frozenset[str]],
 ) -> None:
     arguments: dict[str, ColumnType] = {}
-    columns: list[tuple[str, ColumnType]] | None = None
     for variant in query.variants:
-        prepared = await connection.prepare(names.render(variant.sql))
+        sql = names.render(variant.sql)
+        prepared = await connection.prepare(sql)
         arguments.update(_argument_types(variant, prepared, known))
         columns = [(a.name, known[a.type.oid]) for a in prepared.get_attributes()]
         writer.check(query, columns)
+        if columns:
+            writer.check_nulls(query, columns, await _maybe_null(connection, sql, len(variant.arguments), nullable))
     writer.add(query, arguments)
 
 
@@ -177,6 +183,58 @@ def _argument_types(
 ) -> Iterator[tuple[str, ColumnType]]:
     for name, parameter in zip(variant.arguments, prepared.get_parameters(), strict=True):
         yield name, known[parameter.oid]
+
+
+async def _nullable_columns(connection: "asyncpg.Connection[Any]") -> dict[str, frozenset[str]]:
+    """The columns of each table that may be null."""
+    rows = await connection.fetch(
+        """
+        SELECT c.oid::regclass::text AS relation, array_agg(a.attname::text) AS columns
+          FROM pg_catalog.pg_class c
+          JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attnotnull
+         WHERE c.relkind IN ('r', 'p')
+         GROUP BY c.oid
+        """
+    )
+    return {row["relation"]: frozenset(row["columns"]) for row in rows}
+
+
+async def _maybe_null(
+    connection: "asyncpg.Connection[Any]", sql: str, arguments: int, nullable: Mapping[str, frozenset[str]]
+) -> dict[int, str]:
+    """Those columns of a statement that may be null, by their place; only plain columns of tables are judged."""
+    # A generic plan, which knows no values: `= NULL` would be planned away, and with it what it reads.
+    await connection.execute(f"SET plan_cache_mode = force_generic_plan; PREPARE asked AS {sql}")
+    nulls = f"({', '.join(['NULL'] * arguments)})" if arguments else ""
+    try:
+        (row,) = await connection.fetch(f"EXPLAIN (VERBOSE, COSTS off, FORMAT json) EXECUTE asked{nulls}")
+    finally:
+        await connection.execute("DEALLOCATE asked")
+    (explained,) = msgspec.json.decode(row[0])
+    tables: dict[str, str] = {}
+    optional: set[str] = set()
+    _read_plan(explained["Plan"], tables, optional, outer=False)
+    found: dict[int, str] = {}
+    for at, output in enumerate(explained["Plan"].get("Output", ())):
+        alias, _, column = output.rpartition(".")
+        if not alias and len(tables) == 1:  # the plan names a table only where there are several
+            alias = next(iter(tables))
+        if alias not in tables or not column.isidentifier() or column in ("true", "false"):
+            continue
+        if alias in optional or column in nullable.get(tables[alias], ()):
+            found[at] = column
+    return found
+
+
+def _read_plan(node: Mapping[str, Any], tables: dict[str, str], optional: set[str], *, outer: bool) -> None:
+    if "Relation Name" in node:
+        tables[node["Alias"]] = node["Relation Name"]
+        if outer:
+            optional.add(node["Alias"])
+    filled = {"Left": {"Inner"}, "Right": {"Outer"}, "Full": {"Inner", "Outer"}}.get(node.get("Join Type", ""), set())
+    for child in node.get("Plans", ()):
+        if child.get("Parent Relationship") not in ("SubPlan", "InitPlan"):
+            _read_plan(child, tables, optional, outer=outer or child.get("Parent Relationship") in filled)
 
 
 async def _known_types(connection: "asyncpg.Connection[Any]", names: TableNames) -> dict[int, ColumnType]:
@@ -270,6 +328,19 @@ class _Writer:
         hints = typing.get_type_hints(struct)
         for name, at in places.items():
             self._check_type(query, name, hints[name], columns[at][1])
+
+    def check_nulls(self, query: Query, columns: list[tuple[str, ColumnType]], nulls: Mapping[int, str]) -> None:
+        """Compare the columns that may be null with the fields that may be None."""
+        result = None if query.type_name is None else plain_type(result_type(query, self.part.model))[0]
+        if not (isinstance(result, type) and issubclass(result, msgspec.Struct)):
+            return
+        hints = typing.get_type_hints(result)
+        for name, at in struct_columns(result, [name for name, _ in columns]).items():
+            if at not in nulls or plain_type(hints[name])[1] or plain_type(hints[name])[0] in (Any, object):
+                continue
+            said = re.compile(rf"\b{nulls[at]}\s+IS\s+NOT\s+NULL\b", re.IGNORECASE)
+            if not any(said.search(variant.sql) for variant in query.variants):
+                self._fault(query, f"{name} may be null; its field may not be None")
 
     def _check_type(self, query: Query, name: str, declared: Any, kind: ColumnType) -> None:
         plain, _ = plain_type(declared)
