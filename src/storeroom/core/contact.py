@@ -204,6 +204,18 @@ def _tidy(line: str | None, field: str) -> str | None:
     return tidied or None
 
 
+def normal_country(text: str, *, field: str = "country_code") -> str:
+    """The ISO 3166-1 alpha-2 code of a country, `GB` for `uk`.
+
+    Raises:
+        InvalidAddress: no such country.
+    """
+    code = _country(text)
+    if code not in _countries():
+        raise InvalidAddress(field=field, reason="no such country")
+    return code
+
+
 def _country(text: str) -> str:
     code = text.strip().upper()
     return "GB" if code == "UK" else code  # UK is reserved in ISO 3166-1 and means the same

@@ -13,6 +13,7 @@
 CREATE FUNCTION {place_orders_v1}(p_tenant TEXT, p_orders JSONB, p_settings JSONB)
 RETURNS TABLE (ordinal INTEGER, verdict TEXT, answer JSONB)
 LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan  -- an array of one would else be planned anew in every statement of every call
 AS $function$
 #variable_conflict use_column
 DECLARE
@@ -191,15 +192,25 @@ BEGIN
       LEFT JOIN products p ON p.id = v.product_id;
     _lines := coalesce(_lines, '{}');
 
-    -- What each order comes to. Where a tenant has shipping rates, one of them must reach the address.
-    SELECT coalesce(array_agg(ROW(s.ordinal, s.ships, s.needs_age, s.needs_kyc, s.subtotal, r.code, coalesce(r.amount, 0),
+    -- What each order comes to, and what its lines demand. Where a tenant has shipping rates, one must reach the address.
+    SELECT coalesce(array_agg(ROW(s.ordinal, s.ships, s.needs_age, s.needs_kyc, s.unavailable, s.foreign_currency, s.repriced,
+                                  s.restricted, s.subtotal, r.code, coalesce(r.amount, 0),
                                   s.subtotal + coalesce(r.amount, 0))::{checkout_sum}), '{}')
       INTO _sums
-      FROM (SELECT l.ordinal, bool_or(l.ships) AS ships, bool_or(l.needs_age) AS needs_age, bool_or(l.needs_kyc) AS needs_kyc,
+      FROM (SELECT l.ordinal, o.shipping_address->>'country_code' AS country, o.cart_id, o.shipping_method,
+                   bool_or(l.ships) AS ships, bool_or(l.needs_age) AS needs_age, bool_or(l.needs_kyc) AS needs_kyc,
+                   bool_or(l.sellable IS NOT TRUE) AS unavailable, bool_or(l.currency <> _currency) AS foreign_currency,
+                   bool_or(l.expected_price <> l.unit_price) AS repriced,
+                   bool_or(l.ships AND (o.shipping_address->>'country_code' = ANY (l.countries)
+                                        OR o.place = ANY (l.states)
+                                        OR (o.shipping_address->>'country_code' = 'US'
+                                            AND o.shipping_address->>'state_province' = ANY (l.states)))) AS restricted,
                    sum(l.quantity * l.unit_price)::bigint AS subtotal
               FROM unnest(_lines) l
-             GROUP BY l.ordinal) s
-      JOIN unnest(_orders) o ON o.ordinal = s.ordinal
+              JOIN (SELECT a.ordinal, a.cart_id, a.shipping_method, a.shipping_address,
+                           concat_ws('-', a.shipping_address->>'country_code', a.shipping_address->>'state_province') AS place
+                      FROM unnest(_orders) a) o ON o.ordinal = l.ordinal
+             GROUP BY l.ordinal, o.shipping_address, o.cart_id, o.shipping_method) s
       LEFT JOIN LATERAL (
           SELECT t.code, CASE WHEN s.subtotal >= t.free_from_amount THEN 0 ELSE t.amount END AS amount
             FROM {shipping_rates} t
@@ -207,8 +218,8 @@ BEGIN
              AND s.ships
              AND t.is_active
              AND t.currency = _currency
-             AND (t.countries IS NULL OR o.shipping_address->>'country_code' = ANY (t.countries))
-             AND t.code = coalesce(o.shipping_method, _carts->(o.cart_id::text)->>'shipping_method', t.code)
+             AND (t.countries IS NULL OR s.country = ANY (t.countries))
+             AND t.code = coalesce(s.shipping_method, _carts->(s.cart_id::text)->>'shipping_method', t.code)
            ORDER BY t.position, t.code
            LIMIT 1) r ON TRUE;
 
@@ -217,14 +228,13 @@ BEGIN
       INTO _verdicts
       FROM (SELECT o.ordinal, CASE
                 WHEN s.ordinal IS NULL THEN jsonb_build_object('verdict', 'empty')
-                WHEN EXISTS (SELECT FROM unnest(_lines) l WHERE l.ordinal = o.ordinal AND l.sellable IS NOT TRUE)
+                WHEN s.unavailable
                 THEN jsonb_build_object('verdict', 'unavailable', 'answer', (
                          SELECT jsonb_agg(jsonb_build_object('line', l.position, 'asked', l.asked) ORDER BY l.position)
                            FROM unnest(_lines) l WHERE l.ordinal = o.ordinal AND l.sellable IS NOT TRUE))
-                WHEN EXISTS (SELECT FROM unnest(_lines) l WHERE l.ordinal = o.ordinal AND l.currency <> _currency)
+                WHEN s.foreign_currency
                 THEN jsonb_build_object('verdict', 'currency', 'answer', jsonb_build_object('currency', _currency))
-                WHEN EXISTS (SELECT FROM unnest(_lines) l
-                              WHERE l.ordinal = o.ordinal AND l.expected_price <> l.unit_price)
+                WHEN s.repriced
                 THEN jsonb_build_object('verdict', 'price_changed', 'answer', (
                          SELECT jsonb_agg(jsonb_build_object('line', l.position, 'sku', l.sku, 'seen', l.expected_price,
                                                              'now', l.unit_price) ORDER BY l.position)
@@ -239,14 +249,7 @@ BEGIN
                               AND o.compliance_acknowledged_at IS NOT NULL)
                 THEN jsonb_build_object('verdict', 'compliance_required')
                 WHEN s.ships AND o.shipping_address IS NULL THEN jsonb_build_object('verdict', 'address_required')
-                WHEN s.ships AND EXISTS (
-                         SELECT FROM unnest(_lines) l
-                          WHERE l.ordinal = o.ordinal AND l.ships
-                            AND (o.shipping_address->>'country_code' = ANY (l.countries)
-                                 OR concat_ws('-', o.shipping_address->>'country_code', o.shipping_address->>'state_province')
-                                    = ANY (l.states)
-                                 OR (o.shipping_address->>'country_code' = 'US'
-                                     AND o.shipping_address->>'state_province' = ANY (l.states))))
+                WHEN s.restricted
                 THEN jsonb_build_object('verdict', 'restricted', 'answer', jsonb_build_object(
                          'country', o.shipping_address->>'country_code', 'state', o.shipping_address->>'state_province',
                          'lines', (SELECT jsonb_agg(jsonb_build_object('line', l.position, 'sku', l.sku) ORDER BY l.position)
@@ -401,7 +404,7 @@ BEGIN
 
         INSERT INTO {order_status_history} (tenant_id, id, order_id, sequence, from_status, to_status, reason, changed_by,
                                             changed_by_type, changed_by_name, request_id)
-        SELECT p_tenant, o.history_id, o.id, 1, NULL, 'pending_payment', 'placed', o.actor_id, o.actor_kind, o.actor_name,
+        SELECT p_tenant, o.history_id, o.id, 1, NULL::{order_status}, 'pending_payment'::{order_status}, 'placed', o.actor_id, o.actor_kind, o.actor_name,
                o.request_id
           FROM unnest(_orders) o
          WHERE NOT _verdicts ? o.ordinal::text
@@ -490,6 +493,7 @@ $function$;
 CREATE FUNCTION {release_order_units_v1}(p_tenant TEXT, p_order UUID)
 RETURNS INTEGER
 LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan  -- an array of one would else be planned anew in every statement of every call
 AS $function$
 DECLARE
     _freed INTEGER;
@@ -534,6 +538,7 @@ $function$;
 CREATE FUNCTION {ship_order_units_v1}(p_tenant TEXT, p_order UUID, p_movement_ids UUID[], p_actor_kind TEXT, p_actor_id UUID)
 RETURNS TABLE (variant_id UUID, sku TEXT, needed INTEGER, on_hand INTEGER)
 LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan  -- an array of one would else be planned anew in every statement of every call
 AS $function$
 #variable_conflict use_column
 BEGIN

@@ -78,7 +78,6 @@ CREATE TABLE {cart_items} (
     CONSTRAINT {cart_items_pkey} PRIMARY KEY (tenant_id, id),
     CONSTRAINT {cart_items_unique} UNIQUE NULLS NOT DISTINCT (tenant_id, cart_id, variant_id, patch_type, print_name, print_number),
     CONSTRAINT cart_items_cart_fkey FOREIGN KEY (tenant_id, cart_id) REFERENCES {carts} (tenant_id, id) ON DELETE CASCADE,
-    CONSTRAINT cart_items_product_fkey FOREIGN KEY (tenant_id, product_id) REFERENCES {products} (tenant_id, id),
     CONSTRAINT cart_items_variant_fkey FOREIGN KEY (tenant_id, product_id, variant_id)
         REFERENCES {product_variants} (tenant_id, product_id, id),
     CONSTRAINT cart_items_quantity_positive CHECK (quantity BETWEEN 1 AND 10000),

@@ -153,7 +153,6 @@ CREATE TABLE {order_items} (
 
     CONSTRAINT {order_items_pkey} PRIMARY KEY (tenant_id, id),
     CONSTRAINT order_items_order_fkey FOREIGN KEY (tenant_id, order_id) REFERENCES {orders} (tenant_id, id) ON DELETE CASCADE,
-    CONSTRAINT order_items_product_fkey FOREIGN KEY (tenant_id, product_id) REFERENCES {products} (tenant_id, id),
     CONSTRAINT order_items_variant_fkey FOREIGN KEY (tenant_id, product_id, variant_id)
         REFERENCES {product_variants} (tenant_id, product_id, id),
     CONSTRAINT order_items_batch_fkey FOREIGN KEY (tenant_id, batch_id) REFERENCES {product_batches} (tenant_id, id),

@@ -77,16 +77,20 @@ CREATE TYPE {checkout_line} AS (
     print_number     TEXT
 );
 
--- What an order comes to.
+-- What an order comes to, and what its lines together demand of the buyer.
 CREATE TYPE {checkout_sum} AS (
-    ordinal          INTEGER,
-    ships            BOOLEAN,
-    needs_age        BOOLEAN,
-    needs_kyc        BOOLEAN,
-    subtotal_amount  BIGINT,
-    shipping_method  TEXT,
-    shipping_amount  BIGINT,
-    total_amount     BIGINT
+    ordinal           INTEGER,
+    ships             BOOLEAN,
+    needs_age         BOOLEAN,
+    needs_kyc         BOOLEAN,
+    unavailable       BOOLEAN,
+    foreign_currency  BOOLEAN,
+    repriced          BOOLEAN,
+    restricted        BOOLEAN,
+    subtotal_amount   BIGINT,
+    shipping_method   TEXT,
+    shipping_amount   BIGINT,
+    total_amount      BIGINT
 );
 
 -- Units of one variant that one order takes beyond what its cart already holds.

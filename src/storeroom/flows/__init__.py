@@ -1,0 +1,1 @@
+"""What crosses slices. The only room that knows several of them."""

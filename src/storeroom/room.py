@@ -1,0 +1,216 @@
+"""The handle on a whole installation, and on one shop of it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cached_property
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from storeroom.carts import Carts
+from storeroom.catalog import Batches, Categories, Products
+from storeroom.core.clock import Clock, SystemClock
+from storeroom.core.ids import TenantId
+from storeroom.database.migrations import require_migrated
+from storeroom.database.names import TableNames
+from storeroom.database.pool import POOL_SIZE_MAX, POOL_SIZE_MIN, Database, Transaction
+from storeroom.database.service import SYSTEM, Actor, Claim, Context
+from storeroom.flows.cancellation import Cancellation
+from storeroom.flows.checkout import Checkout, CheckoutGroups
+from storeroom.identity import Addresses, Sessions, Users
+from storeroom.inventory import Inventory
+from storeroom.orders import Orders, ShippingRates
+from storeroom.payments import PaymentMethods, Payments
+from storeroom.tenants import DEFAULT_TENANT, Tenants
+
+
+class Shop:
+    """One tenant's shop. Each attribute is a slice's operations; each operation is a transaction of its own.
+
+    `async with shop.transaction() as tx:` gives the same shop with all its operations in one transaction.
+    """
+
+    def __init__(self, context: Context, groups: CheckoutGroups | None = None) -> None:
+        self.context = context
+        self._groups = groups
+
+    @property
+    def tenant_id(self) -> TenantId:
+        """The tenant's id."""
+        return self.context.tenant_id
+
+    def acting(
+        self,
+        *,
+        actor: Actor | None = None,
+        request_id: str | None = None,
+        ip: str | None = None,
+        user_agent: str | None = None,
+        claim: Claim | None = None,
+    ) -> "Shop":
+        """The same shop in somebody's name: what history and outbox rows will say."""
+        context = msgspec.structs.replace(
+            self.context,
+            actor=actor or self.context.actor,
+            request_id=request_id,
+            ip=ip,
+            user_agent=user_agent,
+            claim=claim,
+        )
+        return Shop(context, self._groups)
+
+    @asynccontextmanager
+    async def transaction(self) -> "AsyncIterator[Shop]":
+        """All operations of the shop that is given, in one transaction: committed at the end, or nothing of it."""
+        db = self.context.db
+        if not isinstance(db, Database | Transaction):
+            raise TypeError("a shop works on a Database or a Transaction")
+        await self.context.settings()
+        async with db.transaction() as tx:
+            yield Shop(self.context.on(tx), self._groups)
+
+    @cached_property
+    def addresses(self) -> Addresses:
+        """Addresses of accounts."""
+        return Addresses(self.context)
+
+    @cached_property
+    def batches(self) -> Batches:
+        """Batches of products, with their certificates."""
+        return Batches(self.context)
+
+    @cached_property
+    def cancellation(self) -> Cancellation:
+        """Cancelling an order with all that hangs on it."""
+        return Cancellation(self.context)
+
+    @cached_property
+    def carts(self) -> Carts:
+        """Carts of guests and accounts."""
+        return Carts(self.context)
+
+    @cached_property
+    def categories(self) -> Categories:
+        """The tree of categories."""
+        return Categories(self.context)
+
+    @cached_property
+    def checkout(self) -> Checkout:
+        """Placing orders."""
+        return Checkout(self.context, self._groups)
+
+    @cached_property
+    def inventory(self) -> Inventory:
+        """Stock and reservations."""
+        return Inventory(self.context)
+
+    @cached_property
+    def orders(self) -> Orders:
+        """Orders after they were placed."""
+        return Orders(self.context)
+
+    @cached_property
+    def payment_methods(self) -> PaymentMethods:
+        """The ways to pay that the shop offers."""
+        return PaymentMethods(self.context)
+
+    @cached_property
+    def payments(self) -> Payments:
+        """Payments, their proofs and their verification."""
+        return Payments(self.context)
+
+    @cached_property
+    def products(self) -> Products:
+        """Products, options, variants, images."""
+        return Products(self.context)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """Guests and sign-in."""
+        return Sessions(self.context)
+
+    @cached_property
+    def shipping_rates(self) -> ShippingRates:
+        """What shipping costs, and whereto."""
+        return ShippingRates(self.context)
+
+    @cached_property
+    def users(self) -> Users:
+        """Accounts."""
+        return Users(self.context)
+
+
+class Storeroom:
+    """One installation: a database with any number of shops.
+
+        async with Storeroom.open("postgresql://…") as room:
+            shop = room.tenant("default")
+            page = await shop.products.list()
+    """
+
+    def __init__(self, db: Database, *, clock: Clock | None = None, grouping: bool = True) -> None:
+        """Use `Storeroom.open`."""
+        self.db = db
+        self.tenants = Tenants(db)
+        self._clock = clock or SystemClock()
+        self._groups = CheckoutGroups(db) if grouping else None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        dsn: str,
+        *,
+        names: TableNames | None = None,
+        pool_size: int = POOL_SIZE_MAX,
+        statement_cache: bool = True,
+        direct_dsn: str | None = None,
+        grouping: bool = True,
+        clock: Clock | None = None,
+    ) -> "AsyncIterator[Self]":
+        """Connect to a migrated database.
+
+        Args:
+            dsn: postgresql://…, PostgreSQL 15 to 18 or a pooler before it.
+            names: a prefix or names for the tables; see docs.
+            pool_size: connections at most.
+            statement_cache: False behind PgBouncer in transaction mode.
+            direct_dsn: past the pooler, to listen for wake-ups.
+            grouping: place the orders that arrive together in one call.
+            clock: for tests.
+
+        Raises:
+            NotMigrated: run `storeroom migrate` first.
+            DatabaseUnavailable, DatabaseRefused: nothing answers there, or not to us.
+        """
+        db = await Database.open(
+            dsn,
+            names=names,
+            min_size=POOL_SIZE_MIN,
+            max_size=pool_size,
+            statement_cache=statement_cache,
+            direct_dsn=direct_dsn,
+        )
+        async with db:
+            await require_migrated(db)
+            yield cls(db, clock=clock, grouping=grouping)
+
+    def tenant(self, tenant_id: str = DEFAULT_TENANT, *, actor: Actor = SYSTEM) -> Shop:
+        """The handle on one shop. That it exists is asked at its first operation, and kept for a few seconds."""
+        context = Context(
+            db=self.db, tenant_id=TenantId(tenant_id), tenants=self.tenants.cache, actor=actor, clock=self._clock
+        )
+        return Shop(context, self._groups)
+
+    async def close(self) -> None:
+        """Let go of all connections; again is no error. Afterwards every call fails with DatabaseClosed."""
+        await self.db.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

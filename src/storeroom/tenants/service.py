@@ -1,0 +1,213 @@
+"""Make, list and suspend shops, and know which one a host name means."""
+
+import re
+from datetime import timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from storeroom.core.contact import normal_country
+from storeroom.core.ids import TenantId
+from storeroom.core.money import currency_digits
+from storeroom.core.pages import Page, decode_cursor, page_of, page_size
+from storeroom.database.pool import Database
+from storeroom.database.service import Context, TenantCache, TenantUnknown
+from storeroom.tenants import queries
+from storeroom.tenants.errors import HostTaken, HostUnknown, InvalidTenant, TenantExists
+from storeroom.tenants.model import (
+    DURATION_MAX,
+    HOSTS_MAX,
+    NAME_LENGTH_MAX,
+    OPEN_ORDERS_MAX,
+    Tenant,
+    TenantStatus,
+)
+
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_HOST: Final = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+DEFAULT_TENANT: Final = TenantId("default")
+
+
+async def settings_of(context: Context) -> Tenant:
+    """The tenant of a call, at most a few seconds old."""
+    tenant = await context.settings()
+    if not isinstance(tenant, Tenant):
+        raise TypeError("the context was made without the tenants of the room")
+    return tenant
+
+
+class Tenants:
+    """The shops of one installation. This is the operator's face: it belongs to no tenant."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self.cache: TenantCache[Tenant] = TenantCache(self._load)
+        self._hosts: dict[str, TenantId] = {}
+
+    async def _load(self, tenant_id: TenantId) -> Tenant | None:
+        return await queries.tenant(self._db, tenant_id=tenant_id)
+
+    async def create(
+        self,
+        tenant_id: str,
+        *,
+        name: str,
+        currency: str,
+        time_zone: str = "UTC",
+        country_code: str = "US",
+        order_window: timedelta = timedelta(days=7),
+        reservation_hold: timedelta = timedelta(minutes=15),
+        cart_lifetime: timedelta = timedelta(days=30),
+        cart_idle: timedelta = timedelta(days=7),
+        open_orders_max: int = 20,
+        compliance_required: bool = False,
+    ) -> Tenant:
+        """Open a shop.
+
+        Args:
+            tenant_id: letters, digits, `-` and `_`, at most 64.
+            currency: ISO 4217 code of all its prices; it cannot be changed later.
+
+        Raises:
+            InvalidTenant: a setting is out of bounds.
+            UnknownCurrency: no such currency.
+            TenantExists: the id is taken.
+        """
+        if not _ID.fullmatch(tenant_id):
+            raise InvalidTenant(field="tenant_id", reason="1 to 64 letters, digits, '-' or '_'")
+        currency_digits(currency)
+        settings = _checked(
+            name=name,
+            time_zone=time_zone,
+            country_code=country_code,
+            order_window=order_window,
+            reservation_hold=reservation_hold,
+            cart_lifetime=cart_lifetime,
+            cart_idle=cart_idle,
+            open_orders_max=open_orders_max,
+            compliance_required=compliance_required,
+        )
+        if not await queries.insert_tenant(self._db, tenant_id=tenant_id, currency=currency, **settings):
+            raise TenantExists(tenant_id=tenant_id)
+        return await self.get(tenant_id)
+
+    async def get(self, tenant_id: str) -> Tenant:
+        """One shop, suspended or not. Raises TenantUnknown."""
+        tenant = await queries.tenant(self._db, tenant_id=tenant_id)
+        if tenant is None:
+            raise TenantUnknown(tenant_id=tenant_id)
+        return tenant
+
+    async def list(self, *, cursor: str | None = None, limit: int | None = None) -> Page[Tenant]:
+        """All shops, by id."""
+        size = page_size(limit)
+        after = decode_cursor(cursor, (str,))[0] if cursor else ""
+        rows = await queries.tenants_after(self._db, after=after, size=size + 1)
+        return page_of(rows, size, lambda tenant: (tenant.tenant_id,))
+
+    async def update(self, tenant_id: str, **changes: Any) -> Tenant:
+        """Change settings by name; see `create` for their bounds. The id, the currency and the status stay.
+
+        Raises:
+            InvalidTenant: an unknown setting, or one out of bounds.
+        """
+        known = await self.get(tenant_id)
+        settings = {name: getattr(known, name) for name in _SETTINGS}
+        for name in changes:
+            if name not in settings:
+                raise InvalidTenant(field=name, reason="no such setting, or one that cannot be changed")
+        updated = await queries.update_tenant(self._db, tenant_id=tenant_id, **_checked(**{**settings, **changes}))
+        self.cache.forget(TenantId(tenant_id))
+        if updated is None:
+            raise TenantUnknown(tenant_id=tenant_id)
+        return updated
+
+    async def suspend(self, tenant_id: str) -> Tenant:
+        """Stop a shop: within seconds every process refuses to read or do anything in its name."""
+        return await self._set_status(tenant_id, TenantStatus.SUSPENDED)
+
+    async def resume(self, tenant_id: str) -> Tenant:
+        """Let a suspended shop work again."""
+        return await self._set_status(tenant_id, TenantStatus.ACTIVE)
+
+    async def _set_status(self, tenant_id: str, status: TenantStatus) -> Tenant:
+        tenant = await queries.set_status(self._db, tenant_id=tenant_id, status=status)
+        self.cache.forget(TenantId(tenant_id))
+        if tenant is None:
+            raise TenantUnknown(tenant_id=tenant_id)
+        return tenant
+
+    async def add_host(self, tenant_id: str, host: str) -> None:
+        """Let a host name lead to this shop; saying it again changes nothing.
+
+        Raises:
+            InvalidTenant: not a host name, or the shop has HOSTS_MAX already.
+            HostTaken: it leads to another shop.
+        """
+        await self.get(tenant_id)
+        name = host.strip().rstrip(".").lower()
+        if not _HOST.fullmatch(name):
+            raise InvalidTenant(field="host", reason="not a host name")
+        if len(await queries.hosts_of(self._db, tenant_id=tenant_id)) >= HOSTS_MAX:
+            raise InvalidTenant(field="host", reason=f"a shop has at most {HOSTS_MAX} hosts")
+        await queries.insert_host(self._db, host=name, tenant_id=tenant_id)
+        if await queries.tenant_of_host(self._db, host=name) != tenant_id:
+            raise HostTaken(host=name)
+
+    async def hosts(self, tenant_id: str) -> "list[str]":
+        """The host names of a shop."""
+        return await queries.hosts_of(self._db, tenant_id=tenant_id)
+
+    async def remove_host(self, tenant_id: str, host: str) -> None:
+        """Let a host name lead nowhere; unknown ones are no error."""
+        await queries.delete_host(self._db, host=host.lower(), tenant_id=tenant_id)
+        self._hosts.pop(host.lower(), None)
+
+    async def at_host(self, host: str) -> TenantId:
+        """The shop that answers at a host name.
+
+        An unknown host is `default` where that is the only shop, so that one shop never thinks of hosts.
+
+        Raises:
+            HostUnknown: several shops, and none has this name.
+        """
+        name = host.rsplit(":", 1)[0].lower() if not host.endswith("]") else host.lower()
+        if (known := self._hosts.get(name)) is not None and (await self.cache.settings(known)) is not None:
+            return known
+        found = await queries.tenant_of_host(self._db, host=name)
+        if found is None:
+            some = await queries.tenants_after(self._db, after="", size=2)
+            if [tenant.tenant_id for tenant in some] != [DEFAULT_TENANT]:
+                raise HostUnknown(host=name)
+            return DEFAULT_TENANT
+        if len(self._hosts) < HOSTS_MAX * 100:
+            self._hosts[name] = TenantId(found)
+        return TenantId(found)
+
+
+_SETTINGS: Final = (
+    "name",
+    "time_zone",
+    "country_code",
+    "order_window",
+    "reservation_hold",
+    "cart_lifetime",
+    "cart_idle",
+    "open_orders_max",
+    "compliance_required",
+)
+
+
+def _checked(**settings: Any) -> dict[str, Any]:
+    if not 1 <= len(settings["name"].strip()) <= NAME_LENGTH_MAX:
+        raise InvalidTenant(field="name", reason=f"1 to {NAME_LENGTH_MAX} characters")
+    try:
+        ZoneInfo(settings["time_zone"])
+    except (ZoneInfoNotFoundError, ValueError):
+        raise InvalidTenant(field="time_zone", reason="no such time zone") from None
+    settings["country_code"] = normal_country(settings["country_code"])
+    for field in ("order_window", "reservation_hold", "cart_lifetime", "cart_idle"):
+        if not timedelta(minutes=1) <= settings[field] <= DURATION_MAX:
+            raise InvalidTenant(field=field, reason=f"one minute to {DURATION_MAX.days} days")
+    if not 1 <= settings["open_orders_max"] <= OPEN_ORDERS_MAX:
+        raise InvalidTenant(field="open_orders_max", reason=f"1 to {OPEN_ORDERS_MAX}")
+    return settings
