@@ -186,12 +186,13 @@ def _argument_types(
 
 
 async def _nullable_columns(connection: "asyncpg.Connection[Any]") -> dict[str, frozenset[str]]:
-    """The columns of each table that may be null."""
+    """The columns of each table that may be null; of a generated one that is not known."""
     rows = await connection.fetch(
         """
         SELECT c.oid::regclass::text AS relation, array_agg(a.attname::text) AS columns
           FROM pg_catalog.pg_class c
           JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attnotnull
+           AND a.attgenerated = ''
          WHERE c.relkind IN ('r', 'p')
          GROUP BY c.oid
         """
