@@ -244,6 +244,8 @@ def walk(node: object, *, in_sublink: bool = False) -> Iterator[tuple[ast.Node, 
         within = (in_sublink or isinstance(node, ast.SubLink)) and not isinstance(
             node, ast.RangeSubselect | ast.CommonTableExpr
         )
+        if isinstance(node, ast.LockingClause):
+            return  # FOR UPDATE OF o: an alias, though it is parsed as a table
         for slot in node:
             yield from walk(getattr(node, slot), in_sublink=within)
 

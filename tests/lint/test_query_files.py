@@ -66,6 +66,7 @@ GOOD = {
     "elapsed time": "UPDATE {orders} SET took = paid_at - made_at WHERE tenant_id = :tenant_id",
     "a star over what the statement itself lists": """WITH u AS (SELECT id FROM {orders} WHERE tenant_id = :tenant_id)
         SELECT u.*, x.* FROM u, jsonb_to_recordset(:id) AS x (a text)""",
+    "rows locked by their alias": "SELECT o.a FROM {orders} o WHERE o.tenant_id = :tenant_id FOR UPDATE OF o",
     "declared as without tenant": "SELECT tenant_id FROM {tenant_hosts} WHERE host = :id",
 }
 
