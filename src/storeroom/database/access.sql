@@ -15,6 +15,7 @@ WITH ours AS (
      WHERE c.relnamespace = current_schema()::REGNAMESPACE
        AND c.relname = ANY($1::TEXT[])
        AND c.relkind IN ('r', 'p')
+       AND NOT c.relispartition
 ),
 partitions AS (
     SELECT p.relid::TEXT AS quoted
