@@ -8,6 +8,7 @@ import socket
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -469,11 +470,18 @@ async def test_control_pgbouncer_loses_kept_statements(bouncer: tuple[str, tuple
     """Why statement caching is turned off there. PgBouncer keeps statements itself from 1.21 on, if it is told to."""
     if bouncer[1] >= (1, 21):
         pytest.skip("this PgBouncer keeps prepared statements itself")
-    async with await open_soon(bouncer[0], statement_cache=True) as db:
-        got = await asyncio.gather(
-            *(db.fetchval("SELECT $1::INTEGER + 1", n) for n in range(100)), return_exceptions=True
-        )
-        assert any(isinstance(each, asyncpg.PostgresError) for each in got)
+    server = "SELECT pg_backend_pid()"
+    async with AsyncExitStack() as stack:
+        caching = await stack.enter_async_context(await open_soon(bouncer[0], statement_cache=True))
+        others = await stack.enter_async_context(await open_soon(bouncer[0], statement_cache=False))
+        home = await caching.fetchval(server)  # where the statement is kept
+        first = await stack.enter_async_context(AsyncExitStack())
+        tx = await first.enter_async_context(others.transaction())
+        if await tx.fetchval(server) != home:  # then the next one of the two is home: occupy it, and free the other
+            await stack.enter_async_context(others.transaction())
+            await first.aclose()
+        with pytest.raises(asyncpg.InvalidSQLStatementNameError):
+            await caching.fetchval(server)
 
 
 def locked(fn: Callable[[Transaction], Awaitable[None]], table: str) -> Callable[[Transaction], Awaitable[None]]:
