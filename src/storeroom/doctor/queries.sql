@@ -1,0 +1,254 @@
+-- What must always hold, one statement each, over all tenants. A row is a finding; the comment is what the doctor prints.
+-- They read everything once: for an operator and for tests, never for a request.
+
+-- name: reserved_is_explained(size) -> Finding*
+-- scope: all tenants
+-- Reserved units are those of active reservations and of placed orders not yet shipped, no more and no fewer.
+SELECT s.tenant_id, s.variant_id::text AS subject,
+       format('reserved %s, reservations %s, orders %s', s.reserved, coalesce(r.units, 0), coalesce(o.units, 0)) AS detail
+  FROM {stock_levels} s
+  LEFT JOIN (SELECT tenant_id, variant_id, sum(quantity) AS units
+               FROM {inventory_reservations}
+              WHERE status = 'active'
+              GROUP BY tenant_id, variant_id) r ON r.tenant_id = s.tenant_id AND r.variant_id = s.variant_id
+  LEFT JOIN (SELECT tenant_id, variant_id, sum(quantity_held) AS units
+               FROM {order_items}
+              WHERE quantity_held > 0
+              GROUP BY tenant_id, variant_id) o ON o.tenant_id = s.tenant_id AND o.variant_id = s.variant_id
+ WHERE s.reserved <> coalesce(r.units, 0) + coalesce(o.units, 0)
+ ORDER BY s.tenant_id, s.variant_id
+ LIMIT :size;
+
+-- name: on_hand_is_explained(size) -> Finding*
+-- scope: all tenants
+-- Units on hand are the sum of the movements that brought and took them.
+SELECT s.tenant_id, s.variant_id::text AS subject,
+       format('on hand %s, movements %s', s.on_hand, coalesce(m.units, 0)) AS detail
+  FROM {stock_levels} s
+  LEFT JOIN (SELECT tenant_id, variant_id, sum(quantity) AS units
+               FROM {stock_movements}
+              GROUP BY tenant_id, variant_id) m ON m.tenant_id = s.tenant_id AND m.variant_id = s.variant_id
+ WHERE s.on_hand <> coalesce(m.units, 0)
+ ORDER BY s.tenant_id, s.variant_id
+ LIMIT :size;
+
+-- name: lines_hold_what_is_open(size) -> Finding*
+-- scope: all tenants
+-- A line holds units until they are shipped or cancelled; an order that ended holds none.
+SELECT i.tenant_id, o.order_number AS subject,
+       format('%s line %s: %s ordered, %s held, %s shipped, %s cancelled', o.status, i.position, i.quantity, i.quantity_held,
+              i.quantity_fulfilled, i.quantity_cancelled) AS detail
+  FROM {order_items} i
+  JOIN {orders} o ON o.tenant_id = i.tenant_id AND o.id = i.order_id
+ WHERE i.quantity_held > i.quantity - i.quantity_fulfilled - i.quantity_cancelled
+    OR (i.quantity_held > 0 AND o.status IN ('shipped', 'delivered', 'cancelled', 'refunded'))
+    OR (o.status = 'cancelled' AND i.quantity_fulfilled + i.quantity_cancelled <> i.quantity)
+ ORDER BY i.tenant_id, i.id
+ LIMIT :size;
+
+-- name: totals_are_their_lines(size) -> Finding*
+-- scope: all tenants
+-- An order's total is the sum of its lines, less discounts, plus shipping and tax.
+SELECT o.tenant_id, o.order_number AS subject,
+       format('subtotal %s, lines %s, total %s', o.subtotal_amount, l.amount, o.total_amount) AS detail
+  FROM {orders} o
+  LEFT JOIN (SELECT tenant_id, order_id, sum(subtotal_amount) AS amount
+               FROM {order_items}
+              GROUP BY tenant_id, order_id) l ON l.tenant_id = o.tenant_id AND l.order_id = o.id
+ WHERE l.amount IS NULL
+    OR o.subtotal_amount <> l.amount
+    OR o.total_amount <> l.amount - o.discount_amount + o.shipping_amount + o.tax_amount
+ ORDER BY o.tenant_id, o.id
+ LIMIT :size;
+
+-- name: paid_is_what_arrived(size) -> Finding*
+-- scope: all tenants
+-- What an order says is paid is what its payments brought, less what they gave back.
+SELECT o.tenant_id, o.order_number AS subject,
+       format('paid %s, payments %s', o.amount_paid, coalesce(p.amount, 0)) AS detail
+  FROM {orders} o
+  LEFT JOIN (SELECT tenant_id, order_id, sum(received_amount - refunded_amount) AS amount
+               FROM {payments}
+              WHERE received_amount IS NOT NULL
+              GROUP BY tenant_id, order_id) p ON p.tenant_id = o.tenant_id AND p.order_id = o.id
+ WHERE o.amount_paid <> coalesce(p.amount, 0)
+ ORDER BY o.tenant_id, o.id
+ LIMIT :size;
+
+-- name: paid_orders_moved_on(size) -> Finding*
+-- scope: all tenants
+-- An order that is fully paid does not wait for payment.
+SELECT o.tenant_id, o.order_number AS subject, format('due %s', o.amount_due) AS detail
+  FROM {orders} o
+ WHERE o.status = 'pending_payment'
+   AND o.amount_due <= 0
+ ORDER BY o.tenant_id, o.id
+ LIMIT :size;
+
+-- name: history_is_unbroken(size) -> Finding*
+-- scope: all tenants
+-- The history of an order begins with nothing, has no gap, and ends at its present status.
+SELECT h.tenant_id, o.order_number AS subject,
+       format('row %s: from %s to %s, before it %s; the order is %s', h.sequence, h.from_status, h.to_status, h.before, o.status)
+           AS detail
+  FROM (SELECT tenant_id, order_id, sequence, from_status, to_status,
+               lag(to_status) OVER w AS before,
+               row_number() OVER w AS place,
+               sequence = max(sequence) OVER (PARTITION BY tenant_id, order_id) AS last
+          FROM {order_status_history}
+        WINDOW w AS (PARTITION BY tenant_id, order_id ORDER BY sequence)) h
+  JOIN {orders} o ON o.tenant_id = h.tenant_id AND o.id = h.order_id
+ WHERE h.from_status IS DISTINCT FROM h.before
+    OR h.place <> h.sequence
+    OR (h.last AND h.to_status <> o.status)
+ ORDER BY h.tenant_id, h.order_id, h.sequence
+ LIMIT :size;
+
+-- name: orders_have_history(size) -> Finding*
+-- scope: all tenants
+-- Every order has a history.
+SELECT o.tenant_id, o.order_number AS subject, 'no history' AS detail
+  FROM {orders} o
+ WHERE NOT EXISTS (SELECT FROM {order_status_history} h WHERE h.tenant_id = o.tenant_id AND h.order_id = o.id)
+ ORDER BY o.tenant_id, o.id
+ LIMIT :size;
+
+-- name: placed_orders_are_told(size) -> Finding*
+-- scope: all tenants
+-- Every order left a message in the outbox in the transaction that placed it.
+SELECT o.tenant_id, o.order_number AS subject, 'no order.created' AS detail
+  FROM {orders} o
+ WHERE NOT EXISTS (SELECT FROM {webhook_queue} q
+                    WHERE q.tenant_id = o.tenant_id AND q.entity_type = 'order' AND q.entity_id = o.id
+                      AND q.event_type = 'order.created')
+ ORDER BY o.tenant_id, o.id
+ LIMIT :size;
+
+-- name: converted_carts_have_their_order(size) -> Finding*
+-- scope: all tenants
+-- A converted cart and its order name each other, and the cart holds nothing any more.
+SELECT c.tenant_id, c.id::text AS subject, format('order %s', c.converted_to_order_id) AS detail
+  FROM {carts} c
+  LEFT JOIN {orders} o ON o.tenant_id = c.tenant_id AND o.id = c.converted_to_order_id
+ WHERE c.status = 'converted'
+   AND (o.source_cart_id IS DISTINCT FROM c.id
+        OR EXISTS (SELECT FROM {inventory_reservations} r
+                    WHERE r.tenant_id = c.tenant_id AND r.cart_id = c.id AND r.status = 'active'))
+ ORDER BY c.tenant_id, c.id
+ LIMIT :size;
+
+-- name: cart_totals_are_their_lines(size) -> Finding*
+-- scope: all tenants
+-- The subtotal kept on a cart is the sum of its lines.
+SELECT c.tenant_id, c.id::text AS subject,
+       format('subtotal %s, lines %s', c.subtotal_amount, coalesce(l.amount, 0)) AS detail
+  FROM {carts} c
+  LEFT JOIN (SELECT tenant_id, cart_id, sum(quantity * unit_price) AS amount
+               FROM {cart_items}
+              GROUP BY tenant_id, cart_id) l ON l.tenant_id = c.tenant_id AND l.cart_id = c.id
+ WHERE c.status = 'active'
+   AND c.subtotal_amount <> coalesce(l.amount, 0)
+ ORDER BY c.tenant_id, c.id
+ LIMIT :size;
+
+-- name: attempts_are_counted(size) -> Finding*
+-- scope: all tenants
+-- The attempts of a payment are numbered from 1 without a gap.
+SELECT a.tenant_id, a.payment_id::text AS subject, format('%s attempts, last number %s', count(*), max(a.attempt_number)) AS detail
+  FROM {payment_attempts} a
+ GROUP BY a.tenant_id, a.payment_id
+HAVING count(*) <> max(a.attempt_number)
+ ORDER BY a.tenant_id, a.payment_id
+ LIMIT :size;
+
+-- name: manual_payments_were_verified(size) -> Finding*
+-- scope: all tenants
+-- Money by a manual method counts only after somebody verified it.
+SELECT p.tenant_id, p.payment_reference AS subject, format('%s, not verified', p.status) AS detail
+  FROM {payments} p
+  JOIN {payment_methods} m ON m.tenant_id = p.tenant_id AND m.id = p.payment_method_id
+ WHERE m.is_manual
+   AND p.received_amount IS NOT NULL
+   AND p.verified_at IS NULL
+ ORDER BY p.tenant_id, p.id
+ LIMIT :size;
+
+-- name: products_can_be_sold(size) -> Finding*
+-- scope: all tenants
+-- Every product has a variant, and every variant a stock row.
+SELECT p.tenant_id, p.slug AS subject, 'no variant' AS detail
+  FROM {products} p
+ WHERE NOT EXISTS (SELECT FROM {product_variants} v WHERE v.tenant_id = p.tenant_id AND v.product_id = p.id)
+ UNION ALL
+SELECT v.tenant_id, v.id::text, 'no stock row'
+  FROM {product_variants} v
+ WHERE NOT EXISTS (SELECT FROM {stock_levels} s WHERE s.tenant_id = v.tenant_id AND s.variant_id = v.id)
+ ORDER BY tenant_id, subject
+ LIMIT :size;
+
+-- name: tenants_are_known(size) -> Finding*
+-- scope: all tenants
+-- Whatever has products, users, carts or orders belongs to a shop that exists, and hosts lead to one.
+SELECT x.tenant_id, x.subject, 'no such tenant' AS detail
+  FROM (SELECT DISTINCT tenant_id, 'products' AS subject FROM {products}
+         UNION
+        SELECT DISTINCT tenant_id, 'users' FROM {users}
+         UNION
+        SELECT DISTINCT tenant_id, 'carts' FROM {carts}
+         UNION
+        SELECT DISTINCT tenant_id, 'orders' FROM {orders}
+         UNION
+        SELECT tenant, host FROM {tenant_hosts}) x
+  LEFT JOIN {tenants} t ON t.tenant_id = x.tenant_id
+ WHERE t.tenant_id IS NULL
+ ORDER BY x.tenant_id, x.subject
+ LIMIT :size;
+
+-- name: settled_keys_have_their_order(size) -> Finding*
+-- scope: all tenants
+-- The answer kept for a checkout's idempotency key tells of an order that exists.
+SELECT k.tenant_id, k.key AS subject, format('order %s', k.response->>'id') AS detail
+  FROM {idempotency_keys} k
+ WHERE k.scope LIKE 'checkout%'
+   AND k.state = 'done'
+   AND NOT EXISTS (SELECT FROM {orders} o WHERE o.tenant_id = k.tenant_id AND o.id = (k.response->>'id')::uuid)
+ ORDER BY k.tenant_id, k.key
+ LIMIT :size;
+
+-- name: units_are_oversold(size) -> Finding*
+-- scope: all tenants
+-- More units are promised than are on the shelf, of things that are sold from the shelf only: a count came out low.
+SELECT s.tenant_id, coalesce(v.sku, v.id::text) AS subject, format('on hand %s, reserved %s', s.on_hand, s.reserved) AS detail
+  FROM {stock_levels} s
+  JOIN {product_variants} v ON v.tenant_id = s.tenant_id AND v.id = s.variant_id
+ WHERE v.stock_policy = 'deny'
+   AND s.reserved > s.on_hand
+ ORDER BY s.tenant_id, s.variant_id
+ LIMIT :size;
+
+-- name: money_is_due_back(size) -> Finding*
+-- scope: all tenants
+-- More arrived than an order came to, or money for one that was cancelled: it is owed to the customer.
+SELECT o.tenant_id, o.order_number AS subject,
+       format('%s: total %s, paid %s %s', o.status, o.total_amount, o.amount_paid, o.currency) AS detail
+  FROM {orders} o
+ WHERE o.amount_due < 0
+    OR (o.status = 'cancelled' AND o.amount_paid > 0)
+ ORDER BY o.tenant_id, o.id
+ LIMIT :size;
+
+-- name: jobs_are_late(size) -> Finding*
+-- scope: all tenants
+-- What the worker should have ended by now: it does not run, or it is behind.
+SELECT x.tenant_id, x.subject, format('%s overdue', count(*)) AS detail
+  FROM (SELECT tenant_id, 'reservations' AS subject FROM {inventory_reservations}
+         WHERE status = 'active' AND expires_at < now() - interval '10 minutes'
+         UNION ALL
+        SELECT tenant_id, 'payments' FROM {payments}
+         WHERE status = 'pending' AND expires_at < now() - interval '10 minutes'
+         UNION ALL
+        SELECT tenant_id, 'order search' FROM {order_search}
+         WHERE document IS NULL AND created_at < now() - interval '10 minutes') x
+ GROUP BY x.tenant_id, x.subject
+ ORDER BY x.tenant_id, x.subject
+ LIMIT :size;
