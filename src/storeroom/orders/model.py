@@ -1,0 +1,527 @@
+"""What an order is, the states it goes through, and the words that other systems have for them. Pure."""
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import msgspec
+
+from storeroom.core.contact import Address
+from storeroom.core.ids import BatchId, CartId, OrderId, OrderLineId, ProductId, SessionId, UserId, VariantId
+from storeroom.core.money import Money
+from storeroom.core.states import Moves, declare_moves
+from storeroom.database.service import ActorKind
+from storeroom.orders.errors import UnknownStatusWord
+
+REASON_LENGTH_MAX: Final = 500
+NOTE_LENGTH_MAX: Final = 2000
+NOTES_LENGTH_MAX: Final = 20_000  # all notes of one order
+HISTORY_MAX: Final = 100  # rows of one order's history that are given at a time
+SEARCH_LENGTH_MAX: Final = 100
+SEARCH_PART_MIN: Final = 3  # characters; fewer have no trigram, so no index would help
+SEARCH_RESULTS_MAX: Final = 50
+OFFSET_MAX: Final = 10_000
+CARRIER_LENGTH_MAX: Final = 100
+TRACKING_LENGTH_MAX: Final = 100
+RATE_AMOUNT_MAX: Final = 1_000_000_000_000
+RATES_MAX: Final = 200  # of one tenant
+
+
+class OrderStatus(StrEnum):
+    """The way of an order through the house; what its money does is told by its payments."""
+
+    PENDING_PAYMENT = "pending_payment"  # placed; units are held, nothing or not enough has arrived
+    PAYMENT_RECEIVED = "payment_received"  # fully paid, or nothing to pay
+    PROCESSING = "processing"  # somebody prepares it
+    READY_TO_SHIP = "ready_to_ship"  # packed, waits for the carrier
+    SHIPPED = "shipped"  # left the house; stock was lowered
+    DELIVERED = "delivered"
+    CANCELLED = "cancelled"  # ended before it was shipped; what it held was given back
+    REFUNDED = "refunded"  # all its money went back; final
+    PARTIALLY_REFUNDED = "partially_refunded"  # some of its money went back; it may go on from here
+
+
+S = OrderStatus
+ORDER_MOVES: Final[Moves[OrderStatus]] = declare_moves(
+    OrderStatus,
+    {
+        S.PENDING_PAYMENT: {S.PAYMENT_RECEIVED, S.CANCELLED},
+        S.PAYMENT_RECEIVED: {S.PROCESSING, S.CANCELLED, S.REFUNDED, S.PARTIALLY_REFUNDED},
+        S.PROCESSING: {S.READY_TO_SHIP, S.SHIPPED, S.CANCELLED, S.REFUNDED, S.PARTIALLY_REFUNDED},
+        S.READY_TO_SHIP: {S.SHIPPED, S.CANCELLED, S.REFUNDED, S.PARTIALLY_REFUNDED},
+        S.SHIPPED: {S.DELIVERED, S.REFUNDED, S.PARTIALLY_REFUNDED},
+        S.DELIVERED: {S.REFUNDED, S.PARTIALLY_REFUNDED},
+        S.CANCELLED: {S.REFUNDED, S.PARTIALLY_REFUNDED},  # money that had arrived goes back
+        S.PARTIALLY_REFUNDED: {S.PROCESSING, S.READY_TO_SHIP, S.SHIPPED, S.DELIVERED, S.CANCELLED, S.REFUNDED},
+    },
+)
+
+
+class DeliveryStage(StrEnum):
+    """Where the parcel is, as the customer is told."""
+
+    ORDER_CONFIRMED = "ORDER_CONFIRMED"
+    SOURCING = "SOURCING"
+    ARRIVED = "ARRIVED"
+    DISPATCHED = "DISPATCHED"
+    DELIVERED = "DELIVERED"
+
+
+TRACKABLE_STAGES: Final = frozenset({DeliveryStage.DISPATCHED, DeliveryStage.DELIVERED})
+
+
+class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What was bought, as it was called and priced when the order was placed."""
+
+    id: OrderLineId
+    order_id: OrderId
+    position: int
+    product_id: ProductId
+    variant_id: VariantId
+    product_sku: str | None
+    product_name: str
+    variant_title: str
+    is_digital: bool
+    quantity: int
+    unit_price: Money  # the price at booking
+    price_source: str
+    subtotal_amount: Money  # quantity times unit_price
+    discount_amount: Money
+    tax_amount: Money
+    quantity_held: int  # units counted in the variant's `reserved`; 0 where stock is not tracked
+    quantity_fulfilled: int  # shipped
+    quantity_cancelled: int
+    quantity_returned: int
+    quantity_refunded: int
+    batch_id: BatchId | None  # from which it was shipped; leads to the certificate
+    batch_number: str | None
+    patch_enabled: bool
+    patch_type: str | None
+    print_name: str | None
+    print_number: str | None  # text: leading zeros count
+    download_link_sent: bool
+    erp_line_id: str | None
+    created_at: datetime
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as staff and programs see it; `CustomerOrder` is what its buyer sees."""
+
+    id: OrderId
+    order_number: str  # for people
+    source: str  # where the purchase was made, and
+    purchase_id: str | None  # its id there
+    resource_id: str | None
+    user_id: UserId | None  # None: a guest
+    session_id: SessionId | None
+    customer_email: str  # as they were when it was placed
+    customer_name: str
+    customer_phone: str | None  # E.164 digits
+    status: OrderStatus
+    status_updated_at: datetime
+    delivery_stage: DeliveryStage
+    shipping_address: Address | None  # None: nothing ships
+    billing_address: Address | None
+    currency: str
+    subtotal_amount: Money
+    discount_amount: Money
+    shipping_amount: Money
+    tax_amount: Money
+    total_amount: Money
+    amount_paid: Money  # what ever arrived, less what went back
+    amount_due: Money  # total less paid; negative: the shop owes it
+    discount_code: str | None
+    discount_id: UUID | None
+    shipping_method: str | None
+    shipping_carrier: str | None
+    tracking_number: str | None
+    estimated_delivery: date | None
+    age_verified: bool
+    age_attested: bool
+    compliance_required: bool
+    compliance_acknowledged: bool
+    compliance_version: str | None
+    compliance_acknowledged_at: datetime | None
+    ip_address: str | None
+    source_cart_id: CartId | None
+    domain: str | None
+    company_code: str | None
+    import_batch_id: UUID | None
+    vendure_order_id: str | None
+    traffic_source: str
+    utm_source: str | None
+    utm_medium: str | None
+    utm_campaign: str | None
+    customer_notes: str | None
+    internal_notes: str | None
+    cancellation_reason: str | None
+    erp_order_id: str | None
+    erp_synced_at: datetime | None
+    metadata: dict[str, Any]
+    payment_due_at: datetime
+    created_at: datetime
+    updated_at: datetime
+    paid_at: datetime | None
+    shipped_at: datetime | None
+    delivered_at: datetime | None
+    cancelled_at: datetime | None
+
+
+class OrderSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of a list of orders."""
+
+    id: OrderId
+    order_number: str
+    user_id: UserId | None
+    customer_email: str
+    customer_name: str
+    status: OrderStatus
+    delivery_stage: DeliveryStage
+    total_amount: Money
+    amount_paid: Money
+    amount_due: Money
+    created_at: datetime
+    payment_due_at: datetime
+
+
+class HeldOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What a change needs to know of the order whose row it has locked."""
+
+    id: OrderId
+    order_number: str
+    status: OrderStatus
+    total_amount: Money
+    amount_paid: Money
+    now: datetime  # of the database, at the start of the transaction
+
+
+class StatusChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of an order's history."""
+
+    id: UUID
+    order_id: OrderId
+    sequence: int  # 1 for the first
+    from_status: OrderStatus | None  # None for the first
+    to_status: OrderStatus
+    reason: str | None
+    changed_by: UserId | None  # None: the system, a webhook or a guest
+    changed_by_type: ActorKind
+    changed_by_name: str | None
+    request_id: str | None
+    metadata: dict[str, Any] | None
+    created_at: datetime
+
+
+class CustomerOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as its buyer sees it. A field that staff keep for themselves is not here, so it cannot slip out."""
+
+    id: OrderId
+    order_number: str
+    status: OrderStatus
+    delivery_stage: DeliveryStage
+    created_at: datetime
+    payment_due_at: datetime | None  # None once it is paid or closed
+    email: str
+    name: str
+    phone: str | None
+    shipping_address: Address | None
+    billing_address: Address | None
+    subtotal: Money
+    discount: Money
+    shipping: Money
+    tax: Money
+    total: Money
+    paid: Money
+    due: Money
+    shipping_method: str | None
+    shipping_carrier: str | None
+    tracking_number: str | None
+    estimated_delivery: date | None
+    customer_notes: str | None
+    lines: "list[CustomerOrderLine]"
+
+
+class CustomerOrderLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of it."""
+
+    product_id: ProductId
+    variant_id: VariantId
+    sku: str | None
+    name: str
+    variant: str
+    quantity: int
+    unit_price: Money
+    subtotal: Money
+    shipped: int
+    cancelled: int
+    batch_number: str | None
+    patch_type: str | None
+    print_name: str | None
+    print_number: str | None
+
+
+class OrderTracking(msgspec.Struct, frozen=True, kw_only=True):
+    """What whoever knows an order's number and phone may know of it; always the same fields."""
+
+    order_number: str
+    status: OrderStatus
+    delivery_stage: DeliveryStage
+    created_at: datetime
+    estimated_delivery: date | None
+    shipping_carrier: str | None  # these two only once it was dispatched
+    tracking_number: str | None
+
+
+class OrdersFound(msgspec.Struct, frozen=True, kw_only=True):
+    """A page by number, and how many orders there are in all."""
+
+    items: list[OrderSummary]
+    total: int
+
+
+class RefundDue(msgspec.Struct, frozen=True, kw_only=True):
+    """An order that holds money which is not the shop's."""
+
+    id: OrderId
+    order_number: str
+    customer_email: str
+    customer_name: str
+    status: OrderStatus
+    total_amount: Money
+    amount_paid: Money
+    refund_amount: Money  # all that was paid where the order is cancelled, else what is beyond the total
+
+
+class CampaignRevenue(msgspec.Struct, frozen=True, kw_only=True):
+    """What the orders of one campaign came to."""
+
+    utm_campaign: str | None  # None: orders of no campaign
+    orders: int
+    total_amount: Money
+    amount_paid: Money
+
+
+class StockShort(msgspec.Struct, frozen=True, kw_only=True):
+    """A variant of which fewer units are on hand than an order needs."""
+
+    variant_id: VariantId
+    sku: str | None
+    needed: int
+    on_hand: int
+
+
+class ShippingRate(msgspec.Struct, frozen=True, kw_only=True):
+    """What shipping by one method costs."""
+
+    id: UUID
+    code: str  # what a checkout names
+    name: str
+    amount: Money
+    countries: list[str] | None  # ISO 3166-1; None: everywhere
+    free_from_amount: Money | None  # a subtotal of this or more ships free
+    is_active: bool
+    position: int
+
+
+class StatusLabel(msgspec.Struct, frozen=True, kw_only=True):
+    """A state's name for people."""
+
+    status: OrderStatus
+    label: str
+    description: str
+
+
+class CustomerOrderSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the view `customer_orders_summary`."""
+
+    id: OrderId
+    customer_id: UserId | None
+    vendure_order_id: str | None
+    order_code: str
+    order_date: datetime
+    status: OrderStatus
+    delivery_stage: DeliveryStage
+    payment_method: str | None
+    total_with_tax: Money
+    is_paid: bool
+    batch_id: UUID | None
+    tracking_number: str | None
+
+
+class CustomerOrderItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the view `customer_order_items`."""
+
+    id: OrderLineId
+    order_summary_id: OrderId
+    product_name: str
+    variant_name: str
+    quantity: int
+    unit_price_with_tax: Money
+    patch_enabled: bool
+    patch_type: str | None
+    print_name: str | None
+    print_number: str | None
+
+
+def customer_view(order: Order, lines: list[OrderLine]) -> CustomerOrder:
+    """The part of an order that its buyer sees."""
+    return CustomerOrder(
+        id=order.id,
+        order_number=order.order_number,
+        status=order.status,
+        delivery_stage=order.delivery_stage,
+        created_at=order.created_at,
+        payment_due_at=order.payment_due_at if order.status is S.PENDING_PAYMENT else None,
+        email=order.customer_email,
+        name=order.customer_name,
+        phone=order.customer_phone,
+        shipping_address=order.shipping_address,
+        billing_address=order.billing_address,
+        subtotal=order.subtotal_amount,
+        discount=order.discount_amount,
+        shipping=order.shipping_amount,
+        tax=order.tax_amount,
+        total=order.total_amount,
+        paid=order.amount_paid,
+        due=order.amount_due,
+        shipping_method=order.shipping_method,
+        shipping_carrier=order.shipping_carrier,
+        tracking_number=order.tracking_number,
+        estimated_delivery=order.estimated_delivery,
+        customer_notes=order.customer_notes,
+        lines=[
+            CustomerOrderLine(
+                product_id=line.product_id,
+                variant_id=line.variant_id,
+                sku=line.product_sku,
+                name=line.product_name,
+                variant=line.variant_title,
+                quantity=line.quantity,
+                unit_price=line.unit_price,
+                subtotal=line.subtotal_amount,
+                shipped=line.quantity_fulfilled,
+                cancelled=line.quantity_cancelled,
+                batch_number=line.batch_number,
+                patch_type=line.patch_type,
+                print_name=line.print_name,
+                print_number=line.print_number,
+            )
+            for line in lines
+        ],
+    )
+
+
+# --- The words of other systems ---------------------------------------------------------------------------------------
+
+
+class Vocabulary(StrEnum):
+    """Systems that have words of their own for where an order is."""
+
+    STORE = "store"  # pending, paid, processing, shipped, completed, cancelled
+    PAY_SERVER = "pay_server"  # created, paid, processing, fulfilled, shipped, delivered, cancelled, refunded
+    PRE_ORDER = "pre_order"  # pending, confirmed, processing, shipped, delivered
+
+
+STATUS_WORDS: Final[Mapping[Vocabulary, Mapping[str, OrderStatus]]] = MappingProxyType(
+    {
+        Vocabulary.STORE: MappingProxyType(
+            {
+                "pending": S.PENDING_PAYMENT,
+                "paid": S.PAYMENT_RECEIVED,
+                "processing": S.PROCESSING,
+                "shipped": S.SHIPPED,
+                "completed": S.DELIVERED,
+                "cancelled": S.CANCELLED,
+            }
+        ),
+        Vocabulary.PAY_SERVER: MappingProxyType(
+            {
+                "created": S.PENDING_PAYMENT,
+                "paid": S.PAYMENT_RECEIVED,
+                "processing": S.PROCESSING,
+                "fulfilled": S.READY_TO_SHIP,
+                "shipped": S.SHIPPED,
+                "delivered": S.DELIVERED,
+                "cancelled": S.CANCELLED,
+                "refunded": S.REFUNDED,
+            }
+        ),
+        Vocabulary.PRE_ORDER: MappingProxyType(
+            {
+                "pending": S.PENDING_PAYMENT,
+                "confirmed": S.PAYMENT_RECEIVED,
+                "processing": S.PROCESSING,
+                "shipped": S.SHIPPED,
+                "delivered": S.DELIVERED,
+            }
+        ),
+    }
+)
+# A vocabulary without a word for a state says the nearest that is still true.
+_NEAREST: Final[Mapping[OrderStatus, OrderStatus]] = MappingProxyType(
+    {S.READY_TO_SHIP: S.PROCESSING, S.PARTIALLY_REFUNDED: S.PAYMENT_RECEIVED, S.REFUNDED: S.CANCELLED}
+)
+
+
+def from_word(word: str, vocabulary: Vocabulary) -> OrderStatus:
+    """The status that another system's word means; blanks around it and capitals do not matter.
+
+    Raises:
+        UnknownStatusWord: the vocabulary has no such word.
+    """
+    status = STATUS_WORDS[vocabulary].get(word.strip().lower())
+    if status is None:
+        raise UnknownStatusWord(word=word[:50], known=sorted(STATUS_WORDS[vocabulary]))
+    return status
+
+
+def to_word(status: OrderStatus, vocabulary: Vocabulary) -> str | None:
+    """Another system's word for a status, or the nearest one; None where none of its words would be true."""
+    words = {meant: word for word, meant in STATUS_WORDS[vocabulary].items()}
+    return words.get(status) or words.get(_NEAREST.get(status, status))
+
+
+# --- Where orders come from -------------------------------------------------------------------------------------------
+
+DIRECT: Final = "direct"
+TRAFFIC_SOURCES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {  # what utm_source says, or the host that sent the visitor, for each source
+        "facebook": frozenset({"facebook", "fb", "meta", "facebook.com", "fb.com", "fb.me"}),
+        "instagram": frozenset({"instagram", "ig", "instagram.com"}),
+        "google": frozenset({"google", "adwords", "googleads", "googleadservices.com", "googlesyndication.com"}),
+        "bing": frozenset({"bing", "bing.com"}),
+        "tiktok": frozenset({"tiktok", "tiktok.com"}),
+        "youtube": frozenset({"youtube", "yt", "youtube.com", "youtu.be"}),
+        "pinterest": frozenset({"pinterest", "pinterest.com", "pin.it"}),
+        "twitter": frozenset({"twitter", "x", "twitter.com", "x.com", "t.co"}),
+        "whatsapp": frozenset({"whatsapp", "whatsapp.com", "wa.me"}),
+    }
+)
+_SOURCE_OF: Final = MappingProxyType({name: source for source, names in TRAFFIC_SOURCES.items() for name in names})
+_GOOGLE: Final = re.compile(r"google\.(?:com|[a-z]{2}|com?\.[a-z]{2})")  # google.de, google.co.uk; not google.evil.com
+
+
+def traffic_source(utm_source: str | None, referrer: str | None) -> str:
+    """Where a buyer came from: the campaign's parameter, else the host of the page before, else `direct`.
+
+    A parameter or host that nobody listed in TRAFFIC_SOURCES counts as direct; the raw ones stay on the order's cart.
+    """
+    if utm_source and (source := _SOURCE_OF.get(utm_source.strip().lower())):
+        return source
+    try:
+        host = (urlsplit(referrer.strip()).hostname or "") if referrer else ""
+    except ValueError:  # "http://[": whatever a browser or a robot sends
+        host = ""
+    labels = host.rstrip(".").split(".")
+    for start in range(len(labels) - 1):
+        domain = ".".join(labels[start:])
+        if source := _SOURCE_OF.get(domain):
+            return source
+        if _GOOGLE.fullmatch(domain):
+            return "google"
+    return DIRECT

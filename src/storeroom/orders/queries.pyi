@@ -1,0 +1,181 @@
+# Written by `python -m storeroom.database.stubs` from queries.sql; change that file, then run it again.
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from storeroom.core.ids import OrderId
+from storeroom.database.executor import Executor
+from storeroom.orders.model import (
+    CampaignRevenue,
+    CustomerOrderItem,
+    CustomerOrderSummary,
+    DeliveryStage,
+    HeldOrder,
+    Order,
+    OrderLine,
+    OrderStatus,
+    OrderSummary,
+    OrderTracking,
+    RefundDue,
+    ShippingRate,
+    StatusChange,
+    StatusLabel,
+    StockShort,
+)
+
+async def order(db: Executor, /, *, tenant_id: str, order_id: UUID) -> Order | None: ...
+async def order_id_of_number(db: Executor, /, *, tenant_id: str, order_number: str) -> OrderId | None: ...
+async def order_id_of_purchase(db: Executor, /, *, tenant_id: str, source: str, purchase_id: str) -> OrderId | None: ...
+async def lines(db: Executor, /, *, tenant_id: str, order_id: UUID) -> list[OrderLine]: ...
+async def tracking(db: Executor, /, *, tenant_id: str, order_number: str, phone: str) -> OrderTracking | None: ...
+async def orders_page(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    status: OrderStatus | None = None,
+    user_id: UUID | None = None,
+    before: UUID | None = None,
+    size: int,
+) -> list[OrderSummary]: ...
+async def orders_awaiting_payment(
+    db: Executor, /, *, tenant_id: str, after_at: datetime | None = None, after_id: UUID | None = None, size: int
+) -> list[OrderSummary]: ...
+async def orders_filtered(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    status: OrderStatus | None = None,
+    pattern: str | None = None,
+    created_before: datetime | None = None,
+    created_after: datetime | None = None,
+    size: int,
+    skip: int,
+) -> list[OrderSummary]: ...
+async def orders_counted(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    status: OrderStatus | None = None,
+    pattern: str | None = None,
+    created_before: datetime | None = None,
+    created_after: datetime | None = None,
+) -> int: ...
+async def orders_exactly(
+    db: Executor, /, *, tenant_id: str, order_number: str, email: str, phone: str | None, size: int
+) -> list[OrderSummary]: ...
+async def orders_beginning(
+    db: Executor, /, *, tenant_id: str, number_from: str, number_to: str, email_from: str, email_to: str, size: int
+) -> list[OrderSummary]: ...
+async def orders_containing(db: Executor, /, *, tenant_id: str, pattern: str, size: int) -> list[OrderSummary]: ...
+async def orders_needing_refund(
+    db: Executor, /, *, tenant_id: str, before: UUID | None = None, size: int
+) -> list[RefundDue]: ...
+async def revenue_by_campaign(
+    db: Executor, /, *, tenant_id: str, since: datetime, until: datetime
+) -> list[CampaignRevenue]: ...
+async def history(db: Executor, /, *, tenant_id: str, order_id: UUID, size: int) -> list[StatusChange]: ...
+async def changes_page(
+    db: Executor, /, *, tenant_id: str, before_at: datetime | None = None, before_id: UUID | None = None, size: int
+) -> list[StatusChange]: ...
+async def entry_exists(db: Executor, /, *, tenant_id: str, entry_id: UUID) -> bool: ...
+async def customer_summaries(
+    db: Executor, /, *, tenant_id: str, customer_id: UUID, before: UUID | None = None, size: int
+) -> list[CustomerOrderSummary]: ...
+async def customer_summary_items(db: Executor, /, *, tenant_id: str, order_id: UUID) -> list[CustomerOrderItem]: ...
+async def status_labels(db: Executor, /, *, tenant_id: str) -> list[StatusLabel]: ...
+async def hold_order(db: Executor, /, *, tenant_id: str, order_id: UUID) -> HeldOrder | None: ...
+async def move_order(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    order_id: UUID,
+    from_status: OrderStatus,
+    to_status: OrderStatus,
+    sources: Sequence[OrderStatus],
+    delivery_stage: DeliveryStage | None,
+    paid_at: datetime | None,
+    shipped_at: datetime | None,
+    delivered_at: datetime | None,
+    cancelled_at: datetime | None,
+    cancellation_reason: str | None,
+    history_id: UUID,
+    reason: str | None,
+    changed_by: UUID | None,
+    changed_by_type: str,
+    changed_by_name: str | None,
+    request_id: str | None,
+    metadata: Any,
+) -> int: ...
+async def release_units(db: Executor, /, *, tenant_id: str, order_id: UUID) -> int: ...
+async def ship_units(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    order_id: UUID,
+    movement_ids: Sequence[UUID],
+    actor_kind: str,
+    actor_id: UUID | None,
+) -> list[StockShort]: ...
+async def set_line_batch(
+    db: Executor, /, *, tenant_id: str, line_id: UUID, batch_id: UUID, batch_number: str
+) -> int: ...
+async def set_tracking(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    order_id: UUID,
+    carrier: str | None,
+    tracking_number: str | None,
+    estimated_delivery: date | None,
+) -> int: ...
+async def append_note(db: Executor, /, *, tenant_id: str, order_id: UUID, note: str, length_max: int) -> int: ...
+async def recompute_paid(db: Executor, /, *, tenant_id: str, order_id: UUID) -> int: ...
+async def claim_guest_orders(db: Executor, /, *, tenant_id: str, user_id: UUID) -> int: ...
+async def tenants_with_unpaid(db: Executor, /, *, size: int) -> list[str]: ...
+async def claim_unpaid(db: Executor, /, *, tenant_id: str, size: int) -> list[OrderId]: ...
+async def money_on_its_way(db: Executor, /, *, tenant_id: str, order_id: UUID) -> bool: ...
+async def tenants_to_index(db: Executor, /, *, size: int) -> list[str]: ...
+async def fill_documents(db: Executor, /, *, tenant_id: str, size: int) -> int: ...
+async def shipping_rates(
+    db: Executor, /, *, tenant_id: str, is_active: bool | None = None, size: int
+) -> list[ShippingRate]: ...
+async def shipping_rate(db: Executor, /, *, tenant_id: str, rate_id: UUID) -> ShippingRate | None: ...
+async def insert_shipping_rate(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    rate_id: UUID,
+    code: str,
+    name: str,
+    amount: int,
+    currency: str,
+    countries: Sequence[str] | None,
+    free_from_amount: int | None,
+    is_active: bool,
+    position: int,
+) -> ShippingRate: ...
+async def update_shipping_rate(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    rate_id: UUID,
+    code: str,
+    name: str,
+    amount: int,
+    currency: str,
+    countries: Sequence[str] | None,
+    free_from_amount: int | None,
+    is_active: bool,
+    position: int,
+) -> ShippingRate | None: ...
+async def delete_shipping_rate(db: Executor, /, *, tenant_id: str, rate_id: UUID) -> int: ...

@@ -1,0 +1,394 @@
+-- Orders. Who changes one locks its row first (`hold_order`), then its stock rows; nobody takes them the other way round.
+
+-- name: order(tenant_id, order_id) -> Order?
+SELECT id, order_number, source, purchase_id, resource_id, user_id, session_id, customer_email, customer_name,
+       customer_phone, status, status_updated_at, delivery_stage, shipping_address, billing_address, currency,
+       subtotal_amount, discount_amount, shipping_amount, tax_amount, total_amount, amount_paid, amount_due,
+       discount_code, discount_id, shipping_method, shipping_carrier, tracking_number, estimated_delivery,
+       age_verified, age_attested, compliance_required, compliance_acknowledged, compliance_version,
+       compliance_acknowledged_at, host(ip_address) AS ip_address, source_cart_id, domain, company_code,
+       import_batch_id, vendure_order_id, traffic_source, utm_source, utm_medium, utm_campaign, customer_notes,
+       internal_notes, cancellation_reason, erp_order_id, erp_synced_at, metadata, payment_due_at, created_at,
+       updated_at, paid_at, shipped_at, delivered_at, cancelled_at
+  FROM {orders}
+ WHERE tenant_id = :tenant_id
+   AND id = :order_id;
+
+-- name: order_id_of_number(tenant_id, order_number) -> OrderId?
+SELECT id
+  FROM {orders}
+ WHERE tenant_id = :tenant_id
+   AND order_number = :order_number;
+
+-- name: order_id_of_purchase(tenant_id, source, purchase_id) -> OrderId?
+SELECT id
+  FROM {orders}
+ WHERE tenant_id = :tenant_id
+   AND source = :source
+   AND purchase_id = :purchase_id;
+
+-- name: lines(tenant_id, order_id) -> OrderLine*
+SELECT id, order_id, position, product_id, variant_id, product_sku, product_name, variant_title, is_digital, quantity,
+       unit_price, price_source, subtotal_amount, discount_amount, tax_amount, quantity_held, quantity_fulfilled,
+       quantity_cancelled, quantity_returned, quantity_refunded, batch_id, batch_number, patch_enabled, patch_type,
+       print_name, print_number, download_link_sent, erp_line_id, created_at, currency
+  FROM {order_items}
+ WHERE tenant_id = :tenant_id
+   AND order_id = :order_id
+ ORDER BY position;
+
+-- name: tracking(tenant_id, order_number, phone) -> OrderTracking?
+-- Number and phone in one condition: whoever has one of them wrong gets the same nothing in the same time.
+SELECT order_number, status, delivery_stage, created_at, estimated_delivery, shipping_carrier, tracking_number
+  FROM {orders}
+ WHERE tenant_id = :tenant_id
+   AND order_number = :order_number
+   AND customer_phone = :phone;
+
+-- name: orders_page(tenant_id, status?, user_id?, before?, size) -> OrderSummary*
+-- Newest first: ids are made in time order, so the id alone is the key of the page.
+SELECT id, order_number, user_id, customer_email, customer_name, status, delivery_stage, total_amount, amount_paid,
+       amount_due, created_at, payment_due_at, currency
+  FROM {orders}
+ WHERE tenant_id = :tenant_id
+   AND status = :status                              -- if status
+   AND user_id = :user_id                            -- if user_id
+   AND id < :before                                  -- if before
+ ORDER BY id DESC
+ LIMIT :size;
+
+-- name: orders_awaiting_payment(tenant_id, after_at?, after_id?, size) -> OrderSummary*
+-- Oldest first, for those who chase them.
+SELECT id, order_number, user_id, customer_email, customer_name, status, delivery_stage, total_amount, amount_paid,
+       amount_due, created_at, payment_due_at, currency
+  FROM {orders}
+ WHERE tenant_id = :tenant_id
+   AND status = 'pending_payment'
+   AND created_at >= :after_at                       -- if after_at
+   AND (created_at, id) > (:after_at, :after_id)     -- if after_id
+ ORDER BY created_at, id
+ LIMIT :size;
+
+-- name: orders_filtered(tenant_id, status?, pattern?, created_before?, created_after?, size, skip) -> OrderSummary*
+-- bounded offset
+SELECT o.id, o.order_number, o.user_id, o.customer_email, o.customer_name, o.status, o.delivery_stage, o.total_amount,
+       o.amount_paid, o.amount_due, o.created_at, o.payment_due_at, o.currency
+  FROM {orders} o
+ WHERE o.tenant_id = :tenant_id
+   AND o.status = :status                            -- if status
+   AND o.created_at < :created_before                -- if created_before
+   AND o.created_at > :created_after                 -- if created_after
+   AND EXISTS (SELECT FROM {order_search} s WHERE s.tenant_id = :tenant_id AND s.order_id = o.id AND s.document LIKE :pattern)  -- if pattern
+ ORDER BY o.created_at DESC, o.id DESC
+ LIMIT :size
+OFFSET :skip;
+
+-- name: orders_counted(tenant_id, status?, pattern?, created_before?, created_after?) -> int
+-- Counted apart from the page, so that it is right past the last page as well.
+SELECT count(*)::int
+  FROM {orders} o
+ WHERE o.tenant_id = :tenant_id
+   AND o.status = :status                            -- if status
+   AND o.created_at < :created_before                -- if created_before
+   AND o.created_at > :created_after                 -- if created_after
+   AND EXISTS (SELECT FROM {order_search} s WHERE s.tenant_id = :tenant_id AND s.order_id = o.id AND s.document LIKE :pattern);  -- if pattern
+
+-- name: orders_exactly(tenant_id, order_number, email, phone?, size) -> OrderSummary*
+-- Three indexes, one for each way to name an order; a phone that is none matches nothing.
+SELECT id, order_number, user_id, customer_email, customer_name, status, delivery_stage, total_amount, amount_paid,
+       amount_due, created_at, payment_due_at, currency
+  FROM {orders}
+ WHERE tenant_id = :tenant_id
+   AND (order_number = :order_number OR customer_email = :email OR customer_phone = :phone)
+ ORDER BY id DESC
+ LIMIT :size;
+
+-- name: orders_beginning(tenant_id, number_from, number_to, email_from, email_to, size) -> OrderSummary*
+-- Ranges instead of LIKE: the columns are in the C collation, so a plain index serves, whatever the plan.
+SELECT id, order_number, user_id, customer_email, customer_name, status, delivery_stage, total_amount, amount_paid,
+       amount_due, created_at, payment_due_at, currency
+  FROM {orders}
+ WHERE tenant_id = :tenant_id
+   AND (order_number >= :number_from AND order_number < :number_to
+        OR customer_email >= :email_from AND customer_email < :email_to)
+ ORDER BY id DESC
+ LIMIT :size;
+
+-- name: orders_containing(tenant_id, pattern, size) -> OrderSummary*
+-- The documents have the trigram index; the worker fills them, so an order of the last seconds may not be among them.
+SELECT o.id, o.order_number, o.user_id, o.customer_email, o.customer_name, o.status, o.delivery_stage, o.total_amount,
+       o.amount_paid, o.amount_due, o.created_at, o.payment_due_at, o.currency
+  FROM {order_search} s
+  JOIN {orders} o ON o.tenant_id = :tenant_id AND o.id = s.order_id
+ WHERE s.tenant_id = :tenant_id
+   AND s.document LIKE :pattern
+ ORDER BY s.order_id DESC
+ LIMIT :size;
+
+-- name: orders_needing_refund(tenant_id, before?, size) -> RefundDue*
+-- The condition is that of the index idx_orders_overpaid, word by word.
+SELECT id, order_number, customer_email, customer_name, status, total_amount, amount_paid,
+       CASE WHEN status = 'cancelled' THEN amount_paid ELSE amount_paid - total_amount END AS refund_amount, currency
+  FROM {orders}
+ WHERE tenant_id = :tenant_id
+   AND (amount_due < 0 OR (status = 'cancelled' AND amount_paid > 0))
+   AND id < :before                                  -- if before
+ ORDER BY id DESC
+ LIMIT :size;
+
+-- name: revenue_by_campaign(tenant_id, since, until) -> CampaignRevenue*
+-- What ended without a sale does not count. Half open: since <= created_at < until.
+SELECT utm_campaign, count(*)::int AS orders, sum(total_amount)::bigint AS total_amount, sum(amount_paid)::bigint AS amount_paid,
+       currency
+  FROM {orders}
+ WHERE tenant_id = :tenant_id
+   AND created_at >= :since
+   AND created_at < :until
+   AND status NOT IN ('cancelled', 'refunded')
+ GROUP BY utm_campaign, currency
+ ORDER BY sum(total_amount) DESC, utm_campaign;
+
+-- name: history(tenant_id, order_id, size) -> StatusChange*
+SELECT id, order_id, sequence, from_status, to_status, reason, changed_by, changed_by_type, changed_by_name,
+       request_id, metadata, created_at
+  FROM {order_status_history}
+ WHERE tenant_id = :tenant_id
+   AND order_id = :order_id
+ ORDER BY sequence DESC
+ LIMIT :size;
+
+-- name: changes_page(tenant_id, before_at?, before_id?, size) -> StatusChange*
+-- Of all orders, newest first.
+SELECT id, order_id, sequence, from_status, to_status, reason, changed_by, changed_by_type, changed_by_name,
+       request_id, metadata, created_at
+  FROM {order_status_history}
+ WHERE tenant_id = :tenant_id
+   AND created_at <= :before_at                      -- if before_at
+   AND (created_at, id) < (:before_at, :before_id)   -- if before_id
+ ORDER BY created_at DESC, id DESC
+ LIMIT :size;
+
+-- name: entry_exists(tenant_id, entry_id) -> bool
+SELECT EXISTS (SELECT FROM {order_status_history} WHERE tenant_id = :tenant_id AND id = :entry_id);
+
+-- name: customer_summaries(tenant_id, customer_id, before?, size) -> CustomerOrderSummary*
+SELECT id, customer_id, vendure_order_id, order_code, order_date, status, delivery_stage, payment_method,
+       total_with_tax, is_paid, batch_id, tracking_number, currency
+  FROM {customer_orders_summary}
+ WHERE tenant_id = :tenant_id
+   AND customer_id = :customer_id
+   AND id < :before                                  -- if before
+ ORDER BY id DESC
+ LIMIT :size;
+
+-- name: customer_summary_items(tenant_id, order_id) -> CustomerOrderItem*
+SELECT id, order_summary_id, product_name, variant_name, quantity, unit_price_with_tax, patch_enabled, patch_type,
+       print_name, print_number, currency
+  FROM {customer_order_items}
+ WHERE tenant_id = :tenant_id
+   AND order_summary_id = :order_id
+ ORDER BY id;
+
+-- name: status_labels(tenant_id) -> StatusLabel*
+SELECT status, label, description
+  FROM {order_status_labels}
+ WHERE tenant_id = :tenant_id
+ ORDER BY status;
+
+-- Changes ---------------------------------------------------------------------------------------------------------------
+
+-- name: hold_order(tenant_id, order_id) -> HeldOrder?
+-- Whoever changes an order waits here for whoever changes it now, and then reads what was committed. NO KEY: a payment
+-- that is being started for the order refers to its key alone, and need not wait.
+SELECT id, order_number, status, total_amount, amount_paid, now() AS now, currency
+  FROM {orders}
+ WHERE tenant_id = :tenant_id
+   AND id = :order_id
+   FOR NO KEY UPDATE;
+
+-- name: move_order(tenant_id, order_id, from_status, to_status, sources, delivery_stage?, paid_at?, shipped_at?,
+--                  delivered_at?, cancelled_at?, cancellation_reason?, history_id, reason?, changed_by?, changed_by_type,
+--                  changed_by_name?, request_id?, metadata?) -> count
+-- The change and its history row are one statement: neither is ever there without the other. The allowed sources stand in
+-- the WHERE clause; from_status is the state that was read under the row's lock. A milestone is set when it is first
+-- reached; its instant is the database's, passed in because CASE .. THEN now() cannot be sent to another machine.
+WITH moved AS (
+    UPDATE {orders}
+       SET status = :to_status, status_updated_at = now(), updated_at = now(),
+           delivery_stage = coalesce(:delivery_stage, delivery_stage),
+           paid_at = coalesce(paid_at, :paid_at),
+           shipped_at = coalesce(shipped_at, :shipped_at),
+           delivered_at = coalesce(delivered_at, :delivered_at),
+           cancelled_at = coalesce(cancelled_at, :cancelled_at),
+           cancellation_reason = coalesce(:cancellation_reason, cancellation_reason)
+     WHERE tenant_id = :tenant_id
+       AND id = :order_id
+       AND status = :from_status
+       AND status = ANY (:sources)
+    RETURNING id)
+INSERT INTO {order_status_history} (tenant_id, id, order_id, sequence, from_status, to_status, reason, changed_by,
+                                    changed_by_type, changed_by_name, request_id, metadata)
+SELECT :tenant_id, :history_id, m.id,
+       coalesce((SELECT max(h.sequence) FROM {order_status_history} h
+                  WHERE h.tenant_id = :tenant_id AND h.order_id = :order_id), 0) + 1,
+       :from_status, :to_status, :reason, :changed_by, :changed_by_type, :changed_by_name, :request_id, :metadata
+  FROM moved m;
+
+-- name: release_units(tenant_id, order_id) -> int
+-- See flows/functions.sql: stock and lines change together.
+SELECT {release_order_units_v1}(:tenant_id, :order_id);
+
+-- name: ship_units(tenant_id, order_id, movement_ids, actor_kind, actor_id?) -> StockShort*
+-- No row back: everything that the order held has left the shelf.
+SELECT variant_id, sku, needed, on_hand
+  FROM {ship_order_units_v1}(:tenant_id, :order_id, :movement_ids, :actor_kind, :actor_id);
+
+-- name: set_line_batch(tenant_id, line_id, batch_id, batch_number) -> count
+UPDATE {order_items}
+   SET batch_id = :batch_id, batch_number = :batch_number
+ WHERE tenant_id = :tenant_id
+   AND id = :line_id
+   AND batch_id IS NULL;
+
+-- name: set_tracking(tenant_id, order_id, carrier?, tracking_number?, estimated_delivery?) -> count
+-- What is not given stays. The status does not change, so neither does its instant.
+UPDATE {orders}
+   SET shipping_carrier = coalesce(:carrier, shipping_carrier),
+       tracking_number = coalesce(:tracking_number, tracking_number),
+       estimated_delivery = coalesce(:estimated_delivery, estimated_delivery),
+       updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :order_id;
+
+-- name: append_note(tenant_id, order_id, note, length_max) -> count
+-- Appended where it lies, so that two who write at once both are kept.
+UPDATE {orders}
+   SET internal_notes = coalesce(internal_notes || E'\n', '') || :note, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :order_id
+   AND length(coalesce(internal_notes, '')) + length(:note::text) < :length_max;
+
+-- name: recompute_paid(tenant_id, order_id) -> count
+-- Summed from the payments, not added to: said twice, or after any mistake, it comes out right.
+UPDATE {orders}
+   SET amount_paid = (SELECT coalesce(sum(p.received_amount - p.refunded_amount), 0)
+                        FROM {payments} p
+                       WHERE p.tenant_id = :tenant_id
+                         AND p.order_id = :order_id
+                         AND p.status IN ('completed', 'refunded', 'partially_refunded')),
+       updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :order_id;
+
+-- name: claim_guest_orders(tenant_id, user_id) -> count
+-- Only a verified address proves that the orders of a guest with this address are the account's.
+UPDATE {orders}
+   SET user_id = :user_id, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND user_id IS NULL
+   AND customer_email = (SELECT u.email FROM {users} u
+                          WHERE u.tenant_id = :tenant_id AND u.id = :user_id AND u.email_verified AND u.deleted_at IS NULL);
+
+-- Jobs ------------------------------------------------------------------------------------------------------------------
+
+-- name: tenants_with_unpaid(size) -> str*
+-- scope: all tenants
+-- Those with an order whose time is up and for which no money is on its way.
+SELECT o.tenant_id
+  FROM {orders} o
+ WHERE o.status = 'pending_payment'
+   AND o.payment_due_at <= now()
+   AND NOT EXISTS (SELECT FROM {payments} p
+                    WHERE p.tenant_id = o.tenant_id
+                      AND p.order_id = o.id
+                      AND (p.status IN ('awaiting_verification', 'processing')
+                           OR (p.status = 'pending' AND (p.expires_at > now()) IS NOT FALSE)))
+ GROUP BY o.tenant_id
+ LIMIT :size;
+
+-- name: claim_unpaid(tenant_id, size) -> OrderId*
+-- Those whose row somebody else holds are left for the next run.
+SELECT o.id
+  FROM {orders} o
+ WHERE o.tenant_id = :tenant_id
+   AND o.status = 'pending_payment'
+   AND o.payment_due_at <= now()
+   AND NOT EXISTS (SELECT FROM {payments} p
+                    WHERE p.tenant_id = :tenant_id
+                      AND p.order_id = o.id
+                      AND (p.status IN ('awaiting_verification', 'processing')
+                           OR (p.status = 'pending' AND (p.expires_at > now()) IS NOT FALSE)))
+ ORDER BY o.payment_due_at, o.id
+ LIMIT :size
+   FOR NO KEY UPDATE SKIP LOCKED;
+
+-- name: money_on_its_way(tenant_id, order_id) -> bool
+-- Asked again under the order's lock: a proof may have come in between.
+SELECT EXISTS (SELECT FROM {payments} p
+                WHERE p.tenant_id = :tenant_id
+                  AND p.order_id = :order_id
+                  AND (p.status IN ('awaiting_verification', 'processing')
+                       OR (p.status = 'pending' AND (p.expires_at > now()) IS NOT FALSE)));
+
+-- name: tenants_to_index(size) -> str*
+-- scope: all tenants
+SELECT tenant_id
+  FROM {order_search}
+ WHERE document IS NULL
+ GROUP BY tenant_id
+ LIMIT :size;
+
+-- name: fill_documents(tenant_id, size) -> count
+-- Two workers take different rows; what one of them does not finish is still empty and is taken again.
+UPDATE {order_search} s
+   SET document = lower(o.order_number || ' ' || o.customer_email || ' ' || o.customer_name || ' '
+                        || coalesce(o.customer_phone, '') || ' ' || coalesce(o.purchase_id, '') || ' ' || o.id::text)
+  FROM {orders} o
+ WHERE s.tenant_id = :tenant_id
+   AND o.tenant_id = :tenant_id
+   AND o.id = s.order_id
+   AND s.order_id = ANY (ARRAY(SELECT e.order_id
+                                 FROM {order_search} e
+                                WHERE e.tenant_id = :tenant_id
+                                  AND e.document IS NULL
+                                ORDER BY e.order_id
+                                LIMIT :size
+                                  FOR UPDATE SKIP LOCKED));
+
+-- Shipping rates --------------------------------------------------------------------------------------------------------
+
+-- name: shipping_rates(tenant_id, is_active?, size) -> ShippingRate*
+-- In the order in which a checkout tries them.
+SELECT id, code, name, amount, countries, free_from_amount, is_active, position, currency
+  FROM {shipping_rates}
+ WHERE tenant_id = :tenant_id
+   AND is_active = :is_active                        -- if is_active
+ ORDER BY position, code
+ LIMIT :size;
+
+-- name: shipping_rate(tenant_id, rate_id) -> ShippingRate?
+SELECT id, code, name, amount, countries, free_from_amount, is_active, position, currency
+  FROM {shipping_rates}
+ WHERE tenant_id = :tenant_id
+   AND id = :rate_id;
+
+-- name: insert_shipping_rate(tenant_id, rate_id, code, name, amount, currency, countries?, free_from_amount?, is_active,
+--                            position) -> ShippingRate
+INSERT INTO {shipping_rates} (tenant_id, id, code, name, amount, currency, countries, free_from_amount, is_active, position)
+VALUES (:tenant_id, :rate_id, :code, :name, :amount, :currency, :countries, :free_from_amount, :is_active, :position)
+RETURNING id, code, name, amount, countries, free_from_amount, is_active, position, currency;
+
+-- name: update_shipping_rate(tenant_id, rate_id, code, name, amount, currency, countries?, free_from_amount?, is_active,
+--                            position) -> ShippingRate?
+UPDATE {shipping_rates}
+   SET code = :code, name = :name, amount = :amount, currency = :currency, countries = :countries,
+       free_from_amount = :free_from_amount, is_active = :is_active, position = :position, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :rate_id
+RETURNING id, code, name, amount, countries, free_from_amount, is_active, position, currency;
+
+-- name: delete_shipping_rate(tenant_id, rate_id) -> count
+-- Orders name the method by its code and keep what they paid for it.
+DELETE FROM {shipping_rates}
+ WHERE tenant_id = :tenant_id
+   AND id = :rate_id;
