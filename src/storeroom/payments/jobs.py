@@ -1,0 +1,44 @@
+"""What the worker does about payments, for all tenants."""
+
+from typing import Final
+
+from storeroom.core.ids import new_id
+from storeroom.database.pool import Database, Transaction
+from storeroom.payments import queries
+from storeroom.payments.service import tell
+
+TENANTS_MAX: Final = 50  # looked at in one run
+BATCH_MAX: Final = 100  # payments in one transaction
+EXPIRED_MAX: Final = 1_000  # payments in one run
+
+
+async def expire_payments(db: Database, *, limit: int = EXPIRED_MAX) -> int:
+    """Expire what is pending past its window, at most `limit` payments; return how many.
+
+    Each gets one attempt `auto_expire`. The order stays as it is, and another payment can be started. What awaits
+    verification never expires. Any number of runs at once do the work of one.
+    """
+    expired = 0
+    for tenant_id in await queries.tenants_with_overdue(db, size=TENANTS_MAX):
+        found = BATCH_MAX
+        while found == BATCH_MAX and expired < limit:
+            found = await _expire(db, tenant_id, min(BATCH_MAX, limit - expired))
+            expired += found
+    return expired
+
+
+async def _expire(db: Database, tenant_id: str, size: int) -> int:
+    async def batch(tx: Transaction) -> int:
+        payments = await queries.expire_overdue(tx, tenant_id=tenant_id, size=size)
+        if payments:
+            await queries.add_expiry_attempts(
+                tx,
+                tenant_id=tenant_id,
+                attempt_ids=[new_id() for _ in payments],
+                payment_ids=[payment.id for payment in payments],
+            )
+        for payment in payments:
+            await tell(tx, tenant_id, "payment.expired", payment)
+        return len(payments)
+
+    return await db.run(batch)
