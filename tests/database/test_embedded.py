@@ -124,11 +124,13 @@ class Holder:
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert self._hear() == ["ready"]
+        self._hear("ready")
 
-    def _hear(self) -> list[str]:
+    def _hear(self, word: str) -> str:
         assert self.process.stdout
-        return self.process.stdout.readline().split()
+        said = self.process.stdout.readline().split()
+        assert said[:1] == [word], f"expected {word}, heard {said}: {self.end()}"
+        return said[-1]
 
     def go(self) -> None:
         assert self.process.stdin
@@ -136,14 +138,10 @@ class Holder:
         self.process.stdin.flush()
 
     def started(self) -> int:
-        word, pid = self._hear()
-        assert word == "started"
-        return int(pid)
+        return int(self._hear("started"))
 
     def stopped(self) -> bool:
-        word, stopped = self._hear()
-        assert word == "stopped"
-        return stopped == "True"
+        return self._hear("stopped") == "True"
 
     def end(self) -> tuple[int, str]:
         _, errors = self.process.communicate(timeout=DEADLINE_S)
@@ -256,10 +254,12 @@ def test_a_backend_that_outlives_its_postmaster_is_waited_for(base):
         backend.suspend()  # it cannot notice that its postmaster has gone
         os.kill(pid_of(server), signal.SIGKILL)
         start = asyncio.create_task(asyncio.to_thread(saviour.start))
-        done, _ = await asyncio.wait({start}, timeout=1)
-        assert not done
-        assert not saviour.running()
-        backend.resume()
+        try:
+            done, _ = await asyncio.wait({start}, timeout=1)
+            assert not done
+            assert not saviour.running()
+        finally:
+            backend.resume()
         await asyncio.wait_for(start, DEADLINE_S)
         connection.terminate()
 
@@ -268,17 +268,20 @@ def test_a_backend_that_outlives_its_postmaster_is_waited_for(base):
     assert ask(saviour, "SELECT 1") == 1
 
 
-def test_a_pid_that_went_to_another_process_is_not_taken_for_the_server(base):
-    server = launcher(base / "shop")
+def test_a_pid_that_went_to_the_server_of_another_folder_is_not_taken_for_ours(base):
+    server, other = launcher(base / "shop"), launcher(base / "other")
     server.start()
     remains = (server.data / "postmaster.pid").read_text()
     assert server.stop()
-    pid_file = server.data / "postmaster.pid"
-    pid_file.write_text(remains.replace(remains.split()[0], str(os.getpid()), 1))
-    (server.run_dir / ".s.PGSQL.5432.lock").write_text(f"{os.getpid()}\n")
+    other.start()
+    pid = pid_of(other)
+    (server.data / "postmaster.pid").write_text(remains.replace(remains.split()[0], str(pid), 1))
+    (server.run_dir / ".s.PGSQL.5432.lock").write_text(f"{pid}\n")
     assert not server.running()
     server.start()
     assert ask(server, "SELECT 1") == 1
+    assert pid_of(server) != pid
+    assert other.running()
 
 
 def test_six_processes_at_once_make_one_server_and_the_last_one_out_stops_it(base):
@@ -338,9 +341,11 @@ def test_a_stop_that_lost_its_python_is_not_joined(base):
 
     async def scenario() -> None:
         start = asyncio.create_task(asyncio.to_thread(server.start))
-        done, _ = await asyncio.wait({start}, timeout=1)
-        assert not done, "joined a server that is about to stop"
-        postmaster.resume()
+        try:
+            done, _ = await asyncio.wait({start}, timeout=1)
+            assert not done, "joined a server that is about to stop"
+        finally:
+            postmaster.resume()
         await asyncio.wait_for(start, DEADLINE_S)
 
     with asyncio.Runner() as runner:
