@@ -342,7 +342,7 @@ def test_a_stop_that_lost_its_python_is_not_joined(base):
     async def scenario() -> None:
         start = asyncio.create_task(asyncio.to_thread(server.start))
         try:
-            done, _ = await asyncio.wait({start}, timeout=1)
+            done, _ = await asyncio.wait({start}, timeout=2)  # pg_ctl reports its progress every second
             assert not done, "joined a server that is about to stop"
         finally:
             postmaster.resume()

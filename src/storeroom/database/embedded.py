@@ -216,8 +216,9 @@ class EmbeddedPostgres:
                     except BlockingIOError:
                         return False
                     if self._postmaster() is not None:
-                        # pg_ctl keeps the gate should we be killed: nobody may join a server about to stop.
-                        how = ("-m", "fast", "-w", "-t", str(DEADLINE_S), "stop")
+                        # Should we be killed, pg_ctl keeps the gate: nobody may join a server about to stop.
+                        # It is silent, because a word into our broken pipe would end it.
+                        how = ("-m", "fast", "-s", "-w", "-t", str(DEADLINE_S), "stop")
                         self._run("pg_ctl", "-D", str(self.data), *how, keep=(gate,))
                     run_dir = self._run_dir_to_be()
                     if run_dir.parent != self.folder:
