@@ -31,6 +31,13 @@ host) and `limiter`. Handlers get `from litestar.di import NamedDependency`,
 `from litestar.params import FromPath, FromQuery, JSONBody, MultipartBody`.
 """
 
+from storeroom.core.idempotency import (
+    IdempotencyAnswerLost,
+    IdempotencyClaimLost,
+    IdempotencyInFlight,
+    IdempotencyKeyReused,
+    InvalidIdempotencyKey,
+)
 from storeroom.web.context import (
     COOKIE,
     DEPENDENCIES,
@@ -48,11 +55,6 @@ from storeroom.web.context import (
     read_guest_token,
 )
 from storeroom.web.errors import (
-    IdempotencyAnswerLost,
-    IdempotencyClaimLost,
-    IdempotencyInFlight,
-    IdempotencyKeyReused,
-    InvalidIdempotencyKey,
     InvalidRequest,
     InvalidToken,
     MalformedRequest,

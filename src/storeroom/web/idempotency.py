@@ -28,18 +28,18 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
 from storeroom.core.errors import StoreroomError
-from storeroom.core.ids import new_id
-from storeroom.database.executor import Executor
-from storeroom.database.pool import Transaction
-from storeroom.web import queries
-from storeroom.web.context import Call, Principal, PrincipalKind, call_of
-from storeroom.web.errors import (
+from storeroom.core.idempotency import (
     IdempotencyAnswerLost,
     IdempotencyClaimLost,
     IdempotencyInFlight,
     IdempotencyKeyReused,
     InvalidIdempotencyKey,
 )
+from storeroom.core.ids import new_id
+from storeroom.database.executor import Executor
+from storeroom.database.pool import Transaction
+from storeroom.web import queries
+from storeroom.web.context import Call, Principal, PrincipalKind, call_of
 from storeroom.web.model import IdempotencyState, StoredAnswer
 
 IDEMPOTENT: Final[Mapping[str, bool]] = {"idempotent": True}
