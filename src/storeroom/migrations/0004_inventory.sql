@@ -24,7 +24,7 @@ CREATE TABLE {inventory_reservations} (
     tenant_id     TEXT NOT NULL,
     id            UUID NOT NULL,
     variant_id    UUID NOT NULL,
-    cart_id       UUID,
+    cart_id       UUID,                       -- no foreign key: a guest's cart goes with the session, held units stay counted
     quantity      INTEGER NOT NULL,
     status        {reservation_status} NOT NULL DEFAULT 'active',
     expires_at    TIMESTAMPTZ NOT NULL,

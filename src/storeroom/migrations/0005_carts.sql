@@ -56,9 +56,6 @@ CREATE INDEX {idx_carts_session} ON {carts} (tenant_id, session_id);
 CREATE INDEX {idx_carts_address} ON {carts} (tenant_id, shipping_address_id);
 CREATE INDEX {idx_carts_merged} ON {carts} (tenant_id, merged_into_cart_id);
 
-ALTER TABLE {inventory_reservations} ADD CONSTRAINT inventory_reservations_cart_fkey
-    FOREIGN KEY (tenant_id, cart_id) REFERENCES {carts} (tenant_id, id);
-
 -- A printed name makes another line; hence the personalisation is part of the key.
 CREATE TABLE {cart_items} (
     tenant_id      TEXT NOT NULL,

@@ -1,0 +1,42 @@
+"""What the worker does for carts."""
+
+from functools import partial
+from typing import Final
+from uuid import UUID
+
+from storeroom.carts import queries
+from storeroom.carts.model import CART_MOVES, CartStatus
+from storeroom.core.ids import CartId, TenantId
+from storeroom.core.states import sources
+from storeroom.database.executor import Executor
+from storeroom.database.pool import Database
+from storeroom.inventory import release_carts
+
+BATCH_MAX: Final = 100  # carts in one transaction
+TENANTS_MAX: Final = 50  # looked at in one round
+_ABANDONABLE: Final = sources(CART_MOVES, CartStatus.ABANDONED)
+
+
+async def abandon_carts(db: Database, *, limit: int = 1_000) -> int:
+    """Mark carts that are idle or past their time as abandoned, and free what they hold; return how many it were."""
+    done = 0
+    while done < limit:
+        before = done
+        for tenant_id in await queries.tenants_with_idle(db, rows=TENANTS_MAX):
+            batch = min(BATCH_MAX, limit - done)
+            if batch <= 0:
+                break
+            done += await db.run(partial(abandon_idle, tenant_id=TenantId(tenant_id), limit=batch))
+        if done == before:
+            break
+    return done
+
+
+async def abandon_idle(tx: Executor, *, tenant_id: TenantId, limit: int) -> int:
+    """Of one tenant, in the caller's transaction. A cart that somebody touches at the moment is left alone."""
+    due = await queries.idle(tx, tenant_id=tenant_id, rows=limit)
+    ids: list[UUID] = await queries.lock_idle(tx, tenant_id=tenant_id, ids=due) if due else []
+    if not ids:
+        return 0
+    await release_carts(tx, tenant_id=tenant_id, cart_ids=[CartId(id_) for id_ in ids])
+    return await queries.mark_abandoned(tx, tenant_id=tenant_id, ids=ids, sources=_ABANDONABLE)
