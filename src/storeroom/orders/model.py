@@ -41,7 +41,9 @@ class OrderStatus(StrEnum):
     READY_TO_SHIP = "ready_to_ship"  # packed, waits for the carrier
     SHIPPED = "shipped"  # left the house; stock was lowered
     DELIVERED = "delivered"
-    CANCELLED = "cancelled"  # ended before it was shipped; what it held was given back
+    CANCELLED = (
+        "cancelled"  # ended before it was shipped; what it held was given back; final, also when money goes back
+    )
     REFUNDED = "refunded"  # all its money went back; final
     PARTIALLY_REFUNDED = "partially_refunded"  # some of its money went back; it may go on from here
 
@@ -56,7 +58,6 @@ ORDER_MOVES: Final[Moves[OrderStatus]] = declare_moves(
         S.READY_TO_SHIP: {S.SHIPPED, S.CANCELLED, S.REFUNDED, S.PARTIALLY_REFUNDED},
         S.SHIPPED: {S.DELIVERED, S.REFUNDED, S.PARTIALLY_REFUNDED},
         S.DELIVERED: {S.REFUNDED, S.PARTIALLY_REFUNDED},
-        S.CANCELLED: {S.REFUNDED, S.PARTIALLY_REFUNDED},  # money that had arrived goes back
         S.PARTIALLY_REFUNDED: {S.PROCESSING, S.READY_TO_SHIP, S.SHIPPED, S.DELIVERED, S.CANCELLED, S.REFUNDED},
     },
 )
