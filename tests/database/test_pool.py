@@ -14,6 +14,7 @@ from pathlib import Path
 
 import asyncpg
 import msgspec
+import psutil
 import pytest
 
 from storeroom.core.errors import Conflict
@@ -280,13 +281,23 @@ async def test_a_lost_connection_is_typed_and_the_pool_heals(dsn: str) -> None:
         assert await one.fetchval("SELECT 1") == 1
 
 
+async def test_a_transaction_begins_again_where_an_idle_connection_was_dead(dsn: str) -> None:
+    """The server ended it while the loop did something else, so the pool cannot know before BEGIN is sent."""
+    async with await Database.open(dsn, max_size=1) as one:
+        backend = psutil.Process(await one.fetchval("SELECT pg_backend_pid()"))
+        backend.terminate()
+        backend.wait(10)
+        async with one.transaction() as tx:
+            assert await tx.fetchval("SELECT pg_backend_pid()") != backend.pid
+
+
 async def test_an_error_of_the_block_is_not_taken_for_one_of_the_database(database: Database) -> None:
     with pytest.raises(FileNotFoundError):
         async with database.transaction():
             raise FileNotFoundError("proof.pdf")
 
 
-async def test_a_server_that_restarted_is_found_again(tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_a_server_that_restarted_is_found_again() -> None:
     """Idle connections to a server that is gone do not fail the first transaction after it is back."""
     folder = Path(os.environ["STOREROOM_TEST_RUN_FOLDER"]) / f"restart-{uuid.uuid4().hex[:8]}"
     server = EmbeddedPostgres(folder, settings={"fsync": "off"})

@@ -115,6 +115,32 @@ async def test_a_login_that_may_not_is_told_what_to_ask_for(other_server: Embedd
     await admin.close()
 
 
+@pytest.mark.parametrize("step", ["CREATE ROLE storeroom_app NOLOGIN", "GRANT storeroom_app TO shopkeeper"])
+async def test_what_another_database_does_at_the_same_moment_is_not_done_twice(
+    other_server: EmbeddedPostgres, shelves: Sources, step: str
+) -> None:
+    """The other's step is open when ours comes to it, waits, and finds it committed."""
+    admin = await asyncpg.connect(other_server.dsn("postgres"))
+    await admin.execute("CREATE ROLE shopkeeper LOGIN CREATEROLE CREATEDB")
+    await admin.execute("CREATE DATABASE shop OWNER shopkeeper")
+    shopkeeper = login_dsn(other_server.dsn("shop"), "shopkeeper")
+    other = await asyncpg.connect(login_dsn(other_server.dsn("postgres"), "shopkeeper"))
+    if step.startswith("GRANT"):
+        await other.execute("CREATE ROLE storeroom_app NOLOGIN")
+    async with asyncio.timeout(30):
+        transaction = other.transaction()
+        await transaction.start()
+        await other.execute(step)
+        ours = asyncio.create_task(migrate(shopkeeper, sources=shelves))
+        while not await admin.fetchval("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)"):
+            await asyncio.sleep(0)
+            assert not ours.done()
+        await transaction.commit()
+        assert len(await ours) == 2
+    await other.close()
+    await admin.close()
+
+
 @pytest.mark.requirement("SIG-SEC-02")
 async def test_the_service_sees_every_row_and_cannot_change_history(fresh_database: Fresh, shelves: Sources) -> None:
     dsn = await fresh_database(empty=True)

@@ -487,7 +487,7 @@ async def _make_roles(connection: "asyncpg.Connection[Any]") -> None:
         except asyncpg.InsufficientPrivilegeError as error:
             await _refuse_roles(connection, str(error))
         except (asyncpg.InternalServerError, asyncpg.UniqueViolationError, asyncpg.DuplicateObjectError) as error:
-            # "tuple concurrently updated": another database grants the same at this moment
+            # Another database made the role first, or grants the same at this moment ("tuple concurrently updated").
             if isinstance(error, asyncpg.InternalServerError) and "concurrently" not in str(error):
                 raise
             if attempt == ROLE_ATTEMPTS_MAX:
@@ -657,7 +657,7 @@ def _functions(text: str, file: str) -> Iterator[Function]:
 
 
 def _checksum(text: str) -> str:
-    return hashlib.sha256(text.replace("\r\n", "\n").encode()).hexdigest()
+    return hashlib.sha256(text.encode()).hexdigest()  # read with universal newlines
 
 
 @cache

@@ -1,5 +1,5 @@
 -- The roles of the schema, before its migrations. Roles belong to the whole server, so another database may be making
--- the same ones at this moment: what is made twice is made once, and the runner repeats the block when two grants meet.
+-- the same ones at this moment: then the block fails, and the runner repeats it until there is nothing left to make.
 --
 --   storeroom_owner          owns tables and functions; migrations and partitions run as it
 --   storeroom_app            the service: every row, but no right to change history
@@ -16,11 +16,7 @@ DECLARE
 BEGIN
     FOREACH wanted IN ARRAY ARRAY['storeroom_owner', 'storeroom_app', 'storeroom_tenant', 'storeroom_authenticated'] LOOP
         IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted) THEN
-            BEGIN
-                EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
-            EXCEPTION WHEN duplicate_object OR unique_violation THEN
-                NULL;  -- another database was quicker
-            END;
+            EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
         END IF;
     END LOOP;
 
