@@ -9,6 +9,8 @@ FINDINGS_SHOWN_MAX: Final = 20  # of one check; the count tells of the rest
 
 
 class Gravity(StrEnum):
+    """What a finding of a check means."""
+
     BROKEN = "broken"  # must never be: money or stock does not add up
     NOTE = "note"  # a fact that somebody should look at; not an error
 

@@ -24,6 +24,7 @@ from storeroom.flows.model import (
     FLIGHTS_MAX,
     GROUP_SIZE_MAX,
     IDEMPOTENCY_TTL,
+    KEY_LENGTH_MAX,
     METADATA_BYTES_MAX,
     PLACE_ATTEMPTS_MAX,
     QUANTITY_MAX,
@@ -207,7 +208,9 @@ class Checkout(Service):
             IdempotencyKeyReused: the key was used for another purchase.
         """
         tenant = await settings_of(self.context)
-        order = self._asked(purchase, tenant, visitor, idempotency_key, idempotency_scope, domain)
+        order = self._asked(purchase, tenant, visitor, domain)
+        if idempotency_key is not None:
+            _bind_key(order, purchase, idempotency_key, idempotency_scope)
         if self._groups is None or isinstance(self.db, Transaction):
             verdict = await place_alone(self.db, self.tenant_id, order, _settings(tenant))
         else:
@@ -238,8 +241,6 @@ class Checkout(Service):
         purchase: Purchase,
         tenant: Tenant,
         visitor: Visitor | None,
-        key: str | None,
-        scope: str,
         domain: str | None,
     ) -> AskedOrder:
         if (purchase.cart_id is None) == (purchase.lines is None):
@@ -293,13 +294,14 @@ class Checkout(Service):
         if seen is not None:
             order.utm_source, order.utm_medium, order.utm_campaign = seen.utm_source, seen.utm_medium, seen.utm_campaign
             order.traffic_source = traffic_source(seen.utm_source, seen.referrer_url)
-        if key is not None:
-            if not 1 <= len(key) <= 255:  # noqa: PLR2004  # as the table's constraint
-                raise InvalidPurchase(field="Idempotency-Key", reason="1 to 255 characters")
-            order.idempotency_key, order.idempotency_scope = key, scope
-            order.idempotency_ttl = IDEMPOTENCY_TTL
-            order.request_fingerprint = hashlib.sha256(msgspec.json.encode(purchase)).hexdigest()
         return order
+
+
+def _bind_key(order: AskedOrder, purchase: Purchase, key: str, scope: str) -> None:
+    if not 1 <= len(key) <= KEY_LENGTH_MAX:
+        raise InvalidPurchase(field="Idempotency-Key", reason=f"1 to {KEY_LENGTH_MAX} characters")
+    order.idempotency_key, order.idempotency_scope, order.idempotency_ttl = key, scope, IDEMPOTENCY_TTL
+    order.request_fingerprint = hashlib.sha256(msgspec.json.encode(purchase)).hexdigest()
 
 
 def _settings(tenant: Tenant) -> CheckoutSettings:

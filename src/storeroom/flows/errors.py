@@ -1,11 +1,13 @@
 """Why a checkout places nothing. Each refusal leaves no trace of the order."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from storeroom.core.errors import Conflict, Invalid, NotFound
+from storeroom.core.errors import Conflict, Invalid, NotFound, StoreroomError
+from storeroom.core.idempotency import IdempotencyKeyReused
 from storeroom.core.money import Money
 
 
@@ -44,7 +46,9 @@ class OutOfStock(Conflict):
 
     def __init__(self, *, lines: list[ShortLine]) -> None:
         super().__init__(
-            "; ".join(f"{line.sku or line.variant_id}: {line.requested} wanted, {line.available} left" for line in lines)
+            "; ".join(
+                f"{line.sku or line.variant_id}: {line.requested} wanted, {line.available} left" for line in lines
+            )
         )
         self.lines = lines
 
@@ -134,7 +138,7 @@ class ShippingUnavailable(Conflict):
     code = "checkout.shipping_unavailable"
 
     def __init__(self, *, method: str | None) -> None:
-        super().__init__(f"{method or 'no shipping method'} reaches this address" if not method else f"not by {method}")
+        super().__init__(f"{method} does not reach this address" if method else "nothing ships to this address")
         self.method = method
 
 
@@ -187,16 +191,7 @@ class BuyerNotActive(Conflict):
         super().__init__("the account may not buy")
 
 
-class IdempotencyKeyReused(Conflict):
-    """The key belongs to another request."""
-
-    code = "idempotency.key_reused"
-
-    def __init__(self) -> None:
-        super().__init__("this Idempotency-Key was used for another request")
-
-
-def refusal(verdict: str, answer: Any, currency: str) -> Exception:
+def refusal(verdict: str, answer: Any, currency: str) -> StoreroomError:
     """The error for a verdict of place_orders_v1."""
     match verdict:
         case "short":
@@ -206,7 +201,8 @@ def refusal(verdict: str, answer: Any, currency: str) -> Exception:
         case "price_changed":
             return PriceChanged(
                 lines=[
-                    {**line, "seen": Money(line["seen"], currency), "now": Money(line["now"], currency)} for line in answer
+                    {**line, "seen": Money(line["seen"], currency), "now": Money(line["now"], currency)}
+                    for line in answer
                 ]
             )
         case "payment_method":
@@ -230,7 +226,7 @@ def refusal(verdict: str, answer: Any, currency: str) -> Exception:
             return _PLAIN[verdict](**(answer or {}))
 
 
-_PLAIN: dict[str, Any] = {
+_PLAIN: dict[str, Callable[..., StoreroomError]] = {
     "empty": NothingToBuy,
     "currency": CurrencyNotSold,
     "age_required": AgeRequired,

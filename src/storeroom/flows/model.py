@@ -19,6 +19,7 @@ METADATA_BYTES_MAX: Final = 10_240
 GROUP_SIZE_MAX: Final = 32  # orders in one call of the function
 FLIGHTS_MAX: Final = 2  # groups of one tenant on their way at a time
 PLACE_ATTEMPTS_MAX: Final = 5  # a number or reference that exists already is drawn again
+KEY_LENGTH_MAX: Final = 255
 IDEMPOTENCY_TTL: Final = timedelta(hours=24)
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -136,9 +137,9 @@ class AskedLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AskedOrder(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One order as place_orders_v1 reads it: the row type checkout_order. The codes are drawn again where they clash."""
+    """One order as place_orders_v1 reads it: the row type checkout_order. Codes that clash are drawn again."""
 
-    ordinal: int = 0
+    ordinal: int = -1  # set when its group is sent; never the default then, which would be left out
     id: UUID
     order_number: str
     history_id: UUID

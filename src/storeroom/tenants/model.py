@@ -13,6 +13,8 @@ DURATION_MAX: Final = timedelta(days=366)
 
 
 class TenantStatus(StrEnum):
+    """Whether a shop works."""
+
     ACTIVE = "active"
     SUSPENDED = "suspended"  # nothing can be read or done in its name until it is resumed
 

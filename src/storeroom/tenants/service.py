@@ -1,6 +1,7 @@
 """Make, list and suspend shops, and know which one a host name means."""
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -65,7 +66,16 @@ class Tenants:
 
         Args:
             tenant_id: letters, digits, `-` and `_`, at most 64.
+            name: what people call it.
             currency: ISO 4217 code of all its prices; it cannot be changed later.
+            time_zone: IANA name, of its business days.
+            country_code: ISO 3166-1; national phone numbers are read as of this country.
+            order_window: an order unpaid this long is cancelled.
+            reservation_hold: how long units are set aside for a cart.
+            cart_lifetime: from its making.
+            cart_idle: an active cart untouched this long counts as abandoned.
+            open_orders_max: unpaid orders that one visitor may hold.
+            compliance_required: whether every order needs an acknowledgement.
 
         Raises:
             InvalidTenant: a setting is out of bounds.
@@ -153,7 +163,7 @@ class Tenants:
         if await queries.tenant_of_host(self._db, host=name) != tenant_id:
             raise HostTaken(host=name)
 
-    async def hosts(self, tenant_id: str) -> "list[str]":
+    async def hosts(self, tenant_id: str) -> Sequence[str]:
         """The host names of a shop."""
         return await queries.hosts_of(self._db, tenant_id=tenant_id)
 
