@@ -1,11 +1,13 @@
 """Shipping a whole order: units leave the shelf, with their movement; what is not there is not shipped."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from desk import Desk
 
 from rivals import race
+from storeroom.catalog import Batches, BatchesShort
+from storeroom.core.ids import BatchId, VariantId
 from storeroom.orders import DeliveryStage, NotOnHand, OrderMoveRefused, OrderStatus
 
 S = OrderStatus
@@ -103,3 +105,65 @@ async def test_a_partly_refunded_order_goes_on_without_shipping_twice(desk: Desk
     await desk.orders.ship(order_id=order.id)
     assert await desk.stock(variant) == (3, 0)
     await desk.orders.deliver(order_id=order.id)
+
+
+async def a_batch(
+    desk: Desk, variant: VariantId, number: str, units: int, *, days: int, verified: bool = True
+) -> BatchId:
+    product = await desk.one("SELECT product_id FROM {product_variants} WHERE tenant_id = $1 AND id = $2", variant)
+    today = desk.context.clock.now().date()
+    batches = Batches(desk.context)
+    batch = await batches.create(
+        product_id=product,
+        batch_number=number,
+        quantity_produced=units,
+        coa_file_url=f"https://files.example/{number}.pdf",
+        manufactured_at=today - timedelta(days=30),
+        expires_at=today + timedelta(days=days),
+    )
+    if verified:
+        await batches.verify(batch_id=batch.id)
+    return batch.id
+
+
+@pytest.mark.requirement("SBB-OI-05")
+async def test_lines_are_shipped_from_the_batches_that_expire_first(desk: Desk) -> None:
+    """The unverified one is passed over; a line that two batches fill names both, the history says how many of each."""
+    vial, shirt = await desk.variant(stock=20, name="Vial"), await desk.variant(stock=5)
+    later = await a_batch(desk, vial, "B-LATER", 10, days=90)
+    sooner = await a_batch(desk, vial, "B-SOONER", 3, days=30)
+    await a_batch(desk, vial, "B-UNSEEN", 10, days=10, verified=False)
+    first, second = [await desk.placed_in(S.PROCESSING, (vial, 2), (shirt, 1)) for _ in range(2)]
+    for order in (first, second):
+        await desk.orders.ship(order_id=order.id)
+    lines = [await desk.orders.items(order_id=order.id) for order in (first, second)]
+    assert [(line.batch_id, line.batch_number) for line in lines[0]] == [(sooner, "B-SOONER"), (None, None)]
+    assert [(line.batch_id, line.batch_number) for line in lines[1]] == [(sooner, "B-SOONER, B-LATER"), (None, None)]
+    (shipped, *_) = await desk.orders.history(order_id=second.id)
+    assert shipped.metadata == {
+        "batches": [
+            {"line": 1, "batch_id": str(sooner), "batch_number": "B-SOONER", "quantity": 1},
+            {"line": 1, "batch_id": str(later), "batch_number": "B-LATER", "quantity": 1},
+        ]
+    }
+    left = {batch.batch_number: batch.quantity_remaining for batch in await Batches(desk.context).list(
+        product_id=lines[0][0].product_id)}  # fmt: skip
+    assert left == {"B-SOONER": 0, "B-LATER": 9, "B-UNSEEN": 10}
+
+
+async def test_too_few_verified_units_ship_nothing_even_where_the_refusal_is_caught(desk: Desk) -> None:
+    """Inside a transaction of the caller's that goes on: stock, lines, batches and tracking are as they were."""
+    cap, vial = await desk.variant(stock=5), await desk.variant(stock=5, name="Vial")
+    batch = await a_batch(desk, vial, "B-1", 1, days=30)
+    order = await desk.placed_in(S.PROCESSING, (cap, 1), (vial, 2))
+    async with desk.db.transaction() as tx:
+        with pytest.raises(BatchesShort):
+            await desk.orders.bound(tx).ship(order_id=order.id, carrier="UPS")
+        await desk.orders.bound(tx).add_note(order_id=order.id, note="no batch")
+    after = await desk.orders.get(order_id=order.id)
+    assert (after.status, after.shipping_carrier) == (S.PROCESSING, None)
+    assert after.internal_notes is not None
+    assert (await desk.stock(cap), await desk.stock(vial)) == ((5, 1), (5, 2))
+    assert (await Batches(desk.context).get(batch_id=batch)).quantity_remaining == 1
+    assert await desk.told(order.id) == []
+    assert await desk.one("SELECT count(*) FROM {stock_movements} WHERE tenant_id = $1") == 0

@@ -1,8 +1,9 @@
 """What the worker does for orders, over all tenants, in bounded steps that another worker may take at the same time."""
 
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
 
-from storeroom.core.ids import TenantId
+from storeroom.core.ids import OrderId, TenantId
 from storeroom.database.pool import Database, Transaction
 from storeroom.database.service import Actor, ActorKind, Context
 from storeroom.orders import queries
@@ -14,13 +15,19 @@ CANCEL_LIMIT: Final = 500
 CANCEL_BATCH: Final = 50  # orders of one transaction
 FILL_LIMIT: Final = 10_000
 FILL_BATCH: Final = 1_000  # rows of one statement
+Also: TypeAlias = Callable[[Context, OrderId], Awaitable[object]]
 _ACTOR: Final = Actor(kind=ActorKind.SYSTEM, name="cancel_unpaid")
 
 
-async def cancel_unpaid(db: Database, *, limit: int = CANCEL_LIMIT) -> int:
+async def cancel_unpaid(db: Database, *, limit: int = CANCEL_LIMIT, also: Also | None = None) -> int:
     """Cancel orders whose time to pay is over and for which no money is on its way; their units are free again.
 
     Each batch commits by itself. A second run, or a rival, finds nothing to do twice.
+
+    Args:
+        db: the whole installation.
+        limit: orders of one run.
+        also: done with each cancelled order in its transaction, for what orders know nothing of.
 
     Returns:
         How many were cancelled.
@@ -31,9 +38,14 @@ async def cancel_unpaid(db: Database, *, limit: int = CANCEL_LIMIT) -> int:
             size = min(CANCEL_BATCH, limit - done)
 
             async def batch(tx: Transaction, tenant_id: str = tenant_id, size: int = size) -> int:
-                orders = Orders(Context(db=tx, tenant_id=TenantId(tenant_id), tenants=tenants, actor=_ACTOR))
-                claimed = await queries.claim_unpaid(tx, tenant_id=tenant_id, size=size)
-                return sum([await orders.cancel_if_unpaid(order_id=order_id) for order_id in claimed])
+                context = Context(db=tx, tenant_id=TenantId(tenant_id), tenants=tenants, actor=_ACTOR)
+                orders, cancelled = Orders(context), 0
+                for order_id in await queries.claim_unpaid(tx, tenant_id=tenant_id, size=size):
+                    if await orders.cancel_if_unpaid(order_id=order_id):
+                        cancelled += 1
+                        if also is not None:
+                            await also(context, order_id)
+                return cancelled
 
             cancelled = await db.run(batch)
             done += cancelled

@@ -30,6 +30,7 @@ CARRIER_LENGTH_MAX: Final = 100
 TRACKING_LENGTH_MAX: Final = 100
 RATE_AMOUNT_MAX: Final = 1_000_000_000_000
 RATES_MAX: Final = 200  # of one tenant
+_NUMBER: Final = {"order_number": "number"}  # as the world outside calls it
 
 
 class OrderStatus(StrEnum):
@@ -173,7 +174,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     cancelled_at: datetime | None
 
 
-class OrderSummary(msgspec.Struct, frozen=True, kw_only=True):
+class OrderSummary(msgspec.Struct, frozen=True, kw_only=True, rename=_NUMBER):
     """A row of a list of orders."""
 
     id: OrderId
@@ -218,7 +219,7 @@ class StatusChange(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class CustomerOrder(msgspec.Struct, frozen=True, kw_only=True):
+class CustomerOrder(msgspec.Struct, frozen=True, kw_only=True, rename=_NUMBER):
     """An order as its buyer sees it. A field that staff keep for themselves is not here, so it cannot slip out."""
 
     id: OrderId
@@ -266,7 +267,7 @@ class CustomerOrderLine(msgspec.Struct, frozen=True, kw_only=True):
     print_number: str | None
 
 
-class OrderTracking(msgspec.Struct, frozen=True, kw_only=True):
+class OrderTracking(msgspec.Struct, frozen=True, kw_only=True, rename=_NUMBER):
     """What whoever knows an order's number and phone may know of it; always the same fields."""
 
     order_number: str
@@ -285,7 +286,7 @@ class OrdersFound(msgspec.Struct, frozen=True, kw_only=True):
     total: int
 
 
-class RefundDue(msgspec.Struct, frozen=True, kw_only=True):
+class RefundDue(msgspec.Struct, frozen=True, kw_only=True, rename=_NUMBER):
     """An order that holds money which is not the shop's."""
 
     id: OrderId

@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
+import msgspec
+
+from storeroom.catalog import Batches
 from storeroom.core.clock import utc
 from storeroom.core.contact import InvalidPhone, normal_phone
 from storeroom.core.ids import OrderId, UserId, new_id
 from storeroom.core.pages import Page, decode_cursor, page_of, page_size
 from storeroom.core.states import sources
+from storeroom.database.pool import Transaction
 from storeroom.database.service import Service, operation, transactional
 from storeroom.orders import queries
 from storeroom.orders.errors import InvalidOrderInput, NotesFull, NotOnHand, OrderMoveRefused, OrderNotFound
@@ -50,6 +54,7 @@ _LAST: Final = "\U0010ffff"  # behind every text with the same beginning, in the
 _STAGES: Final = {OrderStatus.SHIPPED: DeliveryStage.DISPATCHED, OrderStatus.DELIVERED: DeliveryStage.DELIVERED}
 _CLOSING: Final = frozenset({OrderStatus.CANCELLED, OrderStatus.REFUNDED})  # what is still held goes back to the shelf
 UNPAID: Final = "unpaid"
+_Batches: TypeAlias = list[dict[str, object]]
 
 
 class Orders(Service):
@@ -321,11 +326,13 @@ class Orders(Service):
         Raises:
             OrderNotFound: the tenant has no such order.
             OrderMoveRefused: ORDER_MOVES has no such move from where the order is; nothing was written.
-            NotOnHand: it is to be shipped, and units are missing; nothing was written.
+            NotOnHand, BatchesShort: it is to be shipped, and units are missing; nothing was written.
         """
         order = await self._hold(order_id)
         if entry_id is not None and await queries.entry_exists(self.db, tenant_id=self.tenant_id, entry_id=entry_id):
             return await self._read(order_id)
+        if to is OrderStatus.SHIPPED:
+            return await self._ship(order, reason=_reason(reason), metadata=metadata, entry_id=entry_id)
         return await self._move(order, to, reason=_reason(reason), metadata=metadata, entry_id=entry_id)
 
     @transactional
@@ -353,25 +360,26 @@ class Orders(Service):
     ) -> Order:
         """Send the whole order on its way: what it held leaves `on_hand` and `reserved`, the customer may follow it.
 
+        Lines of products that are made in batches are taken from the usable batches that expire first, and keep their
+        number. Where one batch does not suffice, the line keeps the id of the first and the numbers of all; the history
+        row says how many units came of each.
+
         Raises:
             OrderNotFound: the tenant has no such order.
             OrderMoveRefused: it is not in a state from which things are shipped.
             NotOnHand: units are missing (a backorder whose goods did not come); `lines` says which.
                 Nothing was written.
+            BatchesShort: the verified, unexpired batches of a product do not suffice. Nothing was written.
         """
         carrier = _text(carrier, "carrier", CARRIER_LENGTH_MAX) or None
         tracking_number = _text(tracking_number, "tracking_number", TRACKING_LENGTH_MAX) or None
-        order = await self._hold(order_id)
-        if carrier or tracking_number or estimated_delivery:
-            await queries.set_tracking(
-                self.db,
-                tenant_id=self.tenant_id,
-                order_id=order_id,
-                carrier=carrier,
-                tracking_number=tracking_number,
-                estimated_delivery=estimated_delivery,
-            )
-        return await self._move(order, OrderStatus.SHIPPED, reason=_reason(reason))
+        return await self._ship(
+            await self._hold(order_id),
+            carrier=carrier,
+            tracking_number=tracking_number,
+            estimated_delivery=estimated_delivery,
+            reason=_reason(reason),
+        )
 
     @transactional
     async def deliver(self, *, order_id: OrderId, reason: str | None = None) -> Order:
@@ -516,21 +524,47 @@ class Orders(Service):
             metadata=dict(metadata) if metadata is not None else None,
         )
         if not moved:
-            raise OrderMoveRefused(
-                order=order.order_number,
-                from_status=order.status.value,
-                to_status=to.value,
-                allowed=[state.value for state in OrderStatus if state in ORDER_MOVES[order.status]],
-            )
+            raise _refusal(order, to)
         if to in _CLOSING:
             await queries.release_units(self.db, tenant_id=self.tenant_id, order_id=order.id)
-        elif to is OrderStatus.SHIPPED:
-            await self._ship_units(order)
         after = await self._read(order.id)
         await self._tell(after, order.status, reason)
         return after
 
-    async def _ship_units(self, order: HeldOrder) -> None:
+    async def _ship(
+        self,
+        order: HeldOrder,
+        *,
+        carrier: str | None = None,
+        tracking_number: str | None = None,
+        estimated_delivery: date | None = None,
+        reason: str | None,
+        metadata: Mapping[str, object] | None = None,
+        entry_id: UUID | None = None,
+    ) -> Order:
+        if OrderStatus.SHIPPED not in ORDER_MOVES[order.status]:
+            raise _refusal(order, OrderStatus.SHIPPED)
+        if not isinstance(self.db, Transaction):
+            raise TypeError("an order is shipped inside a transaction")
+        async with self.db.transaction() as whole:  # a savepoint: who catches the refusal keeps nothing of the attempt
+            here = self.bound(whole)
+            batches = await here._take_units(order)  # noqa: SLF001  # our own
+            if carrier or tracking_number or estimated_delivery:
+                await queries.set_tracking(
+                    whole,
+                    tenant_id=self.tenant_id,
+                    order_id=order.id,
+                    carrier=carrier,
+                    tracking_number=tracking_number,
+                    estimated_delivery=estimated_delivery,
+                )
+            told = {**(metadata or {}), **({"batches": batches} if batches else {})}
+            return await here._move(  # noqa: SLF001  # our own
+                order, OrderStatus.SHIPPED, reason=reason, metadata=told or None, entry_id=entry_id
+            )
+
+    async def _take_units(self, order: HeldOrder) -> _Batches:
+        """Take what the order holds from the shelf, and its lines from their batches; say from which."""
         lines = await queries.lines(self.db, tenant_id=self.tenant_id, order_id=order.id)
         short = await queries.ship_units(
             self.db,
@@ -542,6 +576,20 @@ class Orders(Service):
         )
         if short:
             raise NotOnHand(order=order.order_number, lines=short)
+        batches, told = Batches(self.context.on(self.db)), []
+        for line in sorted(lines, key=lambda line: (line.product_id, line.position)):  # batches are locked by product
+            units = line.quantity - line.quantity_fulfilled - line.quantity_cancelled
+            taken = await batches.allocate(product_id=line.product_id, quantity=units) if units else []
+            if taken:
+                await queries.set_line_batch(
+                    self.db,
+                    tenant_id=self.tenant_id,
+                    line_id=line.id,
+                    batch_id=taken[0].batch_id,
+                    batch_number=", ".join(each.batch_number for each in taken),
+                )
+            told += [{"line": line.position, **msgspec.to_builtins(each)} for each in taken]
+        return told
 
     async def _tell(self, order: Order, before: OrderStatus, reason: str | None) -> None:
         await enqueue(
@@ -574,6 +622,15 @@ class Orders(Service):
     ) -> Page[OrderSummary]:
         """Recent orders, newest first; of one status if it is given."""
         return await self._page(status=status, user_id=None, cursor=cursor, limit=limit)
+
+
+def _refusal(order: HeldOrder, to: OrderStatus) -> OrderMoveRefused:
+    return OrderMoveRefused(
+        order=order.order_number,
+        from_status=order.status.value,
+        to_status=to.value,
+        allowed=[state.value for state in OrderStatus if state in ORDER_MOVES[order.status]],
+    )
 
 
 def _before(cursor: str | None) -> UUID | None:

@@ -1,0 +1,36 @@
+"""Cancelling an order with all that hangs on it."""
+
+from storeroom.core.ids import OrderId
+from storeroom.database.pool import Database
+from storeroom.database.service import Context, Service, transactional
+from storeroom.orders import Order, Orders, jobs
+from storeroom.payments import Payments
+
+
+class Cancellation(Service):
+    """Orders know nothing of payments; who ends an order for good comes here."""
+
+    @transactional
+    async def cancel(self, *, order_id: OrderId, reason: str) -> Order:
+        """End an order that was not shipped: its units are free again, and nothing more is asked for it.
+
+        Payments that are pending are cancelled. One that awaits verification stays for staff to look into: the money
+        may have come, and is then recorded and due back.
+
+        Raises:
+            OrderNotFound: the tenant has no such order.
+            OrderMoveRefused: shipped, or ended before; nothing was written.
+        """
+        context = self.context.on(self.db)
+        order = await Orders(context).cancel(order_id=order_id, reason=reason)
+        await _close_payments(context, order_id)
+        return order
+
+
+async def cancel_unpaid(db: Database, *, limit: int = jobs.CANCEL_LIMIT) -> int:
+    """The same for orders whose time to pay is over and for which no money is on its way; return how many."""
+    return await jobs.cancel_unpaid(db, limit=limit, also=_close_payments)
+
+
+async def _close_payments(context: Context, order_id: OrderId) -> None:
+    await Payments(context).cancel_open(order_id=order_id)
