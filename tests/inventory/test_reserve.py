@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from market import Market
+from storeroom.catalog import StockPolicy, VariantNotFound
 from storeroom.core.ids import CartId, OrderId, VariantId, new_id
 from storeroom.inventory import (
     InsufficientStock,
@@ -17,8 +18,6 @@ from storeroom.inventory import (
     ReservationStatus,
     ReservedCartEnded,
     ReservedCartNotFound,
-    StockLevelNotFound,
-    StockPolicy,
 )
 
 
@@ -75,13 +74,19 @@ async def test_too_few_are_refused_with_how_many_there_are(market: Market) -> No
 
 async def test_an_unknown_variant_or_cart_is_not_found(market: Market, other: Market) -> None:
     variant = await market.variant()
-    with pytest.raises(StockLevelNotFound):
+    with pytest.raises(VariantNotFound):
         await market.inventory.reserve(variant_id=VariantId(new_id()), quantity=1)
     with pytest.raises(ReservedCartNotFound):
         await market.inventory.reserve(variant_id=variant, quantity=1, cart_id=CartId(new_id()))
-    with pytest.raises(StockLevelNotFound):
+    with pytest.raises(VariantNotFound):
         await other.inventory.reserve(variant_id=variant, quantity=1)
-    assert await market.stock(variant) == (10, 0)
+    cart = await market.guest_cart()
+    await market.inventory.reserve(variant_id=variant, quantity=1, cart_id=cart.id)
+    for call in (other.inventory.release, other.inventory.convert, other.inventory.reserve_cart):
+        with pytest.raises(ReservedCartNotFound):
+            await call(cart_id=cart.id)
+    assert await other.inventory.active_for_cart(cart_id=cart.id) == []
+    assert await market.stock(variant) == (10, 1)
 
 
 async def test_a_cart_that_ended_holds_nothing_new(market: Market) -> None:

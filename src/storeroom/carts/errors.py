@@ -65,16 +65,6 @@ class NotForSale(Conflict):
         self.variant_id, self.sku = variant_id, sku
 
 
-class CartVariantNotFound(NotFound):
-    """The shop has no such variant."""
-
-    code = "carts.variant_not_found"
-
-    def __init__(self, *, asked: str) -> None:
-        super().__init__(f"no variant {asked[:100]!r}")
-        self.asked = asked[:100]
-
-
 class VisitorNotFound(NotFound):
     """There is no such account or session to own a cart."""
 

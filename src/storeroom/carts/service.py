@@ -14,7 +14,6 @@ from storeroom.carts.errors import (
     CartLineNotFound,
     CartNotActive,
     CartNotFound,
-    CartVariantNotFound,
     InvalidLine,
     InvalidLineQuantity,
     InvalidVisitor,
@@ -39,6 +38,7 @@ from storeroom.carts.model import (
     Offer,
     PriceChange,
 )
+from storeroom.catalog import VariantNotFound
 from storeroom.core.ids import AddressId, CartId, CartItemId, SessionId, UserId, VariantId, new_id
 from storeroom.core.pages import Page, decode_cursor, page_of, page_size
 from storeroom.core.states import sources
@@ -172,7 +172,7 @@ class Carts(Service):
             InvalidLineQuantity: `quantity` is out of range.
             CartNotFound: no such cart, or not this visitor's.
             CartNotActive: it can not be changed any more.
-            CartVariantNotFound: no such variant.
+            VariantNotFound: no such variant.
             NotForSale: it is not offered.
             LineTooLarge: together more than QUANTITY_MAX units.
             CartFull: LINES_MAX lines are there.
@@ -447,7 +447,7 @@ class Carts(Service):
         if sku is None or "\x00" not in sku:  # which no text of the database can hold
             offer = await queries.offer(self.db, tenant_id=self.tenant_id, variant_id=variant_id, sku=sku)
         if offer is None:
-            raise CartVariantNotFound(asked=sku if sku is not None else str(variant_id))
+            raise VariantNotFound(variant=sku if sku is not None else str(variant_id))
         return offer
 
     async def _ships(self, currency: str, country: str | None, method: str | None) -> bool:

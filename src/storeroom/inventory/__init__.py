@@ -10,7 +10,6 @@ from storeroom.inventory.errors import (
     ReservationNotFound,
     ReservedCartEnded,
     ReservedCartNotFound,
-    StockLevelNotFound,
     StockOutOfRange,
 )
 from storeroom.inventory.model import (
@@ -24,7 +23,6 @@ from storeroom.inventory.model import (
     ReservationStatus,
     StockLevel,
     StockMovement,
-    StockPolicy,
 )
 from storeroom.inventory.service import Inventory, release_carts
 
@@ -48,9 +46,7 @@ __all__ = [
     "ReservedCartEnded",
     "ReservedCartNotFound",
     "StockLevel",
-    "StockLevelNotFound",
     "StockMovement",
     "StockOutOfRange",
-    "StockPolicy",
     "release_carts",
 ]

@@ -6,16 +6,6 @@ from storeroom.core.errors import Conflict, Invalid, NotFound
 from storeroom.inventory.model import HOLD_MAX, HOLD_MIN, QUANTITY_MAX, REASON_LENGTH_MAX, UNITS_MAX
 
 
-class StockLevelNotFound(NotFound):
-    """The shop has no such variant."""
-
-    code = "inventory.stock_level_not_found"
-
-    def __init__(self, *, variant_id: UUID) -> None:
-        super().__init__(f"no variant {variant_id}")
-        self.variant_id = variant_id
-
-
 class ReservationNotFound(NotFound):
     """The shop has no such reservation."""
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from storeroom.catalog import StockPolicy, units_available
 from storeroom.core.ids import CartId, OrderId, ProductId, ReservationId, UserId, VariantId
 from storeroom.core.states import Moves, declare_moves
 
@@ -15,14 +16,6 @@ UNITS_MAX: Final = 1_000_000_000  # of one variant on the shelf
 REASON_LENGTH_MAX: Final = 500
 HOLD_MIN: Final = timedelta(minutes=1)
 HOLD_MAX: Final = timedelta(hours=24)
-
-
-class StockPolicy(StrEnum):
-    """What happens when more is asked for than is there."""
-
-    DENY = "deny"  # refused
-    BACKORDER = "backorder"  # promised all the same, down to `backorder_limit` units below zero
-    UNTRACKED = "untracked"  # nobody counts: never runs out, and nothing is held
 
 
 class ReservationStatus(StrEnum):
@@ -80,14 +73,7 @@ class LockedLevel(msgspec.Struct, frozen=True, kw_only=True):
         Args:
             own: units in `reserved` that whoever asks holds already.
         """
-        match self.stock_policy:
-            case StockPolicy.DENY:
-                below_zero = 0
-            case StockPolicy.BACKORDER if self.backorder_limit is not None:
-                below_zero = self.backorder_limit
-            case _:
-                return None
-        return max(0, self.on_hand - self.reserved + own + below_zero)
+        return units_available(self.stock_policy, self.on_hand, self.reserved - own, self.backorder_limit)
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):

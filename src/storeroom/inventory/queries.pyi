@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from storeroom.catalog.model import StockPolicy
 from storeroom.database.executor import Executor
 from storeroom.inventory.model import (
     Demand,
@@ -14,7 +15,6 @@ from storeroom.inventory.model import (
     ReservationStatus,
     StockLevel,
     StockMovement,
-    StockPolicy,
 )
 
 async def level(db: Executor, /, *, tenant_id: str, variant_id: UUID) -> StockLevel | None: ...

@@ -190,6 +190,7 @@ UPDATE {inventory_reservations}
 
 -- name: move(tenant_id, id, variant_id, kind, by, units_max, reason?, order_id?, actor_kind, actor_id?) -> StockMovement?
 -- Change what is on the shelf and say why, in one statement; no row means that it would leave the range.
+-- Dated by the clock and not by now(): a transaction that waited here for the row began earlier than the one before it.
 WITH changed AS (
     UPDATE {stock_levels}
        SET on_hand = on_hand + :by
@@ -197,9 +198,10 @@ WITH changed AS (
        AND variant_id = :variant_id
        AND on_hand + :by BETWEEN 0 AND :units_max
     RETURNING variant_id, on_hand)
-INSERT INTO {stock_movements} (tenant_id, id, variant_id, kind, quantity, on_hand_after, reason, order_id, actor_kind, actor_id)
+INSERT INTO {stock_movements} (tenant_id, id, variant_id, kind, quantity, on_hand_after, reason, order_id, actor_kind, actor_id,
+                               created_at)
 SELECT :tenant_id, :id::uuid, variant_id, :kind::{movement_kind}, :by, on_hand, :reason::text, :order_id::uuid, :actor_kind::text,
-       :actor_id::uuid
+       :actor_id::uuid, clock_timestamp()
   FROM changed
 RETURNING id, variant_id, kind, quantity, on_hand_after, reason, order_id, actor_kind, actor_id, created_at;
 

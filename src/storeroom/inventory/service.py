@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from storeroom.catalog import StockPolicy, VariantNotFound
 from storeroom.core.ids import CartId, OrderId, ReservationId, TenantId, VariantId, new_id
 from storeroom.core.pages import Page, decode_cursor, page_of, page_size
 from storeroom.core.states import sources
@@ -22,7 +23,6 @@ from storeroom.inventory.errors import (
     ReservationNotFound,
     ReservedCartEnded,
     ReservedCartNotFound,
-    StockLevelNotFound,
     StockOutOfRange,
 )
 from storeroom.inventory.model import (
@@ -39,7 +39,6 @@ from storeroom.inventory.model import (
     ReservationStatus,
     StockLevel,
     StockMovement,
-    StockPolicy,
 )
 
 LAPSED_MAX: Final = 1_000  # expired reservations given back by one who finds too little
@@ -58,11 +57,11 @@ class Inventory(Service):
         """How much of a variant there is.
 
         Raises:
-            StockLevelNotFound: the shop has no such variant.
+            VariantNotFound: the shop has no such variant.
         """
         level = await queries.level(self.db, tenant_id=self.tenant_id, variant_id=variant_id)
         if level is None:
-            raise StockLevelNotFound(variant_id=variant_id)
+            raise VariantNotFound(variant=variant_id)
         return level
 
     @operation
@@ -94,7 +93,11 @@ class Inventory(Service):
     async def movements(
         self, *, variant_id: VariantId, cursor: str | None = None, limit: int | None = None
     ) -> Page[StockMovement]:
-        """Why there are as many on the shelf as there are, newest first."""
+        """Why there are as many on the shelf as there are, newest first.
+
+        Raises:
+            VariantNotFound: the shop has no such variant.
+        """
         size = page_size(limit)
         before_at, before_id = decode_cursor(cursor, (datetime, UUID)) if cursor is not None else (None, None)
         rows = await queries.movements(
@@ -105,6 +108,8 @@ class Inventory(Service):
             before_id=before_id,
             rows=size + 1,
         )
+        if not rows:
+            await self.level(variant_id=variant_id)
         return page_of(rows, size, lambda movement: (movement.created_at, movement.id))
 
     @operation
@@ -125,7 +130,7 @@ class Inventory(Service):
         Raises:
             InvalidQuantity: `by` is 0 or past UNITS_MAX.
             ReasonRequired: no reason, or one longer than REASON_LENGTH_MAX.
-            StockLevelNotFound: the shop has no such variant.
+            VariantNotFound: the shop has no such variant.
             StockOutOfRange: fewer than 0 units would be left. Nothing was written.
         """
         if by == 0 or abs(by) > UNITS_MAX:
@@ -154,7 +159,7 @@ class Inventory(Service):
 
         Raises:
             InvalidQuantity: `on_hand` is out of range.
-            StockLevelNotFound: the shop has no such variant.
+            VariantNotFound: the shop has no such variant.
         """
         if not 0 <= on_hand <= UNITS_MAX:
             raise InvalidQuantity(quantity=on_hand, least=0, most=UNITS_MAX, field="on_hand")
@@ -176,7 +181,7 @@ class Inventory(Service):
 
         Raises:
             InvalidPolicy: a limit without backorder, or one out of range.
-            StockLevelNotFound: the shop has no such variant.
+            VariantNotFound: the shop has no such variant.
         """
         if backorder_limit is not None and policy is not StockPolicy.BACKORDER:
             raise InvalidPolicy(reason=f"a backorder limit means nothing with the policy {policy}")
@@ -185,7 +190,7 @@ class Inventory(Service):
         if not await queries.set_policy(
             self.db, tenant_id=self.tenant_id, variant_id=variant_id, policy=policy, backorder_limit=backorder_limit
         ):
-            raise StockLevelNotFound(variant_id=variant_id)
+            raise VariantNotFound(variant=variant_id)
         return await self.level(variant_id=variant_id)
 
     # --- Holding units ------------------------------------------------------------------------------------------------
@@ -214,7 +219,7 @@ class Inventory(Service):
         Raises:
             InvalidQuantity: `quantity` is out of range.
             InvalidHold: `hold_for` is.
-            StockLevelNotFound: the shop has no such variant.
+            VariantNotFound: the shop has no such variant.
             ReservedCartNotFound: no such cart.
             ReservedCartEnded: the cart is not active any more.
             InsufficientStock: too few; carries how many there are. Nothing was written but what had expired.
@@ -286,10 +291,17 @@ class Inventory(Service):
     async def release(self, *, cart_id: CartId) -> int:
         """Give back all that a cart holds; return how many reservations that were, 0 if it held nothing.
 
-        What was released or converted before stays as it is, so a second call changes nothing.
+        What was released or converted before stays as it is, so a second call changes nothing. A cart that went with
+        its session may still hold units; those are given back too.
+
+        Raises:
+            ReservedCartNotFound: no such cart, and nothing held for it.
         """
-        await queries.lock_cart(self.db, tenant_id=self.tenant_id, cart_id=cart_id)
-        return await release_carts(self.db, tenant_id=self.tenant_id, cart_ids=[cart_id])
+        status = await queries.lock_cart(self.db, tenant_id=self.tenant_id, cart_id=cart_id)
+        released = await release_carts(self.db, tenant_id=self.tenant_id, cart_ids=[cart_id])
+        if status is None and not released:
+            raise ReservedCartNotFound(cart_id=cart_id)
+        return released
 
     @transactional
     async def release_one(self, *, reservation_id: ReservationId) -> Reservation:
@@ -315,8 +327,12 @@ class Inventory(Service):
 
         The units stay in `reserved` and belong to the order from now on: shipping takes them off the shelf, cancelling
         gives them back. A second call changes nothing. Checkout does the same inside its own function.
+
+        Raises:
+            ReservedCartNotFound: no such cart.
         """
-        await queries.lock_cart(self.db, tenant_id=self.tenant_id, cart_id=cart_id)
+        if await queries.lock_cart(self.db, tenant_id=self.tenant_id, cart_id=cart_id) is None:
+            raise ReservedCartNotFound(cart_id=cart_id)
         held = await queries.held_by_carts(self.db, tenant_id=self.tenant_id, cart_ids=[cart_id])
         if not held:
             return 0
@@ -357,7 +373,7 @@ class Inventory(Service):
         found = {level.variant_id for level in levels}
         for variant_id in asked:
             if variant_id not in found:
-                raise StockLevelNotFound(variant_id=variant_id)
+                raise VariantNotFound(variant=variant_id)
         return levels
 
     async def _hold(
