@@ -12,13 +12,15 @@ from storeroom.carts import Carts
 from storeroom.catalog import Batches, Categories, Products
 from storeroom.core.clock import Clock, SystemClock
 from storeroom.core.ids import TenantId
+from storeroom.core.secrets import Secret
 from storeroom.database.migrations import require_migrated
 from storeroom.database.names import TableNames
 from storeroom.database.pool import POOL_SIZE_MAX, POOL_SIZE_MIN, Database, Transaction
 from storeroom.database.service import SYSTEM, Actor, Claim, Context
 from storeroom.flows.cancellation import Cancellation
 from storeroom.flows.checkout import Checkout, CheckoutGroups
-from storeroom.identity import Addresses, Sessions, Users
+from storeroom.flows.sign_in import SignIn
+from storeroom.identity import Addresses, Sessions, TokenKeys, Users
 from storeroom.inventory import Inventory
 from storeroom.orders import Orders, ShippingRates
 from storeroom.payments import PaymentMethods, Payments
@@ -31,9 +33,10 @@ class Shop:
     `async with shop.transaction() as tx:` gives the same shop with all its operations in one transaction.
     """
 
-    def __init__(self, context: Context, groups: CheckoutGroups | None = None) -> None:
+    def __init__(self, context: Context, groups: CheckoutGroups | None = None, keys: TokenKeys | None = None) -> None:
         self.context = context
         self._groups = groups
+        self._keys = keys
 
     @property
     def tenant_id(self) -> TenantId:
@@ -58,7 +61,7 @@ class Shop:
             user_agent=user_agent,
             claim=claim,
         )
-        return Shop(context, self._groups)
+        return Shop(context, self._groups, self._keys)
 
     @asynccontextmanager
     async def transaction(self) -> "AsyncIterator[Shop]":
@@ -68,7 +71,7 @@ class Shop:
             raise TypeError("a shop works on a Database or a Transaction")
         await self.context.settings()
         async with db.transaction() as tx:
-            yield Shop(self.context.on(tx), self._groups)
+            yield Shop(self.context.on(tx), self._groups, self._keys)
 
     @cached_property
     def addresses(self) -> Addresses:
@@ -128,12 +131,17 @@ class Shop:
     @cached_property
     def sessions(self) -> Sessions:
         """Guests and sign-in."""
-        return Sessions(self.context)
+        return Sessions(self.context, self._keys)
 
     @cached_property
     def shipping_rates(self) -> ShippingRates:
         """What shipping costs, and whereto."""
         return ShippingRates(self.context)
+
+    @cached_property
+    def sign_in(self) -> SignIn:
+        """Signing in with all that a guest has gathered."""
+        return SignIn(self.context, self._keys)
 
     @cached_property
     def users(self) -> Users:
@@ -144,15 +152,23 @@ class Shop:
 class Storeroom:
     """One installation: a database with any number of shops.
 
-        async with Storeroom.open("postgresql://…") as room:
-            shop = room.tenant("default")
-            page = await shop.products.list()
+    async with Storeroom.open("postgresql://…") as room:
+        shop = room.tenant("default")
+        page = await shop.products.list()
     """
 
-    def __init__(self, db: Database, *, clock: Clock | None = None, grouping: bool = True) -> None:
+    def __init__(
+        self,
+        db: Database,
+        *,
+        clock: Clock | None = None,
+        grouping: bool = True,
+        secret: Secret | str | None = None,
+    ) -> None:
         """Use `Storeroom.open`."""
         self.db = db
         self.tenants = Tenants(db)
+        self.token_keys = TokenKeys.of(secret)
         self._clock = clock or SystemClock()
         self._groups = CheckoutGroups(db) if grouping else None
 
@@ -168,6 +184,7 @@ class Storeroom:
         direct_dsn: str | None = None,
         grouping: bool = True,
         clock: Clock | None = None,
+        secret: Secret | str | None = None,
     ) -> "AsyncIterator[Self]":
         """Connect to a migrated database.
 
@@ -179,6 +196,7 @@ class Storeroom:
             direct_dsn: past the pooler, to listen for wake-ups.
             grouping: place the orders that arrive together in one call.
             clock: for tests.
+            secret: 32 characters or more, from which the keys that sign tokens are made. Without it nobody signs in.
 
         Raises:
             NotMigrated: run `storeroom migrate` first.
@@ -194,14 +212,14 @@ class Storeroom:
         )
         async with db:
             await require_migrated(db)
-            yield cls(db, clock=clock, grouping=grouping)
+            yield cls(db, clock=clock, grouping=grouping, secret=secret)
 
     def tenant(self, tenant_id: str = DEFAULT_TENANT, *, actor: Actor = SYSTEM) -> Shop:
         """The handle on one shop. That it exists is asked at its first operation, and kept for a few seconds."""
         context = Context(
             db=self.db, tenant_id=TenantId(tenant_id), tenants=self.tenants.cache, actor=actor, clock=self._clock
         )
-        return Shop(context, self._groups)
+        return Shop(context, self._groups, self.token_keys)
 
     async def close(self) -> None:
         """Let go of all connections; again is no error. Afterwards every call fails with DatabaseClosed."""

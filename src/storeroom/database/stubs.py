@@ -442,9 +442,9 @@ class _Writer:
         return name
 
 
-def _import_order(name: str) -> tuple[int, str]:
-    """Constants, then classes, then functions, each by the alphabet, as ruff sorts them."""
-    return (0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2), name
+def _import_order(name: str) -> tuple[int, str, str]:
+    """Constants, then classes, then functions, each by the alphabet whatever the case, as ruff sorts them."""
+    return (0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2), name.lower(), name
 
 
 def _import(module: str, names: Sequence[str]) -> str:

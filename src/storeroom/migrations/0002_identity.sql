@@ -1,5 +1,5 @@
 -- People: accounts, their profile and addresses, and the login sessions of accounts and guests.
--- Lock: none on existing data (new tables). Run before the new code.
+-- Lock: none on existing data (new tables). Run before the new code. Needs the extension pg_trgm.
 
 CREATE TYPE {user_role} AS ENUM ('customer', 'wholesale', 'staff', 'admin', 'super_admin');
 CREATE TYPE {user_status} AS ENUM ('pending_verification', 'active', 'suspended', 'banned', 'deleted');
@@ -48,6 +48,10 @@ CREATE INDEX {idx_users_email} ON {users} (tenant_id, email) WHERE deleted_at IS
 CREATE INDEX {idx_users_status} ON {users} (tenant_id, status, id) WHERE deleted_at IS NULL;
 CREATE INDEX {idx_users_erp_sync} ON {users} (tenant_id, erp_synced_at) WHERE erp_customer_id IS NULL;
 CREATE INDEX {idx_users_created} ON {users} (tenant_id, created_at DESC, id DESC);
+-- Part of a name, a mail address or a number. The statement that searches repeats the expression word by word.
+CREATE INDEX {idx_users_search} ON {users}
+    USING gin ((coalesce(full_name, '') || ' ' || (email COLLATE "default") || ' ' || coalesce(phone, '')) gin_trgm_ops)
+    WHERE deleted_at IS NULL;
 
 CREATE TABLE {user_profiles} (
     tenant_id             TEXT NOT NULL,
@@ -121,19 +125,24 @@ CREATE TABLE {auth_sessions} (
     id                  UUID NOT NULL,
     user_id             UUID,                          -- NULL: a guest
     anonymous_id        TEXT NOT NULL,                 -- the visitor, before and after signing in
-    refresh_token_hash  TEXT NOT NULL,
+    refresh_token_hash  TEXT NOT NULL,                 -- of the token handed out last
+    previous_token_hash TEXT,                          -- of the one before, known for a moment to two tabs that race
+    token_family_hash   TEXT,                          -- of what all tokens of an account's session share; NULL: a guest
     status              {session_status} NOT NULL DEFAULT 'active',
     ip_address          INET,
     user_agent          TEXT,
     device_fingerprint  TEXT,
     expires_at          TIMESTAMPTZ NOT NULL,
     last_used_at        TIMESTAMPTZ NOT NULL DEFAULT now(),
+    signed_in_at        TIMESTAMPTZ,                   -- later than created_at where a guest signed in
+    rotated_at          TIMESTAMPTZ,                   -- when the refresh token was last replaced
     revoked_at          TIMESTAMPTZ,
     revoked_reason      TEXT,
     created_at          TIMESTAMPTZ NOT NULL DEFAULT now(),
 
     CONSTRAINT {auth_sessions_pkey} PRIMARY KEY (tenant_id, id),
     CONSTRAINT {auth_sessions_token_unique} UNIQUE (tenant_id, refresh_token_hash),
+    CONSTRAINT {auth_sessions_family_unique} UNIQUE (tenant_id, token_family_hash),
     CONSTRAINT auth_sessions_user_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES {users} (tenant_id, id) ON DELETE CASCADE,
     CONSTRAINT auth_sessions_anonymous_length CHECK (length(anonymous_id) BETWEEN 1 AND 100),
     CONSTRAINT auth_sessions_revoked_dated CHECK ((status = 'revoked') = (revoked_at IS NOT NULL))

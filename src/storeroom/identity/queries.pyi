@@ -1,0 +1,231 @@
+# Written by `python -m storeroom.database.stubs` from queries.sql; change that file, then run it again.
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from storeroom.core.ids import SessionId
+from storeroom.database.executor import Executor
+from storeroom.identity.model import (
+    AddressType,
+    Authenticated,
+    AuthProvider,
+    Credentials,
+    GuestSeen,
+    KycStatus,
+    Managed,
+    Profile,
+    Refreshed,
+    SavedAddress,
+    Session,
+    User,
+    UserRole,
+    UserStatus,
+)
+
+async def insert_user(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    id: UUID,
+    email: str,
+    full_name: str | None,
+    phone: str | None,
+    password_hash: str | None,
+    auth_provider: AuthProvider,
+    role: UserRole,
+    permissions: Any,
+    status: UserStatus,
+    metadata: Any,
+) -> None: ...
+async def user(db: Executor, /, *, tenant_id: str, user_id: UUID) -> User | None: ...
+async def user_by_email(db: Executor, /, *, tenant_id: str, email: str) -> User | None: ...
+async def users_newest(
+    db: Executor, /, *, tenant_id: str, before_at: datetime | None = None, before_id: UUID | None, rows: int
+) -> list[User]: ...
+async def users_of_status(
+    db: Executor, /, *, tenant_id: str, status: UserStatus, before: UUID | None = None, rows: int
+) -> list[User]: ...
+async def users_matching(db: Executor, /, *, tenant_id: str, pattern: str, looked_at: int, rows: int) -> list[User]: ...
+async def role_of(db: Executor, /, *, tenant_id: str, user_id: UUID) -> UserRole | None: ...
+async def lock_user(db: Executor, /, *, tenant_id: str, user_id: UUID) -> Managed | None: ...
+async def set_role(db: Executor, /, *, tenant_id: str, user_id: UUID, role: UserRole) -> None: ...
+async def set_permissions(db: Executor, /, *, tenant_id: str, user_id: UUID, permissions: Any) -> None: ...
+async def set_status(
+    db: Executor, /, *, tenant_id: str, user_id: UUID, status: UserStatus, sources: Sequence[UserStatus]
+) -> int: ...
+async def delete_user(db: Executor, /, *, tenant_id: str, user_id: UUID) -> None: ...
+async def set_name(db: Executor, /, *, tenant_id: str, user_id: UUID, full_name: str) -> None: ...
+async def set_email(db: Executor, /, *, tenant_id: str, user_id: UUID, email: str) -> int: ...
+async def set_phone(db: Executor, /, *, tenant_id: str, user_id: UUID, phone: str | None) -> int: ...
+async def set_age_verified(db: Executor, /, *, tenant_id: str, user_id: UUID) -> None: ...
+async def clear_age_verified(db: Executor, /, *, tenant_id: str, user_id: UUID) -> None: ...
+async def approve_kyc(db: Executor, /, *, tenant_id: str, user_id: UUID) -> None: ...
+async def set_kyc(db: Executor, /, *, tenant_id: str, user_id: UUID, kyc_status: KycStatus) -> None: ...
+async def credentials(db: Executor, /, *, tenant_id: str, email: str) -> Credentials | None: ...
+async def password_hash(db: Executor, /, *, tenant_id: str, user_id: UUID) -> str | None: ...
+async def set_password(db: Executor, /, *, tenant_id: str, user_id: UUID, password_hash: str) -> None: ...
+async def replace_password_hash(db: Executor, /, *, tenant_id: str, user_id: UUID, old: str, new: str) -> int: ...
+async def insert_profile(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    id: UUID,
+    user_id: UUID,
+    utm_source: str | None,
+    utm_medium: str | None,
+    utm_campaign: str | None,
+    utm_term: str | None,
+    utm_content: str | None,
+    referrer_url: str | None,
+    landing_page: str | None,
+) -> int: ...
+async def profile(db: Executor, /, *, tenant_id: str, user_id: UUID) -> Profile | None: ...
+async def update_profile(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    user_id: UUID,
+    first_name: str | None,
+    last_name: str | None,
+    display_name: str | None,
+    date_of_birth: date | None,
+    preferred_currency: str,
+    timezone: str,
+    locale: str,
+) -> None: ...
+async def set_marketing_consent(db: Executor, /, *, tenant_id: str, user_id: UUID, given: bool) -> int: ...
+async def set_sms_consent(db: Executor, /, *, tenant_id: str, user_id: UUID, given: bool) -> int: ...
+async def insert_address(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    id: UUID,
+    user_id: UUID,
+    address_type: AddressType,
+    label: str | None,
+    recipient_name: str,
+    company: str | None,
+    street_line_1: str,
+    street_line_2: str | None,
+    city: str,
+    state_province: str,
+    postal_code: str,
+    country_code: str,
+    phone: str | None,
+) -> None: ...
+async def address(db: Executor, /, *, tenant_id: str, user_id: UUID, address_id: UUID) -> SavedAddress | None: ...
+async def addresses(db: Executor, /, *, tenant_id: str, user_id: UUID, rows: int) -> list[SavedAddress]: ...
+async def default_address(
+    db: Executor, /, *, tenant_id: str, user_id: UUID, address_type: AddressType
+) -> SavedAddress | None: ...
+async def addresses_counted(db: Executor, /, *, tenant_id: str, user_id: UUID) -> int: ...
+async def update_address(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    user_id: UUID,
+    address_id: UUID,
+    address_type: AddressType,
+    is_default: bool,
+    label: str | None,
+    recipient_name: str,
+    company: str | None,
+    street_line_1: str,
+    street_line_2: str | None,
+    city: str,
+    state_province: str,
+    postal_code: str,
+    country_code: str,
+    phone: str | None,
+    validated: bool,
+    validated_at: datetime | None,
+    validation_source: str | None,
+) -> None: ...
+async def clear_default_address(
+    db: Executor, /, *, tenant_id: str, user_id: UUID, address_type: AddressType
+) -> None: ...
+async def make_default_address(db: Executor, /, *, tenant_id: str, user_id: UUID, address_id: UUID) -> None: ...
+async def set_address_validated(
+    db: Executor, /, *, tenant_id: str, user_id: UUID, address_id: UUID, source: str
+) -> int: ...
+async def delete_address(db: Executor, /, *, tenant_id: str, user_id: UUID, address_id: UUID) -> int: ...
+async def insert_guest(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    id: UUID,
+    anonymous_id: str,
+    token_hash: str,
+    ip: str | None,
+    user_agent: str | None,
+    device: str | None,
+    lifetime: timedelta,
+) -> Session: ...
+async def guest(db: Executor, /, *, tenant_id: str, token_hash: str, touch_every: timedelta) -> GuestSeen | None: ...
+async def touch_guest(db: Executor, /, *, tenant_id: str, session_id: UUID, lifetime: timedelta) -> None: ...
+async def lock_credentials(db: Executor, /, *, tenant_id: str, user_id: UUID) -> Credentials | None: ...
+async def claim_guest(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    guest_hash: str,
+    user_id: UUID,
+    token_hash: str,
+    family_hash: str,
+    ip: str | None,
+    user_agent: str | None,
+    device: str | None,
+    lifetime: timedelta,
+) -> Session | None: ...
+async def insert_session(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    id: UUID,
+    user_id: UUID,
+    anonymous_id: str,
+    token_hash: str,
+    family_hash: str,
+    ip: str | None,
+    user_agent: str | None,
+    device: str | None,
+    lifetime: timedelta,
+) -> Session: ...
+async def authenticated(
+    db: Executor, /, *, tenant_id: str, session_id: UUID, user_id: UUID, statuses: Sequence[UserStatus]
+) -> Authenticated | None: ...
+async def lock_family(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    family_hash: str,
+    token_hash: str,
+    grace: timedelta,
+    lifetime_max: timedelta,
+    statuses: Sequence[UserStatus],
+) -> Refreshed | None: ...
+async def rotate(
+    db: Executor, /, *, tenant_id: str, session_id: UUID, token_hash: str, lifetime: timedelta
+) -> Session: ...
+async def revoke(db: Executor, /, *, tenant_id: str, session_id: UUID, reason: str) -> int: ...
+async def revoke_all(
+    db: Executor, /, *, tenant_id: str, user_id: UUID, reason: str, but: UUID | None = None
+) -> int: ...
+async def session(db: Executor, /, *, tenant_id: str, session_id: UUID) -> Session | None: ...
+async def tenants_with_overdue(db: Executor, /, *, rows: int) -> list[str]: ...
+async def expire_sessions(db: Executor, /, *, tenant_id: str, rows: int) -> int: ...
+async def tenants_with_ended(db: Executor, /, *, kept: timedelta, rows: int) -> list[str]: ...
+async def lock_ended(db: Executor, /, *, tenant_id: str, kept: timedelta, rows: int) -> list[SessionId]: ...
+async def delete_sessions(db: Executor, /, *, tenant_id: str, ids: Sequence[UUID]) -> int: ...
+async def strip_sessions(db: Executor, /, *, tenant_id: str, ids: Sequence[UUID]) -> int: ...

@@ -1,0 +1,505 @@
+-- Whoever changes an account, its profile, its addresses or the set of its sessions first locks the account's row
+-- (`lock_user`), as checkout does: rules over several rows of a person then hold under rivals.
+-- Signing in and testing tokens read {users} and {auth_sessions}, never {user_profiles}.
+
+-- Accounts ------------------------------------------------------------------------------------------------------------
+
+-- name: insert_user(tenant_id, id, email, full_name?, phone?, password_hash?, auth_provider, role, permissions, status, metadata)
+INSERT INTO {users} (tenant_id, id, email, full_name, phone, password_hash, auth_provider, role, permissions, status,
+                     metadata)
+VALUES (:tenant_id, :id, :email, :full_name, :phone, :password_hash, :auth_provider, :role, :permissions, :status,
+        :metadata);
+
+-- name: user(tenant_id, user_id) -> User?
+SELECT id, email, email_verified, email_verified_at, full_name, phone, phone_verified, auth_provider, role, permissions,
+       status, age_verified, age_verified_at, kyc_status, kyc_verified_at, erp_customer_id, erp_synced_at, metadata,
+       created_at, updated_at, deleted_at
+  FROM {users}
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id
+   AND deleted_at IS NULL;
+
+-- name: user_by_email(tenant_id, email) -> User?
+SELECT id, email, email_verified, email_verified_at, full_name, phone, phone_verified, auth_provider, role, permissions,
+       status, age_verified, age_verified_at, kyc_status, kyc_verified_at, erp_customer_id, erp_synced_at, metadata,
+       created_at, updated_at, deleted_at
+  FROM {users}
+ WHERE tenant_id = :tenant_id
+   AND email = :email
+   AND deleted_at IS NULL;
+
+-- name: users_newest(tenant_id, before_at?, before_id?, rows) -> User*
+SELECT id, email, email_verified, email_verified_at, full_name, phone, phone_verified, auth_provider, role, permissions,
+       status, age_verified, age_verified_at, kyc_status, kyc_verified_at, erp_customer_id, erp_synced_at, metadata,
+       created_at, updated_at, deleted_at
+  FROM {users}
+ WHERE tenant_id = :tenant_id
+   AND deleted_at IS NULL
+   AND (created_at, id) < (:before_at, :before_id)   -- if before_at
+ ORDER BY created_at DESC, id DESC
+ LIMIT :rows;
+
+-- name: users_of_status(tenant_id, status, before?, rows) -> User*
+-- Ids grow with time, so this too is newest first.
+SELECT id, email, email_verified, email_verified_at, full_name, phone, phone_verified, auth_provider, role, permissions,
+       status, age_verified, age_verified_at, kyc_status, kyc_verified_at, erp_customer_id, erp_synced_at, metadata,
+       created_at, updated_at, deleted_at
+  FROM {users}
+ WHERE tenant_id = :tenant_id
+   AND status = :status
+   AND deleted_at IS NULL
+   AND id < :before                                  -- if before
+ ORDER BY id DESC
+ LIMIT :rows;
+
+-- name: users_matching(tenant_id, pattern, looked_at, rows) -> User*
+-- The expression is that of the trigram index idx_users_search, word by word. So many matches are gathered before they
+-- are sorted, in the order of the table: an order by key would read the key's index and test every account.
+WITH matching AS MATERIALIZED (
+    SELECT id
+      FROM {users}
+     WHERE tenant_id = :tenant_id
+       AND deleted_at IS NULL
+       AND (coalesce(full_name, '') || ' ' || (email COLLATE "default") || ' ' || coalesce(phone, '')) ILIKE :pattern
+     LIMIT :looked_at)
+SELECT u.id, u.email, u.email_verified, u.email_verified_at, u.full_name, u.phone, u.phone_verified, u.auth_provider,
+       u.role, u.permissions, u.status, u.age_verified, u.age_verified_at, u.kyc_status, u.kyc_verified_at,
+       u.erp_customer_id, u.erp_synced_at, u.metadata, u.created_at, u.updated_at, u.deleted_at
+  FROM matching m
+  JOIN {users} u ON u.tenant_id = :tenant_id AND u.id = m.id
+ ORDER BY u.id DESC
+ LIMIT :rows;
+
+-- name: role_of(tenant_id, user_id) -> UserRole?
+SELECT role
+  FROM {users}
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id
+   AND deleted_at IS NULL;
+
+-- name: lock_user(tenant_id, user_id) -> Managed?
+-- Until the transaction ends. Not FOR UPDATE: carts and orders that point here go on.
+SELECT id, role, status
+  FROM {users}
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id
+   AND deleted_at IS NULL
+   FOR NO KEY UPDATE;
+
+-- name: set_role(tenant_id, user_id, role)
+UPDATE {users}
+   SET role = :role, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id;
+
+-- name: set_permissions(tenant_id, user_id, permissions)
+UPDATE {users}
+   SET permissions = :permissions, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id;
+
+-- name: set_status(tenant_id, user_id, status, sources) -> count
+UPDATE {users}
+   SET status = :status, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id
+   AND status = ANY (:sources);
+
+-- name: delete_user(tenant_id, user_id)
+-- The row stays for the orders that point to it, and keeps its mail address from being taken by another.
+UPDATE {users}
+   SET status = 'deleted', deleted_at = now(), updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id;
+
+-- name: set_name(tenant_id, user_id, full_name)
+UPDATE {users}
+   SET full_name = :full_name, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id;
+
+-- name: set_email(tenant_id, user_id, email) -> count
+-- What was proven of the old address is not proven of the new one; the same address again changes nothing.
+UPDATE {users}
+   SET email = :email, email_verified = FALSE, email_verified_at = NULL, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id
+   AND email <> :email;
+
+-- name: set_phone(tenant_id, user_id, phone?) -> count
+UPDATE {users}
+   SET phone = :phone, phone_verified = FALSE, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id
+   AND phone IS DISTINCT FROM :phone;
+
+-- name: set_age_verified(tenant_id, user_id)
+UPDATE {users}
+   SET age_verified = TRUE, age_verified_at = now(), updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id;
+
+-- name: clear_age_verified(tenant_id, user_id)
+UPDATE {users}
+   SET age_verified = FALSE, age_verified_at = NULL, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id
+   AND age_verified;
+
+-- name: approve_kyc(tenant_id, user_id)
+UPDATE {users}
+   SET kyc_status = 'approved', kyc_verified_at = now(), updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id;
+
+-- name: set_kyc(tenant_id, user_id, kyc_status)
+UPDATE {users}
+   SET kyc_status = :kyc_status, kyc_verified_at = NULL, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id;
+
+-- Passwords -----------------------------------------------------------------------------------------------------------
+
+-- name: credentials(tenant_id, email) -> Credentials?
+SELECT id AS user_id, password_hash, status
+  FROM {users}
+ WHERE tenant_id = :tenant_id
+   AND email = :email
+   AND deleted_at IS NULL;
+
+-- name: password_hash(tenant_id, user_id) -> str?
+SELECT password_hash
+  FROM {users}
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id
+   AND deleted_at IS NULL
+   AND password_hash IS NOT NULL;
+
+-- name: set_password(tenant_id, user_id, password_hash)
+UPDATE {users}
+   SET password_hash = :password_hash, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id;
+
+-- name: replace_password_hash(tenant_id, user_id, old, new) -> count
+-- The same password under stronger parameters. Not where the password was changed meanwhile; nobody changed anything, so
+-- `updated_at` stays.
+UPDATE {users}
+   SET password_hash = :new
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id
+   AND password_hash = :old;
+
+-- Profiles ------------------------------------------------------------------------------------------------------------
+
+-- name: insert_profile(tenant_id, id, user_id, utm_source?, utm_medium?, utm_campaign?, utm_term?, utm_content?, referrer_url?, landing_page?) -> count
+-- The only statement that writes where somebody came from. A second one for the same person changes nothing.
+INSERT INTO {user_profiles} (tenant_id, id, user_id, utm_source, utm_medium, utm_campaign, utm_term, utm_content,
+                             referrer_url, landing_page)
+VALUES (:tenant_id, :id, :user_id, :utm_source, :utm_medium, :utm_campaign, :utm_term, :utm_content, :referrer_url,
+        :landing_page)
+    ON CONFLICT (tenant_id, user_id) DO NOTHING;
+
+-- name: profile(tenant_id, user_id) -> Profile?
+SELECT user_id, first_name, last_name, display_name, date_of_birth, preferred_currency, timezone, locale,
+       marketing_consent, marketing_consent_at, sms_consent, sms_consent_at, utm_source, utm_medium, utm_campaign,
+       utm_term, utm_content, referrer_url, landing_page, created_at, updated_at
+  FROM {user_profiles}
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id;
+
+-- name: update_profile(tenant_id, user_id, first_name?, last_name?, display_name?, date_of_birth?, preferred_currency, timezone, locale)
+UPDATE {user_profiles}
+   SET first_name = :first_name, last_name = :last_name, display_name = :display_name, date_of_birth = :date_of_birth,
+       preferred_currency = :preferred_currency, timezone = :timezone, locale = :locale, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id;
+
+-- name: set_marketing_consent(tenant_id, user_id, given) -> count
+-- The instant is that of the last change, so saying the same again must not move it.
+UPDATE {user_profiles}
+   SET marketing_consent = :given, marketing_consent_at = now(), updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND marketing_consent <> :given;
+
+-- name: set_sms_consent(tenant_id, user_id, given) -> count
+UPDATE {user_profiles}
+   SET sms_consent = :given, sms_consent_at = now(), updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND sms_consent <> :given;
+
+-- Addresses -----------------------------------------------------------------------------------------------------------
+
+-- name: insert_address(tenant_id, id, user_id, address_type, label?, recipient_name, company?, street_line_1, street_line_2?, city, state_province, postal_code, country_code, phone?)
+INSERT INTO {user_addresses} (tenant_id, id, user_id, address_type, label, recipient_name, company, street_line_1,
+                              street_line_2, city, state_province, postal_code, country_code, phone)
+VALUES (:tenant_id, :id, :user_id, :address_type, :label, :recipient_name, :company, :street_line_1, :street_line_2,
+        :city, :state_province, :postal_code, :country_code, :phone);
+
+-- name: address(tenant_id, user_id, address_id) -> SavedAddress?
+SELECT id, user_id, address_type, is_default, label, recipient_name, company, street_line_1, street_line_2, city,
+       state_province, postal_code, country_code, phone, validated, validated_at, validation_source, created_at,
+       updated_at
+  FROM {user_addresses}
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND id = :address_id
+   AND deleted_at IS NULL;
+
+-- name: addresses(tenant_id, user_id, rows) -> SavedAddress*
+-- The defaults first, then the newest.
+SELECT id, user_id, address_type, is_default, label, recipient_name, company, street_line_1, street_line_2, city,
+       state_province, postal_code, country_code, phone, validated, validated_at, validation_source, created_at,
+       updated_at
+  FROM {user_addresses}
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND deleted_at IS NULL
+ ORDER BY is_default DESC, id DESC
+ LIMIT :rows;
+
+-- name: default_address(tenant_id, user_id, address_type) -> SavedAddress?
+SELECT id, user_id, address_type, is_default, label, recipient_name, company, street_line_1, street_line_2, city,
+       state_province, postal_code, country_code, phone, validated, validated_at, validation_source, created_at,
+       updated_at
+  FROM {user_addresses}
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND address_type = :address_type
+   AND deleted_at IS NULL
+   AND is_default;
+
+-- name: addresses_counted(tenant_id, user_id) -> int
+SELECT count(*)::INTEGER
+  FROM {user_addresses}
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND deleted_at IS NULL;
+
+-- name: update_address(tenant_id, user_id, address_id, address_type, is_default, label?, recipient_name, company?, street_line_1, street_line_2?, city, state_province, postal_code, country_code, phone?, validated, validated_at?, validation_source?)
+UPDATE {user_addresses}
+   SET address_type = :address_type, is_default = :is_default, label = :label, recipient_name = :recipient_name,
+       company = :company, street_line_1 = :street_line_1, street_line_2 = :street_line_2, city = :city,
+       state_province = :state_province, postal_code = :postal_code, country_code = :country_code, phone = :phone,
+       validated = :validated, validated_at = :validated_at, validation_source = :validation_source, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND id = :address_id
+   AND deleted_at IS NULL;
+
+-- name: clear_default_address(tenant_id, user_id, address_type)
+UPDATE {user_addresses}
+   SET is_default = FALSE, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND address_type = :address_type
+   AND deleted_at IS NULL
+   AND is_default;
+
+-- name: make_default_address(tenant_id, user_id, address_id)
+UPDATE {user_addresses}
+   SET is_default = TRUE, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND id = :address_id
+   AND deleted_at IS NULL;
+
+-- name: set_address_validated(tenant_id, user_id, address_id, source) -> count
+UPDATE {user_addresses}
+   SET validated = TRUE, validated_at = now(), validation_source = :source, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND id = :address_id
+   AND deleted_at IS NULL;
+
+-- name: delete_address(tenant_id, user_id, address_id) -> count
+-- Carts that chose it keep pointing to the row.
+UPDATE {user_addresses}
+   SET deleted_at = now(), is_default = FALSE, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND id = :address_id
+   AND deleted_at IS NULL;
+
+-- Sessions ------------------------------------------------------------------------------------------------------------
+
+-- name: insert_guest(tenant_id, id, anonymous_id, token_hash, ip?, user_agent?, device?, lifetime) -> Session
+INSERT INTO {auth_sessions} (tenant_id, id, anonymous_id, refresh_token_hash, ip_address, user_agent,
+                             device_fingerprint, expires_at)
+VALUES (:tenant_id, :id, :anonymous_id, :token_hash, :ip, :user_agent, :device, now() + :lifetime)
+RETURNING id, user_id, anonymous_id, status, expires_at, last_used_at, revoked_at, revoked_reason, created_at;
+
+-- name: guest(tenant_id, token_hash, touch_every) -> GuestSeen?
+-- A token of an account's session has a family and is no guest's.
+SELECT id, last_used_at < now() - :touch_every::interval AS stale
+  FROM {auth_sessions}
+ WHERE tenant_id = :tenant_id
+   AND refresh_token_hash = :token_hash
+   AND user_id IS NULL
+   AND status = 'active'
+   AND expires_at > now();
+
+-- name: touch_guest(tenant_id, session_id, lifetime)
+UPDATE {auth_sessions}
+   SET last_used_at = now(), expires_at = now() + :lifetime
+ WHERE tenant_id = :tenant_id
+   AND id = :session_id
+   AND user_id IS NULL
+   AND status = 'active';
+
+-- name: lock_credentials(tenant_id, user_id) -> Credentials?
+-- Against a change of password or status between the test of the password and the new session.
+SELECT id AS user_id, password_hash, status
+  FROM {users}
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id
+   AND deleted_at IS NULL
+   FOR NO KEY UPDATE;
+
+-- name: claim_guest(tenant_id, guest_hash, user_id, token_hash, family_hash, ip?, user_agent?, device?, lifetime) -> Session?
+-- The guest's session becomes the account's and keeps its visitor; its old token opens nothing from here on. Of two who
+-- sign in with one guest's token at once, the second finds no guest any more.
+UPDATE {auth_sessions}
+   SET user_id = :user_id, refresh_token_hash = :token_hash, token_family_hash = :family_hash, ip_address = :ip,
+       user_agent = :user_agent, device_fingerprint = :device, expires_at = now() + :lifetime, last_used_at = now(),
+       signed_in_at = now()
+ WHERE tenant_id = :tenant_id
+   AND refresh_token_hash = :guest_hash
+   AND user_id IS NULL
+   AND status = 'active'
+   AND expires_at > now()
+RETURNING id, user_id, anonymous_id, status, expires_at, last_used_at, revoked_at, revoked_reason, created_at;
+
+-- name: insert_session(tenant_id, id, user_id, anonymous_id, token_hash, family_hash, ip?, user_agent?, device?, lifetime) -> Session
+INSERT INTO {auth_sessions} (tenant_id, id, user_id, anonymous_id, refresh_token_hash, token_family_hash, ip_address,
+                             user_agent, device_fingerprint, expires_at, signed_in_at)
+VALUES (:tenant_id, :id, :user_id, :anonymous_id, :token_hash, :family_hash, :ip, :user_agent, :device,
+        now() + :lifetime, now())
+RETURNING id, user_id, anonymous_id, status, expires_at, last_used_at, revoked_at, revoked_reason, created_at;
+
+-- name: authenticated(tenant_id, session_id, user_id, statuses) -> Authenticated?
+-- One look by two primary keys: is the session still open, and is the account still one that may come in?
+SELECT s.user_id, s.id AS session_id, s.tenant_id, u.email, u.role, u.permissions
+  FROM {auth_sessions} s
+  JOIN {users} u ON u.tenant_id = :tenant_id AND u.id = s.user_id
+ WHERE s.tenant_id = :tenant_id
+   AND s.id = :session_id
+   AND s.user_id = :user_id
+   AND s.user_id IS NOT NULL
+   AND s.status = 'active'
+   AND s.expires_at > now()
+   AND u.status = ANY (:statuses)
+   AND u.deleted_at IS NULL;
+
+-- name: lock_family(tenant_id, family_hash, token_hash, grace, lifetime_max, statuses) -> Refreshed?
+-- Found by what all its tokens share, so a token that was used before is known for one.
+SELECT s.id, u.id AS user_id, u.role,
+       s.refresh_token_hash = :token_hash AS current,
+       coalesce(s.previous_token_hash = :token_hash AND s.rotated_at > now() - :grace::interval, FALSE) AS raced,
+       s.status = 'active' AND s.expires_at > now() AND coalesce(s.signed_in_at, s.created_at) > now() - :lifetime_max::interval
+       AND u.status = ANY (:statuses) AND u.deleted_at IS NULL AS usable
+  FROM {auth_sessions} s
+  JOIN {users} u ON u.tenant_id = :tenant_id AND u.id = s.user_id
+ WHERE s.tenant_id = :tenant_id
+   AND s.token_family_hash = :family_hash
+   FOR UPDATE OF s;
+
+-- name: rotate(tenant_id, session_id, token_hash, lifetime) -> Session
+UPDATE {auth_sessions}
+   SET previous_token_hash = refresh_token_hash, refresh_token_hash = :token_hash, rotated_at = now(),
+       last_used_at = now(), expires_at = now() + :lifetime
+ WHERE tenant_id = :tenant_id
+   AND id = :session_id
+RETURNING id, user_id, anonymous_id, status, expires_at, last_used_at, revoked_at, revoked_reason, created_at;
+
+-- name: revoke(tenant_id, session_id, reason) -> count
+UPDATE {auth_sessions}
+   SET status = 'revoked', revoked_at = now(), revoked_reason = :reason
+ WHERE tenant_id = :tenant_id
+   AND id = :session_id
+   AND status = 'active';
+
+-- name: revoke_all(tenant_id, user_id, reason, but?) -> count
+-- All open sessions of an account, but perhaps the one that asks.
+UPDATE {auth_sessions}
+   SET status = 'revoked', revoked_at = now(), revoked_reason = :reason
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND status = 'active'
+   AND id <> :but                                    -- if but
+   AND user_id IS NOT NULL;
+
+-- name: session(tenant_id, session_id) -> Session?
+SELECT id, user_id, anonymous_id, status, expires_at, last_used_at, revoked_at, revoked_reason, created_at
+  FROM {auth_sessions}
+ WHERE tenant_id = :tenant_id
+   AND id = :session_id;
+
+-- Jobs ----------------------------------------------------------------------------------------------------------------
+
+-- name: tenants_with_overdue(rows) -> str*
+-- scope: all tenants
+SELECT tenant_id
+  FROM {auth_sessions}
+ WHERE status = 'active'
+   AND expires_at <= now()
+ GROUP BY tenant_id
+ ORDER BY tenant_id
+ LIMIT :rows;
+
+-- name: expire_sessions(tenant_id, rows) -> count
+-- Two workers take different rows.
+UPDATE {auth_sessions}
+   SET status = 'expired'
+ WHERE tenant_id = :tenant_id
+   AND status = 'active'
+   AND id = ANY (ARRAY(SELECT o.id
+                         FROM {auth_sessions} o
+                        WHERE o.tenant_id = :tenant_id
+                          AND o.status = 'active'
+                          AND o.expires_at <= now()
+                        ORDER BY o.expires_at
+                        LIMIT :rows
+                          FOR UPDATE SKIP LOCKED));
+
+-- name: tenants_with_ended(kept, rows) -> str*
+-- scope: all tenants
+SELECT tenant_id
+  FROM {auth_sessions}
+ WHERE status IN ('expired', 'revoked')
+   AND expires_at < now() - :kept::interval
+ GROUP BY tenant_id
+ ORDER BY tenant_id
+ LIMIT :rows;
+
+-- name: lock_ended(tenant_id, kept, rows) -> SessionId*
+SELECT id
+  FROM {auth_sessions}
+ WHERE tenant_id = :tenant_id
+   AND status IN ('expired', 'revoked')
+   AND expires_at < now() - :kept::interval
+ ORDER BY expires_at
+ LIMIT :rows
+   FOR UPDATE SKIP LOCKED;
+
+-- name: delete_sessions(tenant_id, ids) -> count
+-- A guest's carts go with the session, by their foreign key; but a cart that became an order, or that another was merged
+-- into, is still pointed to.
+DELETE FROM {auth_sessions} s
+ WHERE s.tenant_id = :tenant_id
+   AND s.id = ANY (:ids)
+   AND NOT EXISTS (SELECT FROM {carts} c
+                    WHERE c.tenant_id = :tenant_id
+                      AND c.session_id = s.id
+                      AND (c.status = 'converted'
+                           OR EXISTS (SELECT FROM {carts} m
+                                       WHERE m.tenant_id = :tenant_id AND m.merged_into_cart_id = c.id)));
+
+-- name: strip_sessions(tenant_id, ids) -> count
+-- What could not be removed loses what it knows of a person, and is not looked at again.
+UPDATE {auth_sessions}
+   SET ip_address = NULL, user_agent = NULL, device_fingerprint = NULL, expires_at = 'infinity'
+ WHERE tenant_id = :tenant_id
+   AND id = ANY (:ids);

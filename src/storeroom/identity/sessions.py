@@ -1,0 +1,352 @@
+"""Guests, signing in and out, and the tokens that prove who calls."""
+
+import ipaddress
+from typing import Final, Self
+
+import msgspec
+from typing_extensions import override
+
+from storeroom.core.contact import InvalidEmail, normal_email
+from storeroom.core.errors import StoreroomError
+from storeroom.core.ids import SessionId, UserId, new_id
+from storeroom.core.secrets import new_token, token_hash
+from storeroom.core.visitor import Visitor
+from storeroom.database.executor import Executor
+from storeroom.database.service import ActorKind, Context, Service, operation, transactional
+from storeroom.identity import checks, passwords, queries
+from storeroom.identity.errors import (
+    AccountBlocked,
+    InvalidCredentials,
+    RefreshRaced,
+    RefreshReused,
+    TokenRefused,
+)
+from storeroom.identity.model import (
+    DEVICE_LENGTH_MAX,
+    GUEST_SESSION_LIFETIME,
+    MAY_SIGN_IN,
+    REASON_LENGTH_MAX,
+    REFRESH_GRACE,
+    SESSION_IDLE_MAX,
+    SESSION_LIFETIME_MAX,
+    TOUCH_EVERY,
+    USER_AGENT_LENGTH_MAX,
+    Authenticated,
+    Refreshed,
+    Session,
+    SignedIn,
+    User,
+    UserRole,
+)
+from storeroom.identity.tokens import TOKEN_LENGTH_MAX, RefreshToken, TokenKeys
+
+_STATUSES: Final = list(MAY_SIGN_IN)
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody proved to be the owner of an account. It holds as long as the password stays as it was."""
+
+    user_id: UserId
+    password_hash: str | None = None  # None: proven by something else than a password
+
+    @override
+    def __repr__(self) -> str:
+        return f"Proof({self.user_id})"
+
+
+class Sessions(Service):
+    """The sessions of one tenant's guests and accounts."""
+
+    def __init__(self, context: Context, keys: TokenKeys | None = None) -> None:
+        """Without keys guests work, and signing in says that the installation has no secret."""
+        super().__init__(context)
+        self._keys = keys or TokenKeys(None)
+
+    @override
+    def bound(self, db: Executor) -> Self:
+        return type(self)(self.context.on(db), self._keys)
+
+    # --- Guests -------------------------------------------------------------------------------------------------------
+
+    @operation
+    async def guest(self, *, device: str | None = None) -> tuple[Session, str]:
+        """Begin a guest's session; return it and its token, which is kept as a hash only.
+
+        It ends GUEST_SESSION_LIFETIME after the last visit, or when the guest signs in.
+        """
+        token = new_token()
+        session = await queries.insert_guest(
+            self.db,
+            tenant_id=self.tenant_id,
+            id=new_id(),
+            anonymous_id=str(new_id()),
+            token_hash=token_hash(token),
+            lifetime=GUEST_SESSION_LIFETIME,
+            **self._place(device),
+        )
+        return session, token
+
+    @operation
+    async def visitor(self, guest_token: str) -> Visitor | None:
+        """The guest whose token this is; None for one that is unknown, expired or revoked.
+
+        A visit is noted, and the session's end put off, at most once in TOUCH_EVERY.
+        """
+        if not 1 <= len(guest_token) <= TOKEN_LENGTH_MAX:
+            return None
+        seen = await queries.guest(
+            self.db, tenant_id=self.tenant_id, token_hash=_hash(guest_token), touch_every=TOUCH_EVERY
+        )
+        if seen is None:
+            return None
+        if seen.stale:
+            await queries.touch_guest(
+                self.db, tenant_id=self.tenant_id, session_id=seen.id, lifetime=GUEST_SESSION_LIFETIME
+            )
+        return Visitor(session_id=seen.id)
+
+    # --- Signing in ---------------------------------------------------------------------------------------------------
+
+    async def sign_in(
+        self, *, email: str, password: str, guest_token: str | None = None, device: str | None = None
+    ) -> SignedIn:
+        """Begin a session of an account. `flows.SignIn` does the same and brings the guest's cart along.
+
+        Args:
+            email: however it is written.
+            password: the account's.
+            guest_token: of the guest who signs in: the session becomes the account's, and this token ends. A token
+                that is no longer valid is no error.
+            device: what the client calls itself, at most 255 characters of it are kept.
+
+        Raises:
+            InvalidCredentials: no such address, or not its password; it takes as long either way.
+            AccountBlocked: the password is right, the account suspended or banned.
+            PasswordsBusy: too many sign in at once.
+            SigningSecretMissing: the installation has no secret to sign tokens with.
+        """
+        proof = await self.prove(email=email, password=password)
+        return await self.start(proof=proof, guest_token=guest_token, device=device)
+
+    async def prove(self, *, email: str, password: str) -> Proof:
+        """Test a password; the first half of `sign_in`. It takes some 20 ms of a processor, so no transaction is open.
+
+        A hash made with weaker parameters than those of today is replaced.
+
+        Raises:
+            as `sign_in`.
+        """
+        await self.context.settings()
+        self._keys.require()
+        try:
+            known = await queries.credentials(self.db, tenant_id=self.tenant_id, email=normal_email(email))
+        except InvalidEmail:
+            known = None
+        present = known.password_hash if known is not None else None
+        right = await passwords.verified(present, password)
+        if not right or known is None or present is None:
+            raise InvalidCredentials
+        if known.status not in MAY_SIGN_IN:
+            raise AccountBlocked(status=known.status)
+        if passwords.outdated(present):
+            renewed = await passwords.rehashed(password)
+            if await queries.replace_password_hash(
+                self.db, tenant_id=self.tenant_id, user_id=known.user_id, old=present, new=renewed
+            ):
+                present = renewed
+        return Proof(user_id=known.user_id, password_hash=present)
+
+    @transactional
+    async def start(self, *, proof: Proof, guest_token: str | None = None, device: str | None = None) -> SignedIn:
+        """Begin a session of an account that was proven; the second half of `sign_in`.
+
+        Raises:
+            InvalidCredentials: the password was changed since, or the account deleted.
+            AccountBlocked: it was suspended or banned since.
+        """
+        known = await queries.lock_credentials(self.db, tenant_id=self.tenant_id, user_id=proof.user_id)
+        if known is None or (proof.password_hash is not None and known.password_hash != proof.password_hash):
+            raise InvalidCredentials
+        if known.status not in MAY_SIGN_IN:
+            raise AccountBlocked(status=known.status)
+        token = RefreshToken.first()
+        session = None
+        if guest_token:
+            session = await queries.claim_guest(
+                self.db,
+                tenant_id=self.tenant_id,
+                guest_hash=_hash(guest_token),
+                user_id=proof.user_id,
+                token_hash=token.hash,
+                family_hash=token.family_hash,
+                lifetime=SESSION_IDLE_MAX,
+                **self._place(device),
+            )
+        was_guest = session is not None
+        if session is None:
+            session = await queries.insert_session(
+                self.db,
+                tenant_id=self.tenant_id,
+                id=new_id(),
+                user_id=proof.user_id,
+                anonymous_id=str(new_id()),
+                token_hash=token.hash,
+                family_hash=token.family_hash,
+                lifetime=SESSION_IDLE_MAX,
+                **self._place(device),
+            )
+        return self._signed_in(await self._user(proof.user_id), session, token, was_guest=was_guest)
+
+    # --- Using a session ----------------------------------------------------------------------------------------------
+
+    @operation
+    async def authenticate(self, access_token: str) -> Authenticated:
+        """Whoever holds this access token, with role and permissions as they are now.
+
+        Signature and time are tested without the database; one statement by two keys then asks whether session and
+        account are still good, so signing out and suspending work at the very next call.
+
+        Raises:
+            TokenRefused: not ours, of another shop, expired; or its session has ended, or its account is blocked.
+        """
+        claims = self._keys.read(access_token, now=self.context.clock.now())
+        if claims.tenant_id != self.tenant_id:
+            raise TokenRefused
+        found = await queries.authenticated(
+            self.db,
+            tenant_id=self.tenant_id,
+            session_id=claims.session_id,
+            user_id=claims.user_id,
+            statuses=_STATUSES,
+        )
+        if found is None:
+            raise TokenRefused
+        return found
+
+    async def refresh(self, refresh_token: str) -> SignedIn:
+        """Exchange a refresh token for new tokens. Each works once.
+
+        Two who use one token at once are taken for two tabs of one browser: the second is told so, for REFRESH_GRACE.
+        Later the token must have been stolen from one of the two, so the session ends for both. Give this no
+        transaction of your own: an error would take the end of the session back.
+
+        Raises:
+            TokenRefused: not ours; or the session has ended, or the account is blocked.
+            RefreshRaced: replaced a moment ago.
+            RefreshReused: used before; the session was ended.
+        """
+        self._keys.require()
+        outcome = await self._turn(RefreshToken.read(refresh_token))
+        if isinstance(outcome, StoreroomError):
+            raise outcome
+        return outcome
+
+    @transactional
+    async def _turn(self, token: RefreshToken) -> SignedIn | StoreroomError:
+        """An error comes back instead of being raised where what was written has to stay."""
+        found = await self._family(token)
+        if found is None or not found.usable:
+            return TokenRefused()
+        if found.current:
+            replacement = token.next()
+            session = await queries.rotate(
+                self.db,
+                tenant_id=self.tenant_id,
+                session_id=found.id,
+                token_hash=replacement.hash,
+                lifetime=SESSION_IDLE_MAX,
+            )
+            return self._signed_in(await self._user(found.user_id), session, replacement, was_guest=False)
+        if found.raced:
+            return RefreshRaced()
+        await queries.revoke(
+            self.db, tenant_id=self.tenant_id, session_id=found.id, reason="refresh token used a second time"
+        )
+        return RefreshReused()
+
+    # --- Ending a session ---------------------------------------------------------------------------------------------
+
+    @transactional
+    async def sign_out(self, refresh_token: str) -> None:
+        """End the session that a refresh token belongs to; again, or with a token of none, is no error."""
+        try:
+            found = await self._family(RefreshToken.read(refresh_token))
+        except TokenRefused:
+            return
+        if found is not None:
+            await queries.revoke(self.db, tenant_id=self.tenant_id, session_id=found.id, reason="signed out")
+
+    @transactional
+    async def end(self, *, session_id: SessionId, reason: str = "signed out") -> None:
+        """End a session by its id; again is no error.
+
+        Raises:
+            TokenRefused: no such session, or a customer asks for somebody else's.
+        """
+        session = await queries.session(self.db, tenant_id=self.tenant_id, session_id=session_id)
+        actor = self.context.actor
+        if session is None or (actor.kind is ActorKind.CUSTOMER and session.user_id != actor.user_id):
+            raise TokenRefused
+        await queries.revoke(
+            self.db,
+            tenant_id=self.tenant_id,
+            session_id=session_id,
+            reason=checks.cut(reason, REASON_LENGTH_MAX) or "ended",
+        )
+
+    # --- Shared steps -------------------------------------------------------------------------------------------------
+
+    async def _family(self, token: RefreshToken) -> Refreshed | None:
+        return await queries.lock_family(
+            self.db,
+            tenant_id=self.tenant_id,
+            family_hash=token.family_hash,
+            token_hash=token.hash,
+            grace=REFRESH_GRACE,
+            lifetime_max=SESSION_LIFETIME_MAX,
+            statuses=_STATUSES,
+        )
+
+    async def _user(self, user_id: UserId) -> User:
+        user = await queries.user(self.db, tenant_id=self.tenant_id, user_id=user_id)
+        if user is None:
+            raise InvalidCredentials
+        return user
+
+    def _signed_in(self, user: User, session: Session, token: RefreshToken, *, was_guest: bool) -> SignedIn:
+        access_token, access_expires_at = self._keys.sign(
+            user_id=user.id,
+            session_id=session.id,
+            tenant_id=self.tenant_id,
+            role=UserRole(user.role),
+            now=self.context.clock.now(),
+        )
+        return SignedIn(
+            access_token=access_token,
+            access_expires_at=access_expires_at,
+            refresh_token=token.text,
+            refresh_expires_at=session.expires_at,
+            session_id=session.id,
+            was_guest=was_guest,
+            user=user,
+        )
+
+    def _place(self, device: str | None) -> dict[str, str | None]:
+        """Where the call comes from, as far as that can be kept."""
+        return {
+            "ip": _address(self.context.ip),
+            "user_agent": checks.cut(self.context.user_agent, USER_AGENT_LENGTH_MAX),
+            "device": checks.cut(device, DEVICE_LENGTH_MAX),
+        }
+
+
+def _hash(token: str) -> str:
+    """Of a token from outside, which may hold what no text does."""
+    return token_hash(token.encode("utf-8", "replace").decode())
+
+
+def _address(text: str | None) -> str | None:
+    try:
+        return str(ipaddress.ip_address(text or ""))
+    except ValueError:
+        return None  # a socket, or a proxy's nonsense: the column takes addresses only
