@@ -152,6 +152,13 @@ async def test_single_values(db: Database) -> None:
         await made("-- name: q() -> int\nSELECT NULL::int", int)(db)
 
 
+@pytest.mark.parametrize("name", ["scope", "row", "rows", "make", "texts", "nothing", "suspects", "variants", "given"])
+@pytest.mark.parametrize("rows", ["", "?", "*"])
+async def test_an_argument_hides_nothing_of_the_generated_coroutine(db: Database, name: str, rows: str) -> None:
+    query = made(f"-- name: {name}({name}) -> Pair{rows}\nSELECT 1 AS a, :{name}::text AS b", Pair)
+    assert await query(db, **{name: "x"}) in (Pair(1, "x"), [Pair(1, "x")])
+
+
 async def test_count_is_the_number_of_rows_touched(db: Database) -> None:
     delete = made("-- name: q(tenant_id) -> count\nDELETE FROM {things} WHERE tenant_id = :tenant_id")
     tenant = str(uuid4())

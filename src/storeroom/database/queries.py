@@ -302,20 +302,21 @@ class _Texts(dict[TableNames, str]):
         return self[names]
 
 
+# What an argument may not be called begins with an underscore, so no argument hides what the generated lines need.
 _BODIES: Final = {
     Rows.ONE: (
-        "    row = await db.fetchrow({call})\n"
-        "    if row is None:\n"
-        "        raise nothing()\n"
-        "    return scope['make'](row)\n"
+        "    _row = await db.fetchrow({call})\n"
+        "    if _row is None:\n"
+        "        raise _nothing()\n"
+        "    return _scope['make'](_row)\n"
     ),
-    Rows.MAYBE: ("    row = await db.fetchrow({call})\n    return None if row is None else scope['make'](row)\n"),
+    Rows.MAYBE: ("    _row = await db.fetchrow({call})\n    return None if _row is None else _scope['make'](_row)\n"),
     Rows.MANY: (
-        "    rows = await db.fetch({call})\n"
-        "    if not rows:\n"
+        "    _rows = await db.fetch({call})\n"
+        "    if not _rows:\n"
         "        return []\n"
-        "    make = scope['make'] if scope['ready'] else scope['prepare'](rows[0])\n"
-        "    return [make(row) for row in rows]\n"
+        "    _make = _scope['make'] if _scope['ready'] else _scope['prepare'](_rows[0])\n"
+        "    return [_make(_row) for _row in _rows]\n"
     ),
     Rows.COUNT: "    return int((await db.execute({call})).rpartition(' ')[2])\n",
     Rows.NOTHING: "    await db.execute({call})\n",
@@ -343,28 +344,28 @@ def compile_query(query: Query, result: Any, module_name: str) -> Callable[..., 
         return QueryReturnedNothing(f"{label} promises exactly one row and the database gave none")
 
     namespace: dict[str, Any] = {
-        "scope": scope,
-        "suspects": _SUSPECTS,
-        "refuse_naive": _refuse_naive,
-        "nothing": nothing,
+        "_scope": scope,
+        "_suspects": _SUSPECTS,
+        "_refuse_naive": _refuse_naive,
+        "_nothing": nothing,
     }
 
     names = [argument.name for argument in query.arguments]
     heads = [f"{a.name}=None" if a.condition else a.name for a in query.arguments]
-    body = [f"    if {name}.__class__ in suspects: refuse_naive({name!r}, {name})\n" for name in names]
+    body = [f"    if {name}.__class__ in _suspects: _refuse_naive({name!r}, {name})\n" for name in names]
     if query.conditions:
-        namespace["variants"] = [
+        namespace["_variants"] = [
             (_Texts(variant.sql), tuple(names.index(name) for name in variant.arguments)) for variant in query.variants
         ]
         bits = " | ".join(f"({name} is not None) << {bit}" for bit, name in enumerate(query.conditions))
         body += [
-            f"    texts, chosen = variants[{bits}]\n",
-            f"    given = ({', '.join(names)},)\n",
+            f"    _texts, _chosen = _variants[{bits}]\n",
+            f"    _given = ({', '.join(names)},)\n",
         ]
-        call = "texts[db.names], *[given[i] for i in chosen]"
+        call = "_texts[db.names], *[_given[i] for i in _chosen]"
     else:
-        namespace["texts"] = _Texts(query.variants[0].sql)
-        call = ", ".join(["texts[db.names]", *query.variants[0].arguments])
+        namespace["_texts"] = _Texts(query.variants[0].sql)
+        call = ", ".join(["_texts[db.names]", *query.variants[0].arguments])
     body.append(_BODIES[query.rows].format(call=call))
     star = ", *, " if heads else ""
     source = f"async def {query.name}(db, /{star}{', '.join(heads)}):\n{''.join(body)}"
