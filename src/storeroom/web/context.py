@@ -210,6 +210,11 @@ class Call:
         """The host without its port: where an order was bought."""
         return _without_port(self.host) or None
 
+    @property
+    def tenant_known(self) -> TenantId | None:
+        """The shop, if somebody has asked for it by now; for logs."""
+        return self._tenant
+
     async def tenant(self) -> TenantId:
         """The shop: the token's; else that of the header Storeroom-Tenant; else the host's.
 

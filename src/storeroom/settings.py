@@ -1,0 +1,188 @@
+"""What an installation is told by its environment: variables that begin with STOREROOM_."""
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Self, TypeVar
+
+import msgspec
+
+from storeroom.core.errors import Misconfigured
+from storeroom.core.secrets import Secret
+from storeroom.database.names import TableNames
+from storeroom.database.pool import POOL_SIZE_MAX
+
+HOST_DEFAULT: Final = "127.0.0.1"
+PORT_DEFAULT: Final = 8000
+DATA_DIR_DEFAULT: Final = "data"
+DATABASE_NAME: Final = "storeroom"  # of the embedded server
+POOL_SIZE_LIMIT: Final = 200
+PROXIES_MAX: Final = 10
+FLOOD_REQUESTS_DEFAULT: Final = 3000  # of one address in ten seconds
+SECRET_LENGTH_MIN: Final = 32
+SECRET_FILE: Final = "secret"  # noqa: S105  # the name of a file
+
+T = TypeVar("T")
+
+
+class SettingInvalid(Misconfigured):
+    """A variable of the environment cannot be read."""
+
+    code = "settings.invalid"
+
+    def __init__(self, *, variable: str, reason: str) -> None:
+        super().__init__(f"{variable}: {reason}")
+        self.variable, self.reason = variable, reason
+
+
+class SecretMissing(Misconfigured):
+    """A server in production needs a secret that it was given, not one that it made."""
+
+    code = "settings.secret_missing"
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"STOREROOM_SECRET: production needs one of {SECRET_LENGTH_MIN} characters or more, the same on all servers"
+        )
+
+
+class Mode(StrEnum):
+    """How much a server may make up by itself."""
+
+    DEVELOPMENT = "development"  # makes its secret, plants a demonstration shop
+    PRODUCTION = "production"  # is told everything that matters
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is configured. `docs/configuration.md` lists the variables."""
+
+    mode: Mode = Mode.DEVELOPMENT
+    host: str = HOST_DEFAULT
+    port: int = PORT_DEFAULT
+    data_dir: Path = Path(DATA_DIR_DEFAULT)
+    database_url: str | None = None  # None: an embedded PostgreSQL below data_dir
+    direct_database_url: str | None = None  # past a pooler, to migrate and to listen
+    statement_cache: bool = True  # off behind PgBouncer in transaction mode
+    names: TableNames = TableNames()
+    pool_size: int = POOL_SIZE_MAX
+    migrate: bool = True  # the server migrates when it starts
+    worker: bool = True  # the server runs the worker too
+    secret: Secret | None = None
+    files_url: str | None = None  # where proofs are kept; None: a folder below data_dir
+    trusted_proxies: int = 0  # of our own, each adds an address to X-Forwarded-For
+    flood_requests: int = FLOOD_REQUESTS_DEFAULT  # 0: no limit
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Read the variables; an empty one is one that is not set.
+
+        Raises:
+            SettingInvalid: names the variable and says what it takes.
+            InvalidTableName: a name cannot be used.
+        """
+        given = {name: text.strip() for name, text in (os.environ if environment is None else environment).items()}
+        read = _Reader(given)
+        return cls(
+            mode=read("STOREROOM_MODE", _one_of(Mode), Mode.DEVELOPMENT),
+            host=read("STOREROOM_HOST", str, HOST_DEFAULT),
+            port=read("STOREROOM_PORT", _number(0, 65535), PORT_DEFAULT),
+            data_dir=read("STOREROOM_DATA_DIR", Path, Path(DATA_DIR_DEFAULT)),
+            database_url=read("STOREROOM_DATABASE_URL", _dsn, None),
+            direct_database_url=read("STOREROOM_DIRECT_DATABASE_URL", _dsn, None),
+            statement_cache=read("STOREROOM_STATEMENT_CACHE", _switch, True),
+            names=TableNames.from_environment(given),
+            pool_size=read("STOREROOM_POOL_SIZE", _number(1, POOL_SIZE_LIMIT), POOL_SIZE_MAX),
+            migrate=read("STOREROOM_MIGRATE", _switch, True),
+            worker=read("STOREROOM_WORKER", _switch, True),
+            secret=read("STOREROOM_SECRET", _secret, None),
+            files_url=read("STOREROOM_FILES_URL", str, None),
+            trusted_proxies=read("STOREROOM_TRUSTED_PROXIES", _number(0, PROXIES_MAX), 0),
+            flood_requests=read("STOREROOM_FLOOD_REQUESTS", _number(0, 10_000_000), FLOOD_REQUESTS_DEFAULT),
+        )
+
+    @property
+    def postgres_dir(self) -> Path:
+        """The folder of the embedded server."""
+        return self.data_dir / "postgres"
+
+    def signing_secret(self) -> Secret:
+        """What tokens are signed with: the one given; in development, one made once and kept in the data folder.
+
+        Raises:
+            SecretMissing: production, and none was given.
+            SettingInvalid: the file holds no secret of ours.
+        """
+        if self.secret is not None:
+            return self.secret
+        if self.mode is Mode.PRODUCTION:
+            raise SecretMissing
+        file = self.data_dir / SECRET_FILE
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        made = file.with_name(f"{SECRET_FILE}.{os.getpid()}")
+        if not file.exists():
+            made.touch(mode=0o600)
+            made.write_text(secrets.token_urlsafe(48), "utf-8")
+            try:
+                os.link(made, file)  # whole and once, whoever else starts now
+            except FileExistsError:
+                pass
+            finally:
+                made.unlink()
+        text = file.read_text("utf-8").strip()
+        if len(text) < SECRET_LENGTH_MIN:
+            raise SettingInvalid(variable="STOREROOM_DATA_DIR", reason=f"{file} is too short; remove it")
+        return Secret(text)
+
+
+class _Reader:
+    def __init__(self, given: Mapping[str, str]) -> None:
+        self._given = given
+
+    def __call__(self, variable: str, parse: Callable[[str], T], default: T) -> T:
+        text = self._given.get(variable, "")
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise SettingInvalid(variable=variable, reason=str(error)) from None
+
+
+def _number(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise ValueError(f"a whole number from {low} to {high}, not {text[:40]!r}")
+        return int(text)
+
+    return parse
+
+
+def _one_of(enum: type[Mode]) -> Callable[[str], Mode]:
+    def parse(text: str) -> Mode:
+        try:
+            return enum(text.lower())
+        except ValueError:
+            raise ValueError(f"{' or '.join(enum)}, not {text[:40]!r}") from None
+
+    return parse
+
+
+def _switch(text: str) -> bool:
+    words = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
+    if text.lower() not in words:
+        raise ValueError(f"on or off, not {text[:40]!r}")
+    return words[text.lower()]
+
+
+def _dsn(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("an address that begins with postgresql://")  # it may hold a password: not repeated
+    return text
+
+
+def _secret(text: str) -> Secret:
+    if len(text) < SECRET_LENGTH_MIN:
+        raise ValueError(f"at least {SECRET_LENGTH_MIN} characters")
+    return Secret(text)
