@@ -33,7 +33,7 @@ class ShippingRates(Service):
             raise ShippingRateNotFound(rate=str(rate_id))
         return rate
 
-    @operation
+    @transactional
     async def create(
         self,
         *,
