@@ -248,7 +248,6 @@ async def test_another_tenants_payment_does_not_exist(till: Till, other_till: Ti
         with pytest.raises(OrderNotFound):
             await call
     assert await foreign.cancel_open(order_id=payment.order_id) == []
-    assert await foreign.rejection(payment_id=payment.id) is None
     assert (await foreign.list()).items == []
     assert (await foreign.pending_review()).items == []
     assert await till.row(payment.id) == before
@@ -518,7 +517,8 @@ async def test_a_rejection_needs_a_reason_and_leaves_the_order_as_it_is(till: Ti
         False,
         "no such transfer",
     )
-    assert await till.payments.rejection(payment_id=payment.id) == "no such transfer"
+    view = await till.payments.customer_view(reference=payment.reference)
+    assert (view.rejection, view.status, view.instructions) == ("no such transfer", S.FAILED, "Send it to us")
 
 
 @pytest.mark.requirement("SBB-PA-01", "SBB-PA-02", "SBB-PA-04", "SBB-PA-05")

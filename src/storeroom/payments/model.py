@@ -176,6 +176,26 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     failed_at: datetime | None  # of the last rejection
 
 
+class CustomerPayment(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment as its customer sees it: how to pay, and how it stands."""
+
+    reference: str
+    order_number: str
+    status: PaymentStatus
+    amount: Money
+    received_amount: Money | None
+    method: str  # its code
+    method_name: str
+    instructions: str
+    payment_details: dict[str, Any]
+    customer_reference: str | None
+    proof_content_type: str | None
+    rejection: str | None  # why staff refused the last proof, if they ever did
+    created_at: datetime
+    expires_at: datetime | None
+    completed_at: datetime | None
+
+
 class PaymentAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the log of a payment."""
 

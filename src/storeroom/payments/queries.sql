@@ -111,6 +111,15 @@ SELECT o.id, o.order_number AS number, o.status, o.user_id, o.session_id, o.cust
    AND o.id = :order_id
    FOR NO KEY UPDATE;
 
+-- name: order_to_pay_by_number(tenant_id, order_number) -> OrderFacts?
+-- The same by the number that a customer has.
+SELECT o.id, o.order_number AS number, o.status, o.user_id, o.session_id, o.customer_phone AS phone, o.amount_due AS due,
+       o.currency
+  FROM {orders} o
+ WHERE o.tenant_id = :tenant_id
+   AND o.order_number = :order_number
+   FOR NO KEY UPDATE;
+
 -- name: order_of_payment(tenant_id, payment_id) -> OrderFacts?
 -- The same by one of its payments, which itself is not locked yet: what we read of it here would be stale.
 SELECT o.id, o.order_number AS number, o.status, o.user_id, o.session_id, o.customer_phone AS phone, o.amount_due AS due,
@@ -177,6 +186,25 @@ SELECT id, payment_reference AS reference, order_id, user_id, payment_method_id,
   FROM {payments}
  WHERE tenant_id = :tenant_id
    AND payment_reference = :reference;
+
+-- name: customer_payment(tenant_id, payment_id) -> CustomerPayment?
+-- What a customer is told: how to pay, how it stands, and why the last proof was refused.
+SELECT p.payment_reference AS reference, o.order_number, p.status, p.amount, p.received_amount, p.currency,
+       m.code AS method, m.name AS method_name, m.instructions, m.payment_details, p.customer_reference,
+       p.proof_content_type,
+       (SELECT a.failure_reason
+          FROM {payment_attempts} a
+         WHERE a.tenant_id = :tenant_id
+           AND a.payment_id = :payment_id
+           AND a.action = 'admin_reject'
+         ORDER BY a.attempt_number DESC
+         LIMIT 1) AS rejection,
+       p.created_at, p.expires_at, p.completed_at
+  FROM {payments} p
+  JOIN {orders} o ON o.tenant_id = :tenant_id AND o.id = p.order_id
+  JOIN {payment_methods} m ON m.tenant_id = :tenant_id AND m.id = p.payment_method_id
+ WHERE p.tenant_id = :tenant_id
+   AND p.id = :payment_id;
 
 -- name: payment_to_submit(tenant_id, payment_id) -> Payment?
 -- Locked, so that an attempt counted now is counted alone.
@@ -342,15 +370,15 @@ SELECT id, attempt_number, status, action, performed_by, performed_by_type, succ
  ORDER BY attempt_number
  LIMIT :size;
 
--- name: last_rejection(tenant_id, payment_id) -> str?
--- Why staff said no, the last time.
-SELECT failure_reason
+-- name: recent_attempts(tenant_id, before_at?, before_id?, size) -> PaymentAttempt*
+-- Of all payments, the newest first; by idx_payment_attempts_created.
+SELECT id, attempt_number, status, action, performed_by, performed_by_type, success, failure_reason, request_data,
+       response_data, host(ip_address) AS ip_address, user_agent, created_at
   FROM {payment_attempts}
  WHERE tenant_id = :tenant_id
-   AND payment_id = :payment_id
-   AND action = 'admin_reject'
- ORDER BY attempt_number DESC
- LIMIT 1;
+   AND (created_at, id) < (:before_at, :before_id)   -- if before_at
+ ORDER BY created_at DESC, id DESC
+ LIMIT :size;
 
 -- name: tenants_with_overdue(size) -> str*
 -- scope: all tenants

@@ -5,8 +5,10 @@ order's sum and the outbox row are written in the transaction of the change.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from os import environ
 from typing import Any, Final, Self
+from uuid import UUID
 
 import msgspec
 from typing_extensions import override
@@ -50,6 +52,7 @@ from storeroom.payments.model import (
     AttemptAction,
     AttemptActor,
     AttemptStatus,
+    CustomerPayment,
     OrderFacts,
     Payer,
     Payment,
@@ -99,13 +102,20 @@ class Payments(Service):
 
     @transactional
     async def start(
-        self, *, order_id: OrderId, method: str, amount: Money | None = None, payer: Payer | None = None
+        self,
+        *,
+        method: str,
+        order_id: OrderId | None = None,
+        order_number: str | None = None,
+        amount: Money | None = None,
+        payer: Payer | None = None,
     ) -> Payment:
         """Ask for money for an order; return the `pending` payment, which waits as long as its method says.
 
         Args:
-            order_id: an order for which something is due.
             method: the code of an active method.
+            order_id: an order for which something is due; or
+            order_number: its number, as people have it.
             amount: None: all that is due. Several payments may share an order.
             payer: who asks, where it is not the account of the actor and not staff.
 
@@ -119,9 +129,9 @@ class Payments(Service):
 
         A retry starts another payment.
         """
-        order = await queries.order_to_pay(self.db, tenant_id=self.tenant_id, order_id=order_id)
-        await self._check_owner(order, payer, OrderNotFound(order=str(order_id)))
-        assert order is not None  # noqa: S101  # checked above
+        order = await self._check_owner(
+            await self._order_to_pay(order_id, order_number), payer, OrderNotFound(order=str(order_id or order_number))
+        )
         if order.status in _NOT_CHASED or order.due.amount <= 0:
             raise OrderNotPayable(order=order.number, status=order.status)
         found = await self._method(method)
@@ -130,7 +140,7 @@ class Payments(Service):
             raise PaymentMethodInactive(method=method)
         if not found.takes(asked):
             raise AmountOutsideLimits(amount=asked, minimum=found.min_amount, maximum=found.max_amount)
-        if await queries.open_payments(self.db, tenant_id=self.tenant_id, order_id=order_id) >= OPEN_PAYMENTS_MAX:
+        if await queries.open_payments(self.db, tenant_id=self.tenant_id, order_id=order.id) >= OPEN_PAYMENTS_MAX:
             raise TooManyOpenPayments(maximum=OPEN_PAYMENTS_MAX)
         for _ in range(REFERENCES_DRAWN_MAX):
             payment = await queries.insert_payment(
@@ -471,6 +481,15 @@ class Payments(Service):
         return await self._seen(payment_id, payer)
 
     @operation
+    async def customer_view(self, *, reference: str, payer: Payer | None = None) -> CustomerPayment:
+        """A payment as its customer is told of it. Raises PaymentNotFound, also where it is not the payer's."""
+        payment = await self._by_reference(reference, payer)
+        view = await queries.customer_payment(self.db, tenant_id=self.tenant_id, payment_id=payment.id)
+        if view is None:
+            raise PaymentNotFound(payment=reference)
+        return view
+
+    @operation
     async def by_reference(self, *, reference: str, payer: Payer | None = None) -> Payment:
         """The payment that people call so. Raises PaymentNotFound, also where it is not the payer's."""
         return await self._by_reference(reference, payer)
@@ -513,10 +532,16 @@ class Payments(Service):
         )
 
     @operation
-    async def rejection(self, *, payment_id: PaymentId) -> str | None:
-        """Why staff rejected a payment the last time; None where they never did."""
-        return await queries.last_rejection(self.db, tenant_id=self.tenant_id, payment_id=payment_id)
+    async def recent_attempts(self, *, cursor: str | None = None, limit: int | None = None) -> Page[PaymentAttempt]:
+        """What was tried lately, on whatever payment, the newest first. Raises InvalidCursor, InvalidPageSize."""
+        size = page_size(limit)
+        before_at, before_id = decode_cursor(cursor, (datetime, UUID)) if cursor else (None, None)
+        rows = await queries.recent_attempts(
+            self.db, tenant_id=self.tenant_id, before_at=before_at, before_id=before_id, size=size + 1
+        )
+        return page_of(rows, size, lambda attempt: (attempt.created_at, attempt.id))
 
+    @operation
     async def open_proof(self, *, payment_id: PaymentId) -> Proof:
         """Open the file of a payment to read it.
 
@@ -540,19 +565,28 @@ class Payments(Service):
 
     async def _check_owner(
         self, order: OrderFacts | None, payer: Payer | None, refusal: OrderNotFound | PaymentNotFound
-    ) -> None:
+    ) -> OrderFacts:
         """Refuse an order that is not there, and in a customer's name one that is not theirs, in the same words."""
         if order is None:
             raise refusal
         actor = self.context.actor
         if payer is None and actor.kind is not ActorKind.CUSTOMER:
-            return
+            return order
         asking = payer or Payer(user_id=actor.user_id)
         if asking.phone is not None:
             tenant = await settings_of(self.context)
             asking = msgspec.structs.replace(asking, phone=normal_phone(asking.phone, tenant.country_code))
         if not asking.owns(order):
             raise refusal
+        return order
+
+    async def _order_to_pay(self, order_id: OrderId | None, order_number: str | None) -> OrderFacts | None:
+        if (order_id is None) == (order_number is None):
+            raise InvalidPayment(field="order_number", reason="name the order by its id or its number, one of the two")
+        if order_id is not None:
+            return await queries.order_to_pay(self.db, tenant_id=self.tenant_id, order_id=order_id)
+        number = str(order_number).strip().upper()
+        return await queries.order_to_pay_by_number(self.db, tenant_id=self.tenant_id, order_number=number)
 
     async def _method(self, code: str) -> PaymentMethod:
         found = await queries.method_by_code(self.db, tenant_id=self.tenant_id, code=code)
