@@ -43,6 +43,7 @@ _WANTED: Final = frozenset(
         b"storeroom-tenant",
         b"user-agent",
         b"x-forwarded-for",
+        b"x-forwarded-proto",
         b"x-request-id",
     )
 )
@@ -167,6 +168,7 @@ class Call:
         "claim",
         "cookies",
         "gate",
+        "https",
         "ip",
         "request_id",
     )
@@ -187,6 +189,8 @@ class Call:
         self.gate = gate
         self.request_id = _request_id(headers.get(b"x-request-id"))
         self.ip = _client(scope.get("client"), headers.get(b"x-forwarded-for"), trusted_proxies)
+        forwarded_proto = headers.get(b"x-forwarded-proto", b"") if trusted_proxies else b""
+        self.https = forwarded_proto.strip().lower() == b"https" or scope.get("scheme") == "https"
         self.claim: Claim | None = None  # of the Idempotency-Key, while it is in flight
         self.cookies: list[bytes] = []  # Set-Cookie of the answer
         self._principal: Principal | None = None
@@ -250,6 +254,11 @@ class Call:
         """What history rows will say. Guests have no name, so their token is not looked up for this."""
         return (await self.principal()).actor if self._bearer() is not None else ANYBODY
 
+    async def guest_session(self) -> str | None:
+        """The session's own token, if a guest sent one for this shop: what signing in takes over."""
+        sent = self._guest_token() or self._cookie_token()
+        return sent[1] if sent is not None and sent[0] == await self.tenant() else None
+
     async def arrival(self) -> Arrival:
         """The visitor; where there is none, a guest session is made and its cookie set."""
         principal = await self.principal()
@@ -265,11 +274,18 @@ class Call:
     def set_guest_cookie(self, token: str, expires_at: datetime) -> None:
         """Let the browser keep a guest's token: not for scripts, not sent along by other sites' forms."""
         expires = expires_at.strftime("%a, %d %b %Y %H:%M:%S GMT")
-        self.cookies.append(f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Lax; Expires={expires}".encode())
+        secure = "; Secure" if self.https else ""
+        self.cookies.append(f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Lax; Expires={expires}{secure}".encode())
 
     def drop_guest_cookie(self) -> None:
         """Let the browser forget it."""
         self.cookies.append(f"{COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0".encode())
+
+    async def guest_token(self) -> str | None:
+        """The session's own token of a guest of this shop, as sent, whether or not it is still good: for signing in."""
+        tenant_id = await self.tenant()
+        sent = self._guest_token() or self._cookie_token()
+        return sent[1] if sent is not None and sent[0] == tenant_id else None
 
     def _bearer(self) -> str | None:
         """The access token of an account."""

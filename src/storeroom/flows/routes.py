@@ -1,0 +1,158 @@
+"""POST /v1/checkout: the one route that crosses slices."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Final
+
+import msgspec
+from litestar import Response, post
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import HeaderParameter, JSONBody
+from litestar.types import ControllerRouterHandler
+from msgspec import Meta
+
+from storeroom.core.contact import Address
+from storeroom.core.ids import CartId, OrderId
+from storeroom.core.money import Money
+from storeroom.flows import cancellation_routes, errors, sign_in_routes
+from storeroom.flows.checkout import Checkout
+from storeroom.flows.model import (
+    KEY_LENGTH_MAX,
+    LINES_MAX,
+    Attribution,
+    Compliance,
+    Name,
+    PaymentAsked,
+    Placement,
+    Purchase,
+    PurchaseLine,
+    Short,
+)
+from storeroom.orders import OrderStatus
+from storeroom.web import Call, IdempotencyKeyReused, InvalidIdempotencyKey, Principal, checked_key, says, scope_of
+
+PATH: Final = "/v1/checkout"
+
+
+class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A cart or lines, who buys, where it goes, how it is paid.
+
+    The purchase ids of other systems are not among it: whoever sends a known one is told of its order, so they are for
+    callers whom the shop trusts, through the Python API.
+    """
+
+    cart_id: CartId | None = None
+    lines: Annotated[list[PurchaseLine], Meta(max_length=LINES_MAX)] | None = None
+    email: Annotated[str, Meta(min_length=3, max_length=254, examples=["ada@example.com"])]
+    name: Name
+    phone: Annotated[str, Meta(min_length=3, max_length=40, examples=["+1 512 555 0123"])] | None = None
+    shipping_address: Address | None = None
+    billing_address: Address | None = None
+    shipping_method: Short | None = None
+    payment_method: Short | None = None
+    age_attested: bool = False
+    compliance: Compliance | None = None
+    attribution: Attribution | None = None
+    notes: Annotated[str, Meta(max_length=2000)] | None = None
+
+
+class OrderPlaced(msgspec.Struct, frozen=True, kw_only=True):
+    """The order that was placed."""
+
+    id: OrderId
+    number: str
+    status: OrderStatus
+    email: str
+    subtotal: Money
+    shipping: Money
+    shipping_method: str | None
+    total: Money
+    created_at: datetime
+    payment_due_at: datetime
+
+
+class CheckoutAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The order, and how to pay it where a payment method was named."""
+
+    order: OrderPlaced
+    payment: PaymentAsked | None
+
+
+@post(
+    PATH,
+    summary="Place an order",
+    tags=["checkout"],
+    responses={
+        **says(
+            errors.AddressRequired,
+            errors.AgeRequired,
+            errors.BuyerNotActive,
+            errors.CartClosed,
+            errors.CartUnknown,
+            errors.ComplianceRequired,
+            errors.CurrencyNotSold,
+            errors.InvalidPurchase,
+            errors.KycRequired,
+            errors.LineUnavailable,
+            errors.NothingToBuy,
+            errors.OutOfStock,
+            errors.PaymentMethodRefused,
+            errors.PriceChanged,
+            errors.Restricted,
+            errors.ShippingUnavailable,
+            errors.TooManyOpenOrders,
+            IdempotencyKeyReused,
+            InvalidIdempotencyKey,
+        ),
+        200: ResponseSpec(CheckoutAnswer, description="The cart has become this order before", generate_examples=False),
+    },
+)
+async def place_order(
+    data: JSONBody[NewOrder],
+    call: NamedDependency[Call],
+    principal: NamedDependency[Principal],
+    checkout: NamedDependency[Checkout],
+    idempotency_key: Annotated[
+        str | None,
+        HeaderParameter(
+            name="Idempotency-Key",
+            min_length=1,
+            max_length=KEY_LENGTH_MAX,
+            description="The same key with the same body gets the same order, for 24 hours.",
+        ),
+    ] = None,
+) -> Response[CheckoutAnswer]:
+    """All of the order or nothing: if a line is short, nothing is placed, and the answer says how many are left.
+
+    A cart must be the caller's own. Lines need no token. Stock, order and payment request are committed together with
+    the key, so a request may be sent again until it is answered.
+    """
+    key = None if idempotency_key is None else checked_key(idempotency_key, principal, unguessable=False)
+    placement = await checkout.place(
+        Purchase(**msgspec.structs.asdict(data)),
+        visitor=principal.visitor,
+        idempotency_key=key,
+        idempotency_scope=scope_of(call, principal, "POST", PATH),
+        domain=call.domain,
+    )
+    return Response(
+        _answer(placement),
+        status_code=201 if placement.new or placement.replayed else 200,
+        headers={"Idempotency-Replay": "true"} if placement.replayed else None,
+    )
+
+
+route_handlers: Sequence[ControllerRouterHandler] = (
+    place_order,
+    *cancellation_routes.route_handlers,
+    *sign_in_routes.route_handlers,
+)
+
+
+def _answer(placement: Placement) -> CheckoutAnswer:
+    order = placement.order
+    return CheckoutAnswer(
+        order=OrderPlaced(**{name: getattr(order, name) for name in OrderPlaced.__struct_fields__}),
+        payment=order.payment,
+    )

@@ -1,0 +1,105 @@
+"""What stands behind `web.Gate`: the hosts, sessions and database of the room."""
+
+import base64
+import binascii
+import time
+from typing import Any, Final
+
+import msgspec
+
+from storeroom.core.ids import TenantId
+from storeroom.database.executor import Executor
+from storeroom.database.service import TENANT_CACHE_S, TenantUnknown
+from storeroom.identity import TokenRefused
+from storeroom.room import Shop, Storeroom
+from storeroom.web import Call, InvalidToken, NewGuest, Principal, PrincipalKind, call_of
+
+HOSTS_CACHED_MAX: Final = 10_000
+_SHOP: Final = "storeroom.shop"  # of the ASGI scope
+
+
+class _Payload(msgspec.Struct):
+    """Of an access token, before its signature was looked at: only to know who can look."""
+
+    tid: str
+
+
+class RoomGate:
+    """The Gate of one room."""
+
+    def __init__(self, room: Storeroom) -> None:
+        self._room = room
+        self._hosts: dict[str, tuple[TenantId, float]] = {}
+
+    @property
+    def db(self) -> Executor:
+        """Of the room."""
+        return self._room.db
+
+    def shop(self, tenant_id: TenantId, call: Call) -> Shop:
+        """A shop in nobody's name yet, for looking up who calls."""
+        return self._room.tenant(tenant_id).acting(request_id=call.request_id, ip=call.ip, user_agent=call.user_agent)
+
+    async def tenant_at(self, host: str) -> TenantId:
+        """As `Tenants.at_host`, asked once in TENANT_CACHE_S for each host that has a shop."""
+        kept = self._hosts.get(host)
+        if kept is not None and time.monotonic() < kept[1]:
+            return kept[0]
+        tenant_id = await self._room.tenants.at_host(host)
+        if len(self._hosts) >= HOSTS_CACHED_MAX:
+            self._hosts.clear()  # made-up names of the one-shop case; they are found again
+        self._hosts[host] = (tenant_id, time.monotonic() + TENANT_CACHE_S)
+        return tenant_id
+
+    async def authenticate(self, access_token: str) -> Principal:
+        """Ask the sessions of the tenant that the token says it is of; they check that it is."""
+        shop = self._room.tenant(_claimed_tenant(access_token))
+        try:
+            account = await shop.sessions.authenticate(access_token)
+        except (TokenRefused, TenantUnknown) as error:
+            raise InvalidToken from error
+        return Principal(
+            kind=PrincipalKind.ACCOUNT,
+            tenant_id=account.tenant_id,
+            user_id=account.user_id,
+            session_id=account.session_id,
+            role=account.role,
+            permissions=frozenset(account.permissions),
+            name=account.email,
+        )
+
+    async def guest(self, tenant_id: TenantId, token: str) -> Principal | None:
+        """Ask the tenant's sessions."""
+        try:
+            visitor = await self._room.tenant(tenant_id).sessions.visitor(token)
+        except TenantUnknown:  # the token names it, whoever made it up
+            return None
+        if visitor is None:
+            return None
+        return Principal(kind=PrincipalKind.GUEST, tenant_id=tenant_id, session_id=visitor.session_id)
+
+    async def new_guest(self, tenant_id: TenantId, call: Call) -> NewGuest:
+        """Make a session outside of the request's idempotency claim: it is not the work that the key stands for."""
+        session, token = await self.shop(tenant_id, call).sessions.guest()
+        return NewGuest(session_id=session.id, token=token, expires_at=session.expires_at)
+
+
+async def shop_of(scope: Any, room: Storeroom) -> Shop:
+    """The shop of a request, in the name of whoever sent it; made once."""
+    shop = scope.get(_SHOP)
+    if not isinstance(shop, Shop):
+        call = call_of(scope)
+        tenant_id, actor = await call.tenant(), await call.actor()
+        shop = scope[_SHOP] = room.tenant(tenant_id).acting(
+            actor=actor, request_id=call.request_id, ip=call.ip, user_agent=call.user_agent, claim=call.claim
+        )
+    return shop
+
+
+def _claimed_tenant(token: str) -> TenantId:
+    try:
+        payload = token.split(".")[1]
+        raw = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+        return TenantId(msgspec.json.decode(raw, type=_Payload).tid)
+    except (IndexError, ValueError, binascii.Error, msgspec.MsgspecError):
+        raise InvalidToken from None

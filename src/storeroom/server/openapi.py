@@ -1,0 +1,116 @@
+"""The OpenAPI document, finished: what the framework cannot know of our habits is added once, when first asked for.
+
+Every operation answers errors as problems, takes a request id, and says whose token it wants; those that create take an
+Idempotency-Key.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar, Request
+from litestar.enums import OpenAPIMediaType
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.routes import HTTPRoute
+from typing_extensions import override
+
+from storeroom.web import PROBLEM_JSON, requires_account, requires_staff
+from storeroom.web.guards import PERMISSIONS
+
+INT64_MAX: Final = 2**63 - 1
+PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
+ACCOUNT: Final[dict[str, list[str]]] = {"account": []}
+GUEST: Final[dict[str, list[str]]] = {"guest": []}
+SECURITY_SCHEMES: Final = {
+    "account": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "The access token of `POST /v1/auth/sign-in`. It carries its shop.",
+    },
+    "guest": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Storeroom-Session",
+        "description": "The token of a guest session, as `POST /v1/carts` gives it; also sent as a cookie.",
+    },
+}
+IDEMPOTENCY_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Sent again, the same request with the same key gets the first one's answer and does nothing.",
+    "schema": {"type": "string", "minLength": 16, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+
+
+class Schema(OpenAPIRenderPlugin):
+    """Serves the finished document as JSON."""
+
+    def __init__(self) -> None:
+        super().__init__(path="/openapi.json", media_type=OpenAPIMediaType.OPENAPI_JSON)
+        self._json: bytes | None = None
+
+    @override
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        if self._json is None:
+            self._json = msgspec.json.encode(finished(request.app, openapi_schema))
+        return self._json
+
+
+def finished(app: Litestar, document: dict[str, Any]) -> dict[str, Any]:
+    """The document with our habits written in. The framework's own is left as it is."""
+    done: dict[str, Any] = _repaired(document)
+    components = done.setdefault("components", {})
+    components["securitySchemes"] = SECURITY_SCHEMES
+    for path, method, handler in _operations(app):
+        operation = done["paths"].get(path, {}).get(method)
+        if operation is not None:
+            _finish(operation, handler)
+    return done
+
+
+def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for method, (handler, _) in route.route_handler_map.items():
+                yield route.path_format or "/", str(method).lower(), handler
+
+
+def _finish(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
+    responses = operation.setdefault("responses", {})
+    for status, response in responses.items():
+        if status[0] in "45":
+            response["content"] = {PROBLEM_JSON: {"schema": PROBLEM}}
+    responses.setdefault("default", {"description": "Refused.", "content": {PROBLEM_JSON: {"schema": PROBLEM}}})
+    if handler.opt.get("idempotent"):
+        operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
+    guards = handler.resolve_guards()
+    permissions = [permission for guard in guards for permission in getattr(guard, PERMISSIONS, ())]
+    if permissions:
+        needs = f"Needs {', '.join(f'`{permission}`' for permission in permissions)}."
+        operation["description"] = "\n\n".join(filter(None, (operation.get("description"), needs)))
+    wanted = handler.parsed_fn_signature.parameters
+    if permissions or "account" in wanted or requires_account in guards or requires_staff in guards:
+        operation["security"] = [ACCOUNT]
+    elif "visitor" in wanted:
+        operation["security"] = [GUEST, ACCOUNT]
+    elif "arrival" in wanted or "principal" in wanted:
+        operation["security"] = [{}, GUEST, ACCOUNT]
+
+
+def _repaired(node: Any) -> Any:
+    """JSON Schema has ECMA patterns and exact numbers: Python's end of text and rounded int64 bounds are neither."""
+    if isinstance(node, list):
+        return [_repaired(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    done = {name: _repaired(each) for name, each in node.items()}
+    if isinstance(pattern := done.get("pattern"), str):
+        done["pattern"] = pattern.replace(r"\Z", "$").replace(r"\A", "^")
+    if done.get("type") == "integer":
+        for bound in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
+            if isinstance(done.get(bound), float):
+                done[bound] = max(-INT64_MAX - 1, min(INT64_MAX, int(done[bound])))
+    return done
