@@ -53,6 +53,7 @@ from storeroom.catalog.model import (
     units_available,
 )
 from storeroom.catalog.products import Products
+from storeroom.catalog.shopify import ImportProgress, ImportReport, RowError, import_products
 
 __all__ = [
     "PRODUCT_MOVES",
@@ -74,6 +75,8 @@ __all__ = [
     "Image",
     "ImageDraft",
     "ImageNotFound",
+    "ImportProgress",
+    "ImportReport",
     "InvalidBatch",
     "InvalidCategory",
     "InvalidOptions",
@@ -96,6 +99,7 @@ __all__ = [
     "ProductSummary",
     "ProductType",
     "Products",
+    "RowError",
     "SkuTaken",
     "SlugTaken",
     "StockPolicy",
@@ -105,5 +109,6 @@ __all__ = [
     "VariantDraft",
     "VariantExists",
     "VariantNotFound",
+    "import_products",
     "units_available",
 ]

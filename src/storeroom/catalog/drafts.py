@@ -24,7 +24,7 @@ from storeroom.catalog.model import (
     TAGS_MAX,
     CryptoPrice,
     Option,
-    Product,
+    ProductHead,
     ProductType,
     StockPolicy,
     Variant,
@@ -233,7 +233,7 @@ def product_row(draft: ProductDraft, *, currency: str) -> dict[str, Any]:
     return row
 
 
-def draft_of_product(product: Product) -> dict[str, Any]:
+def draft_of_product(product: ProductHead) -> dict[str, Any]:
     """What a product was made of, to be changed."""
     return {field: getattr(product, field) for field in ProductDraft.__struct_fields__}
 

@@ -46,13 +46,13 @@ class Listing(Service):
         Raises:
             ProductNotFound: the tenant has no such product.
         """
-        head = await queries.product(self.db, tenant_id=self.tenant_id, product_id=product_id)
-        if head is None:
+        found = await queries.find_products(self.db, tenant_id=self.tenant_id, product_ids=[product_id])
+        if not found:
             raise ProductNotFound(product=product_id)
         variants = await queries.find_variants(
-            self.db, tenant_id=self.tenant_id, product_id=product_id, limit=VARIANTS_MAX + 1
+            self.db, tenant_id=self.tenant_id, product_ids=[product_id], limit=VARIANTS_MAX + 1
         )
-        return Product(**msgspec.structs.asdict(head), variants=variants)
+        return Product(**msgspec.structs.asdict(found[0]), variants=variants)
 
     @operation
     async def by_slug(self, *, slug: str) -> Product:

@@ -360,13 +360,12 @@ class Shelf(msgspec.Struct, frozen=True):
     on_hand: int
 
 
-class VariantKey(msgspec.Struct, frozen=True, kw_only=True):
-    """What tells variants apart."""
+class SkuOwner(msgspec.Struct, frozen=True):
+    """The variant that has a SKU."""
 
+    sku: str
     id: VariantId
     product_id: ProductId
-    options: dict[str, str]
-    sku: str | None
 
 
 class CategorySlug(msgspec.Struct, frozen=True):

@@ -2,8 +2,8 @@
 -- the same statements as the shop's staff. Whoever changes a product, or anything that hangs on it, first locks the
 -- product's row (`lock_product`), so that rules over several of its rows hold.
 
--- name: product(tenant_id, product_id) -> ProductHead?
--- Also a deleted one: old orders show it.
+-- name: find_products(tenant_id, product_ids) -> ProductHead*
+-- Also deleted ones: old orders show them.
 SELECT p.id, p.name, p.slug, p.product_type, p.status, p.short_description, p.description, p.vendor, p.tags,
        p.base_price, p.currency, p.is_digital, p.file_path, p.requires_age_verification, p.requires_kyc,
        p.restricted_states, p.restricted_countries, p.current_batch_number, p.current_coa_url, p.erp_item_id,
@@ -29,10 +29,10 @@ SELECT p.id, p.name, p.slug, p.product_type, p.status, p.short_description, p.de
                     AND a.product_id = p.id), '[]') AS categories
   FROM {products} AS p
  WHERE p.tenant_id = :tenant_id
-   AND p.id = :product_id;
+   AND p.id = ANY(:product_ids);
 
--- name: find_variants(tenant_id, limit, product_id?, variant_id?, sku?) -> Variant*
--- Those of a product in order, or the one of an id or a SKU.
+-- name: find_variants(tenant_id, limit, product_ids?, variant_id?, sku?) -> Variant*
+-- Those of some products in order, or the one of an id or a SKU.
 SELECT v.id, v.product_id, v.title, v.options, v.sku, v.barcode, v.price, v.compare_at_price, v.cost_price,
        CASE WHEN v.crypto_token IS NOT NULL
             THEN jsonb_build_object('price', jsonb_build_object('amount', v.crypto_amount, 'currency', v.crypto_token),
@@ -46,7 +46,7 @@ SELECT v.id, v.product_id, v.title, v.options, v.sku, v.barcode, v.price, v.comp
     ON s.tenant_id = :tenant_id
    AND s.variant_id = v.id
  WHERE v.tenant_id = :tenant_id
-   AND v.product_id = :product_id       -- if product_id
+   AND v.product_id = ANY(:product_ids) -- if product_ids
    AND v.id = :variant_id               -- if variant_id
    AND v.sku = :sku                     -- if sku
  ORDER BY v.position, v.id
@@ -317,17 +317,19 @@ INSERT INTO {product_options} (tenant_id, id, product_id, name, position, values
 SELECT :tenant_id, r.id, r.product_id, r.name, r.position, r.values
   FROM jsonb_to_recordset(:rows::JSONB) AS r (id UUID, product_id UUID, name TEXT, position INTEGER, values TEXT[]);
 
--- name: variant_keys(tenant_id, product_ids, skus) -> VariantKey*
--- The variants of some products, and those that have one of these SKUs wherever they are.
-SELECT id, product_id, options, sku
+-- name: sku_owners(tenant_id, skus) -> SkuOwner*
+SELECT sku, id, product_id
   FROM {product_variants}
  WHERE tenant_id = :tenant_id
-   AND product_id = ANY(:product_ids)
- UNION
-SELECT id, product_id, options, sku
-  FROM {product_variants}
- WHERE tenant_id = :tenant_id
+   AND sku IS NOT NULL
    AND sku = ANY(:skus);
+
+-- name: clear_skus(tenant_id, variant_ids)
+-- Before an update that may exchange them: the unique constraint looks at each row as it is written.
+UPDATE {product_variants}
+   SET sku = NULL
+ WHERE tenant_id = :tenant_id
+   AND id = ANY(:variant_ids);
 
 -- name: product_id_of_variant(tenant_id, variant_id) -> ProductId?
 SELECT product_id
