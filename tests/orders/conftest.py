@@ -3,8 +3,8 @@
 import secrets
 
 import pytest
-from desk import STAFF, Desk
 
+from desk import STAFF, Desk
 from storeroom.core.ids import TenantId
 from storeroom.database.pool import Database
 from storeroom.database.service import SYSTEM, Actor, Context

@@ -4,8 +4,8 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from desk import Desk
 
+from desk import Desk
 from rivals import race
 from storeroom.orders import Order, OrderMoveRefused, OrderStatus
 from storeroom.orders.jobs import cancel_unpaid

@@ -4,8 +4,8 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from desk import Desk
 
+from desk import Desk
 from storeroom.core.clock import NaiveInstant
 from storeroom.core.contact import InvalidPhone
 from storeroom.core.pages import InvalidCursor, InvalidPageSize, Page

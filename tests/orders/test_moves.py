@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from desk import Desk
 
+from desk import Desk
 from rivals import race
 from storeroom.core.ids import OrderId, new_id
 from storeroom.database.pool import Transaction

@@ -5,8 +5,8 @@ import asyncio
 import asyncpg
 import msgspec
 import pytest
-from desk import ADDRESS, STAFF, Desk
 
+from desk import ADDRESS, STAFF, Desk
 from storeroom.core.ids import new_id
 from storeroom.core.money import CurrencyMismatch, Money
 from storeroom.orders import (

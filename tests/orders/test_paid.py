@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import asyncpg
 import pytest
-from desk import Desk
 
+from desk import Desk
 from rivals import race
 from storeroom.orders import OrderStatus
 

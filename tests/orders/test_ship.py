@@ -3,8 +3,8 @@
 from datetime import date, timedelta
 
 import pytest
-from desk import Desk
 
+from desk import Desk
 from rivals import race
 from storeroom.catalog import Batches, BatchesShort
 from storeroom.core.ids import BatchId, VariantId
