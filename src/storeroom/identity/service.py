@@ -7,7 +7,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from storeroom.core.contact import normal_email, normal_phone
 from storeroom.core.ids import SessionId, UserId, new_id
@@ -428,6 +428,29 @@ class Users(People):
         name = checks.required(full_name, field="full_name", length_max=FULL_NAME_LENGTH_MAX)
         await self._lock_own(user_id)
         await queries.set_name(self.db, tenant_id=self.tenant_id, user_id=user_id, full_name=name)
+        return await self._user(user_id)
+
+    @transactional
+    async def update(
+        self,
+        *,
+        user_id: UserId,
+        full_name: str | UnsetType = UNSET,
+        phone: str | UnsetType | None = UNSET,
+        profile: ProfileChanges | None = None,
+    ) -> User:
+        """Several of `set_name`, `change_phone` and `update_profile` at once: all of it or nothing.
+
+        Raises:
+            as they do.
+        """
+        if full_name is not UNSET:
+            await self.set_name(user_id=user_id, full_name=full_name)
+        if phone is not UNSET:
+            await self.change_phone(user_id=user_id, phone=phone)
+        if profile is not None:
+            await self.update_profile(user_id=user_id, changes=profile)
+        self._check_customer(user_id)
         return await self._user(user_id)
 
     @transactional
