@@ -12,7 +12,7 @@ from till import Till, usd
 from storeroom.core.ids import OrderId, PaymentId, UserId, new_id
 from storeroom.core.money import CurrencyMismatch, Money
 from storeroom.database.service import ActorKind
-from storeroom.orders import OrderNotFound, OrderStatus
+from storeroom.orders import OrderMoveRefused, OrderNotFound, OrderStatus
 from storeroom.payments import (
     AmountOutsideLimits,
     InvalidPayment,
@@ -489,8 +489,20 @@ async def test_cash_on_delivery_is_unpaid_until_the_courier_brought_the_money(ti
     await till.acting(ActorKind.WEBHOOK).complete(payment_id=paid.id)
     summary = "SELECT payment_method, is_paid FROM {customer_orders_summary} WHERE tenant_id = $1 ORDER BY id"
     assert await till.rows(summary) == [("Cash on delivery", False), ("PayHere", True)]
+    assert cash.expires_at is None
+    for step in (O.PROCESSING, O.SHIPPED, O.DELIVERED):
+        await till.orders.move(order_id=cod.id, to=step)
+        assert await till.rows(summary) == [("Cash on delivery", False), ("PayHere", True)]
     await till.payments.verify(payment_id=cash.id, notes="brought by the courier")
     assert await till.rows(summary) == [("Cash on delivery", True), ("PayHere", True)]
+    assert (await till.orders.get(order_id=cod.id)).status is O.DELIVERED
+
+
+async def test_an_order_paid_by_other_means_does_not_leave_before_its_money(till: Till) -> None:
+    payment = await till.pending()
+    with pytest.raises(OrderMoveRefused):
+        await till.orders.move(order_id=payment.order_id, to=O.PROCESSING)
+    assert (await till.orders.get(order_id=payment.order_id)).status is O.PENDING_PAYMENT
 
 
 # --- Rejecting, cancelling, and money out of turn ---------------------------------------------------------------------

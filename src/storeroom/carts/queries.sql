@@ -30,6 +30,20 @@ SELECT id, user_id, session_id, status, expires_at <= now() AS expired, currency
    AND session_id = :session_id
    AND status = 'active';
 
+-- name: active_of_anonymous(tenant_id, anonymous_id) -> Cart?
+-- By what analytics and other programs know of a visitor. The newest, should a visitor have come back with a new session.
+SELECT id, user_id, session_id, status, expires_at <= now() AS expired, currency, subtotal_amount AS subtotal,
+       discount_amount AS discount, shipping_amount AS shipping, tax_amount AS tax, total_amount AS total, discount_code,
+       shipping_address_id, shipping_method, converted_to_order_id, converted_at, merged_into_cart_id, utm_source,
+       utm_medium, utm_campaign, referrer_url, created_at, updated_at, expires_at
+  FROM {carts}
+ WHERE tenant_id = :tenant_id
+   AND anonymous_id = :anonymous_id
+   AND anonymous_id IS NOT NULL
+   AND status = 'active'
+ ORDER BY id DESC
+ LIMIT 1;
+
 -- name: abandoned(tenant_id, before_at?, before_id?, rows) -> Cart*
 -- The latest first.
 SELECT id, user_id, session_id, status, expires_at <= now() AS expired, currency, subtotal_amount AS subtotal,
@@ -314,17 +328,22 @@ SELECT c.id
 
 -- name: tenants_with_idle(rows) -> str*
 -- scope: all tenants
--- The shortest patience of all tenants bounds the walk along the index.
-SELECT c.tenant_id
-  FROM {carts} c
-  JOIN {tenants} t ON t.tenant_id = c.tenant_id
- WHERE c.status = 'active'
-   AND c.updated_at < now() - (SELECT min(x.cart_idle) FROM {tenants} x)
-   AND c.updated_at < now() - t.cart_idle
- UNION
-SELECT c.tenant_id
-  FROM {carts} c
- WHERE c.status = 'active'
-   AND c.expires_at <= now()
- ORDER BY tenant_id
+-- Two walks along two indexes, the longest overdue first; the shortest patience of all tenants ends the first.
+SELECT DISTINCT due.tenant_id
+  FROM ((SELECT c.tenant_id
+           FROM {carts} c
+           JOIN {tenants} t ON t.tenant_id = c.tenant_id
+          WHERE c.status = 'active'
+            AND c.updated_at < now() - (SELECT min(x.cart_idle) FROM {tenants} x)
+            AND c.updated_at < now() - t.cart_idle
+          ORDER BY c.updated_at
+          LIMIT :rows)
+         UNION ALL
+        (SELECT c.tenant_id
+           FROM {carts} c
+          WHERE c.status = 'active'
+            AND c.expires_at <= now()
+          ORDER BY c.expires_at
+          LIMIT :rows)) AS due
+ ORDER BY due.tenant_id
  LIMIT :rows;

@@ -96,6 +96,11 @@ class Carts(Service):
             raise InvalidVisitor
         return None if cart is None or cart.expired else cart
 
+    @operation
+    async def for_anonymous(self, anonymous_id: str) -> Cart | None:
+        """The active cart of a visitor, by the id that analytics knows; None where there is none. For programs."""
+        return await queries.active_of_anonymous(self.db, tenant_id=self.tenant_id, anonymous_id=anonymous_id)
+
     # --- Looking ------------------------------------------------------------------------------------------------------
 
     @operation

@@ -423,7 +423,7 @@ BEGIN
         INSERT INTO {payments} (tenant_id, id, payment_reference, order_id, user_id, payment_method_id, amount, currency,
                                 ip_address, expires_at)
         SELECT p_tenant, o.payment_id, o.payment_reference, o.id, o.user_id, m.id, s.total_amount, _currency, o.ip_address,
-               _now + make_interval(hours => m.confirmation_window_hours)
+               CASE WHEN m.method_type <> 'cod' THEN _now + make_interval(hours => m.confirmation_window_hours) END
           FROM unnest(_orders) o
           JOIN unnest(_sums) s ON s.ordinal = o.ordinal
           JOIN {payment_methods} m ON m.tenant_id = p_tenant AND m.code = o.payment_method
@@ -451,7 +451,8 @@ BEGIN
                    'payment', CASE WHEN m.id IS NOT NULL AND s.total_amount > 0 THEN jsonb_build_object(
                        'id', o.payment_id, 'reference', o.payment_reference, 'method', m.code, 'name', m.name,
                        'amount', s.total_amount, 'instructions', m.instructions, 'details', m.payment_details,
-                       'expires_at', _now + make_interval(hours => m.confirmation_window_hours)) END)))
+                       'expires_at', CASE WHEN m.method_type <> 'cod'
+                                          THEN _now + make_interval(hours => m.confirmation_window_hours) END) END)))
           INTO _verdicts
           FROM unnest(_orders) o
           JOIN unnest(_sums) s ON s.ordinal = o.ordinal

@@ -87,7 +87,7 @@ class PaymentAsked(msgspec.Struct, frozen=True, kw_only=True):
     amount: Money
     instructions: str
     details: dict[str, Any]
-    expires_at: datetime
+    expires_at: datetime | None  # None: paid at the door, which takes as long as it takes
 
 
 class PlacedOrder(msgspec.Struct, frozen=True, kw_only=True):

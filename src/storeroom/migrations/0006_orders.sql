@@ -166,7 +166,6 @@ CREATE TABLE {order_items} (
 ) WITH (fillfactor = 90);
 CREATE INDEX {idx_order_items_order} ON {order_items} (tenant_id, order_id);
 CREATE INDEX {idx_order_items_product} ON {order_items} (tenant_id, product_id, variant_id);
-CREATE INDEX {idx_order_items_held} ON {order_items} (tenant_id, variant_id) WHERE quantity_held > 0;
 CREATE INDEX {idx_order_items_batch} ON {order_items} (tenant_id, batch_id) WHERE batch_id IS NOT NULL;
 
 CREATE TABLE {order_status_history} (

@@ -86,7 +86,8 @@ CREATE INDEX {idx_payments_user} ON {payments} (tenant_id, user_id, id DESC);
 CREATE INDEX {idx_payments_status} ON {payments} (tenant_id, status, id DESC);
 CREATE INDEX {idx_payments_method} ON {payments} (tenant_id, payment_method_id);
 CREATE INDEX {idx_payments_verifier} ON {payments} (tenant_id, verified_by) WHERE verified_by IS NOT NULL;
-CREATE INDEX {idx_payments_pending} ON {payments} (status, expires_at) WHERE status IN ('pending', 'awaiting_verification');
+CREATE INDEX {idx_payments_pending} ON {payments} (tenant_id, status, id, expires_at)
+    WHERE status IN ('pending', 'awaiting_verification');
 CREATE INDEX {idx_payments_erp_sync} ON {payments} (tenant_id, erp_synced_at) WHERE erp_payment_id IS NULL AND status = 'completed';
 
 CREATE TABLE {payment_attempts} (

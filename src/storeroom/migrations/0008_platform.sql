@@ -68,7 +68,7 @@ CREATE INDEX {idx_rate_counters_window} ON {rate_counters} (window_at);
 
 CREATE TABLE {seeds_planted} (
     tenant_id    TEXT NOT NULL,
-    name         TEXT NOT NULL,                     -- folder and file, as in 'base/001_payment_methods.yaml'
+    name         TEXT NOT NULL,                     -- as in 'base/001_payment_methods.toml:payment_methods'
     checksum     TEXT NOT NULL,
     sequence     INTEGER NOT NULL,
     created_at   TIMESTAMPTZ NOT NULL DEFAULT now(),

@@ -12,6 +12,7 @@ from storeroom.orders.errors import (
     UnknownStatusWord,
 )
 from storeroom.orders.model import (
+    CASH_ON_DELIVERY_MOVES,
     ORDER_MOVES,
     STATUS_WORDS,
     CampaignRevenue,
@@ -42,6 +43,7 @@ from storeroom.orders.service import Orders
 from storeroom.orders.shipping_rates import ShippingRates
 
 __all__ = [
+    "CASH_ON_DELIVERY_MOVES",
     "ORDER_MOVES",
     "STATUS_WORDS",
     "CampaignRevenue",

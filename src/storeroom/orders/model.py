@@ -64,6 +64,12 @@ ORDER_MOVES: Final[Moves[OrderStatus]] = declare_moves(
 )
 
 
+CASH_ON_DELIVERY_MOVES: Final[Moves[OrderStatus]] = declare_moves(
+    OrderStatus, {**ORDER_MOVES, S.PENDING_PAYMENT: ORDER_MOVES[S.PENDING_PAYMENT] | {S.PROCESSING}}
+)
+"""Of an order whose customer pays at the door: the goods leave before the money comes."""
+
+
 class DeliveryStage(StrEnum):
     """Where the parcel is, as the customer is told."""
 

@@ -330,6 +330,15 @@ SELECT EXISTS (SELECT FROM {payments} p
                   AND (p.status IN ('awaiting_verification', 'processing')
                        OR (p.status = 'pending' AND (p.expires_at > now()) IS NOT FALSE)));
 
+-- name: pays_on_delivery(tenant_id, order_id) -> bool
+-- Whether the customer was asked to pay at the door, and has not been let off it.
+SELECT EXISTS (SELECT FROM {payments} p
+                 JOIN {payment_methods} m ON m.tenant_id = :tenant_id AND m.id = p.payment_method_id
+                WHERE p.tenant_id = :tenant_id
+                  AND p.order_id = :order_id
+                  AND p.status IN ('pending', 'awaiting_verification')
+                  AND m.method_type = 'cod');
+
 -- name: tenants_to_index(size) -> str*
 -- scope: all tenants
 SELECT tenant_id

@@ -19,6 +19,7 @@ from storeroom.orders import queries
 from storeroom.orders.errors import InvalidOrderInput, NotesFull, NotOnHand, OrderMoveRefused, OrderNotFound
 from storeroom.orders.model import (
     CARRIER_LENGTH_MAX,
+    CASH_ON_DELIVERY_MOVES,
     HISTORY_MAX,
     NOTE_LENGTH_MAX,
     NOTES_LENGTH_MAX,
@@ -502,13 +503,17 @@ class Orders(Service):
     ) -> Order:
         """The move of an order whose row is locked: state, history, stock and outbox, in the caller's transaction."""
         actor, now = self.context.actor, order.now
+        moves = ORDER_MOVES
+        if to not in moves[order.status] and to in CASH_ON_DELIVERY_MOVES[order.status]:
+            at_the_door = await queries.pays_on_delivery(self.db, tenant_id=self.tenant_id, order_id=order.id)
+            moves = CASH_ON_DELIVERY_MOVES if at_the_door else ORDER_MOVES
         moved = await queries.move_order(
             self.db,
             tenant_id=self.tenant_id,
             order_id=order.id,
             from_status=order.status,
             to_status=to,
-            sources=sources(ORDER_MOVES, to),
+            sources=sources(moves, to),
             delivery_stage=_STAGES.get(to),
             paid_at=now if to is OrderStatus.PAYMENT_RECEIVED else None,
             shipped_at=now if to is OrderStatus.SHIPPED else None,

@@ -285,8 +285,10 @@ def new_reference() -> str:
     return f"PAY-{human_code(REFERENCE_CODE_LENGTH, REFERENCE_CODE_LENGTH // 2)}"
 
 
-def window(method: PaymentMethod) -> timedelta:
-    """So long a payment by this method waits for its money."""
+def window(method: PaymentMethod) -> timedelta | None:
+    """So long a payment by this method waits for its money; None: until the goods are at the door."""
+    if method.method_type is PaymentMethodType.COD:
+        return None
     return timedelta(hours=method.confirmation_window_hours)
 
 

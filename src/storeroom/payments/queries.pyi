@@ -87,7 +87,7 @@ async def insert_payment(
     amount: int,
     currency: str,
     ip_address: str | None,
-    open_for: timedelta,
+    open_for: timedelta | None,
 ) -> Payment | None: ...
 async def insert_received(
     db: Executor,

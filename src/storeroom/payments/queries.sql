@@ -147,12 +147,12 @@ SELECT count(*)
    AND (status = 'awaiting_verification' OR status = 'processing' OR (status = 'pending' AND expires_at > now()));
 
 -- name: insert_payment(tenant_id, payment_id, reference, order_id, user_id?, payment_method_id, amount, currency,
---                      ip_address?, open_for) -> Payment?
--- No row: the reference was drawn before. DO NOTHING instead of an error, which would end the caller's transaction.
+--                      ip_address?, open_for?) -> Payment?
+-- Without open_for it never expires. No row: the reference was drawn before. DO NOTHING instead of an error, which would end the caller's transaction.
 INSERT INTO {payments} (tenant_id, id, payment_reference, order_id, user_id, payment_method_id, amount, currency,
                         ip_address, expires_at)
 VALUES (:tenant_id, :payment_id, :reference, :order_id, :user_id, :payment_method_id, :amount, :currency, :ip_address,
-        now() + :open_for)
+        now() + :open_for::interval)
     ON CONFLICT (tenant_id, payment_reference) DO NOTHING
 RETURNING id, payment_reference AS reference, order_id, user_id, payment_method_id, amount, received_amount, refunded_amount,
           currency, status, customer_reference, proof_content_type, customer_notes, verified_by, verified_at,

@@ -1,0 +1,90 @@
+"""The index that the documents name for a question answers it."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from filled import Plan
+
+# statement, index, the requirements that ask for it
+ANSWERS = [
+    ("identity.credentials", "idx_users_email", "SBB-IDX-01 SBB-USR-13 STO-USR-05"),
+    ("identity.user_by_email", "idx_users_email", "SBB-USR-13"),
+    ("identity.users_of_status", "idx_users_status", "SBB-USR-14"),
+    ("identity.users_newest", "idx_users_created", "SBB-USR-16"),
+    ("identity.profile", "user_profiles_user_unique", "SBB-PROF-07"),
+    ("identity.authenticated", "idx_auth_sessions_user", "SBB-IDX-02 SBB-SES-06"),
+    ("identity.expire_sessions", "idx_auth_sessions_expires", "SBB-SES-07"),
+    ("identity.lock_ended", "idx_auth_sessions_cleanup", "SBB-SES-08"),
+    ("identity.addresses", "idx_user_addresses_user", "SBB-ADDR-07"),
+    ("identity.default_address", "idx_user_addresses_default", "SBB-ADDR-08"),
+    ("catalog.product_summaries", "idx_products_status", "SBB-IDX-03 SBB-PROD-16 CED-PRD-03"),
+    ("catalog.product_summaries", "idx_products_type", "SBB-PROD-17"),
+    ("catalog.find_variants", "products_sku_unique", "SBB-PROD-18 STO-VAR-05"),
+    ("catalog.product_hits", "idx_products_search", "STO-PROD-05"),
+    ("catalog.product_id_by_stripe_price_id", "product_variants_stripe_unique", "CED-PRD-03"),
+    ("catalog.subtree", "idx_product_categories_parent", "SBB-CAT-05"),
+    ("catalog.unassign", "idx_pca_category", "SBB-CAT-05"),
+    ("catalog.lock_usable_batches", "idx_product_batches_product", "SBB-BAT-06"),
+    ("catalog.due_batches", "idx_product_batches_expiry", "SBB-BAT-07"),
+    ("carts.active_of_user", "idx_carts_user_active", "SBB-IDX-04 SBB-CART-10"),
+    ("carts.active_of_anonymous", "idx_carts_anonymous", "SBB-CART-11 SBB-MRG-01"),
+    ("carts.tenants_with_idle", "idx_carts_abandoned", "SBB-CART-12 SBB-IDX-12"),
+    ("carts.lines", "cart_items_unique", "SBB-CI-05"),
+    ("orders.orders_page", "idx_orders_user", "SBB-IDX-05 SBB-ORD-20"),
+    ("orders.orders_page", "idx_orders_status", "SBB-IDX-08 SBB-ORD-20"),
+    ("orders.orders_filtered", "idx_orders_created", "SBB-IDX-09 SBB-ORD-20 CED-ORD-03"),
+    ("orders.order_id_of_number", "orders_number_unique", "SBB-IDX-06 SBB-ORD-20 SIG-IDX-02"),
+    ("orders.orders_awaiting_payment", "idx_orders_pending_payment", "SBB-ORD-21"),
+    ("orders.lines", "idx_order_items_order", "SBB-OI-08"),
+    ("orders.customer_summaries", "idx_orders_user", "SIG-IDX-02"),
+    ("orders.history", "order_status_history_sequence_unique", "SBB-OSH-03 CED-OH-02"),
+    ("orders.changes_page", "idx_order_status_history_created", "SBB-OSH-03"),
+    ("payments.payments_of_order", "idx_payments_order", "SBB-PAY-11"),
+    ("payments.payments_listed", "idx_payments_status", "SBB-PAY-11"),
+    ("payments.payment_by_reference", "payments_reference_unique", "SBB-PAY-11"),
+    ("payments.payments_to_review", "idx_payments_pending", "SBB-IDX-07 SBB-PAY-12"),
+    ("payments.expire_overdue", "idx_payments_pending", "SBB-IDX-11 SBB-PAY-12"),
+    ("payments.active_methods", "idx_payment_methods_active", "SBB-PM-09"),
+    ("payments.attempts_of", "payment_attempts_number_unique", "SBB-PA-06"),
+    ("payments.recent_attempts", "idx_payment_attempts_created", "SBB-PA-06"),
+    ("inventory.active_for_cart", "idx_inventory_reservations_cart", "CED-IR-03"),
+    ("inventory.expired", "idx_inventory_reservations_variant", "CED-IR-03"),
+]
+
+# Questions that operators ask in SQL, and no statement of ours: the index stands for a foreign key as well.
+ASKED_BY_HAND = [
+    ("SELECT 1 FROM payments WHERE tenant_id = $1 AND user_id = $2", "idx_payments_user", "SBB-PAY-11"),
+    ("SELECT 1 FROM order_items WHERE tenant_id = $1 AND product_id = $2", "idx_order_items_product", "SBB-OI-08"),
+    ("SELECT 1 FROM cart_items WHERE tenant_id = $1 AND product_id = $2", "idx_cart_items_product", "SBB-CI-05"),
+    (
+        "SELECT 1 FROM inventory_reservations WHERE tenant_id = $1 AND variant_id = $2 ORDER BY created_at DESC LIMIT 1",
+        "idx_inventory_reservations_variant",
+        "CED-IR-03",
+    ),
+]
+
+
+def case(statement: str, index: str, requirements: str) -> object:
+    return pytest.param(
+        statement, index, marks=pytest.mark.requirement(*requirements.split()), id=f"{statement[:40]}-{index}"
+    )
+
+
+@pytest.mark.parametrize(("statement", "index"), [case(*answer) for answer in ANSWERS])
+async def test_the_named_index_answers(plans: list[Plan], statement: str, index: str) -> None:
+    used = set().union(*(plan.indexes for plan in plans if plan.query == statement))
+    assert used, f"no such statement: {statement}"
+    assert index in used
+
+
+@pytest.mark.parametrize(("statement", "index"), [case(*answer) for answer in ASKED_BY_HAND])
+async def test_the_named_index_answers_by_hand(filled: asyncpg.Connection, statement: str, index: str) -> None:
+    await filled.execute("SET plan_cache_mode = force_generic_plan")
+    await filled.execute(f"PREPARE by_hand (text, uuid) AS {statement}")
+    try:
+        plan = await filled.fetchval("EXPLAIN (FORMAT JSON) EXECUTE by_hand(NULL, NULL)")
+    finally:
+        await filled.execute("DEALLOCATE by_hand")
+    assert index in plan
