@@ -5,7 +5,7 @@ the rest of the lot is written.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -288,9 +288,10 @@ class Bulk(Products):
 class _Skus:
     """Who has which SKU, in the database and in the lot."""
 
-    def __init__(self, lot: Iterable[IncomingProduct]) -> None:
+    def __init__(self, lot: Sequence[IncomingProduct]) -> None:
         self.owners: dict[str, SkuOwner] = {}
         self._in_lot: dict[str, int] = {}  # SKU -> the line that has it
+        self._given = {variant.sku for product in lot for variant in product.variants}
         self.asked = list({sku for p in lot for v in p.variants for sku in (v.sku, made_sku(p.slug, v.values)) if sku})
 
     def take(self, slug: str, incoming: IncomingVariant, product_id: ProductId, known: Variant | None) -> str:
@@ -307,7 +308,7 @@ class _Skus:
                 )
             return self._keep(incoming.sku, incoming.line)
         made = made_sku(slug, incoming.values)
-        if made in self._in_lot or made in self.owners:
+        if made in self._in_lot or made in self._given or made in self.owners:
             made = made_sku(slug, incoming.values, hashed=True)
         return self._keep(made, incoming.line)
 

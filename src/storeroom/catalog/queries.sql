@@ -120,8 +120,9 @@ SELECT p.id, p.slug, p.name, p.product_type, p.status, p.short_description,
 
 -- name: product_hits(tenant_id, words, pattern, limit, status?, category_ids?, product_type?, tag?, after_rank?,
 --                    after_id?) -> ProductHit*
--- What a search finds, best first: the words as a part of the name, or misspelt. Both conditions read the trigram
--- index; `<%` compares with the stretch of the name that is most like the words.
+-- What a search finds, best first: the words as a part of the name, or misspelt. Each of the conditions reads the
+-- trigram index; `<%` compares with the stretch of the name that is most like the words (0.6 of the trigrams), `<<%`
+-- with whole words (0.5), which is what one wrong letter in a word of eight needs.
 SELECT p.id, p.slug, p.name, p.product_type, p.status, p.short_description,
        coalesce(p.base_price, o.price) AS price, p.currency,
        (SELECT i.url
@@ -136,7 +137,7 @@ SELECT p.id, p.slug, p.name, p.product_type, p.status, p.short_description,
           FROM {products} AS l
          WHERE l.tenant_id = :tenant_id
            AND l.deleted_at IS NULL
-           AND (l.name ILIKE :pattern OR :words <% l.name)
+           AND (l.name ILIKE :pattern OR :words <% l.name OR :words <<% l.name)
            AND l.status = :status                   -- if status
            AND l.product_type = :product_type       -- if product_type
            AND :tag = ANY(l.tags)                   -- if tag

@@ -153,6 +153,7 @@ async def import_products(
         lot[product.slug] = product
         rows_in_lot += len(group)
     await write()
+    report.errors.sort(key=lambda error: error.line)
     return report
 
 
