@@ -1,0 +1,30 @@
+"""Seeds: the rows that a shop begins with, kept in files by environment and planted as often as one likes."""
+
+from storeroom.seeding.errors import (
+    EnvironmentRefused,
+    SeedClash,
+    SeedFileInvalid,
+    SeedFilesMissing,
+    SeedSecretMissing,
+    UnknownEnvironment,
+)
+from storeroom.seeding.files import environment_of, seeds_folder
+from storeroom.seeding.model import TABLES, Environment, Planted, seed_id
+from storeroom.seeding.service import plant, plant_file
+
+__all__ = [
+    "TABLES",
+    "Environment",
+    "EnvironmentRefused",
+    "Planted",
+    "SeedClash",
+    "SeedFileInvalid",
+    "SeedFilesMissing",
+    "SeedSecretMissing",
+    "UnknownEnvironment",
+    "environment_of",
+    "plant",
+    "plant_file",
+    "seed_id",
+    "seeds_folder",
+]

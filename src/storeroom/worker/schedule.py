@@ -1,0 +1,36 @@
+"""What the worker runs, and how often. Where several are due, they run in this order.
+
+Payments come before orders: an order whose last payment has just expired is cancelled in the same round.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from storeroom.carts.jobs import abandon_carts
+from storeroom.catalog.jobs import deactivate_expired_batches
+from storeroom.identity.jobs import expire_sessions, remove_sessions
+from storeroom.inventory.jobs import expire_reservations
+from storeroom.orders.jobs import cancel_unpaid, fill_search
+from storeroom.payments.jobs import expire_payments
+from storeroom.web.jobs import delete_expired_keys, delete_old_counters
+from storeroom.worker.model import Batch, Job
+
+
+def _every(seconds: int, name: str, run: Batch, *, limit: int = 500) -> Job:
+    return Job(name=name, every=timedelta(seconds=seconds), run=run, limit=limit)
+
+
+SCHEDULE: Final[tuple[Job, ...]] = (
+    _every(1, "orders.fill_search", fill_search, limit=1_000),  # staff look for the order they hear of on the phone
+    _every(
+        5, "inventory.expire_reservations", expire_reservations
+    ),  # a checkout that needs the units frees them itself
+    _every(10, "payments.expire_payments", expire_payments),
+    _every(10, "orders.cancel_unpaid", cancel_unpaid, limit=200),
+    _every(30, "carts.abandon_carts", abandon_carts),
+    _every(60, "catalog.deactivate_expired_batches", deactivate_expired_batches),
+    _every(60, "identity.expire_sessions", expire_sessions),
+    _every(600, "identity.remove_sessions", remove_sessions),
+    _every(60, "web.delete_expired_keys", delete_expired_keys, limit=1_000),
+    _every(60, "web.delete_old_counters", delete_old_counters, limit=1_000),
+)
