@@ -27,9 +27,11 @@ class Market:
     products: dict[VariantId, ProductId] = field(default_factory=dict)
 
     @classmethod
-    async def open(cls, db: Database, *, currency: str = "USD", actor: Actor = SYSTEM) -> Market:
+    async def open(
+        cls, db: Database, *, currency: str = "USD", actor: Actor = SYSTEM, tenant_id: str | None = None
+    ) -> Market:
         tenants = Tenants(db)
-        tenant_id = f"t_{secrets.token_hex(6)}"
+        tenant_id = tenant_id or f"t_{secrets.token_hex(6)}"
         await tenants.create(tenant_id, name="A shop", currency=currency)
         return cls(db, Context(db=db, tenant_id=TenantId(tenant_id), tenants=tenants.cache, actor=actor))
 

@@ -209,7 +209,7 @@ SELECT x.tenant_id, x.subject, 'no such tenant' AS detail
 -- The answer kept for a checkout's idempotency key tells of an order that exists.
 SELECT k.tenant_id, k.key AS subject, format('order %s', k.response->>'id') AS detail
   FROM {idempotency_keys} k
- WHERE k.scope LIKE 'checkout%'
+ WHERE k.response ? 'payment_due_at'
    AND k.state = 'done'
    AND NOT EXISTS (SELECT FROM {orders} o WHERE o.tenant_id = k.tenant_id AND o.id = (k.response->>'id')::uuid)
  ORDER BY k.tenant_id, k.key
