@@ -31,6 +31,7 @@ from storeroom.catalog.errors import (
     VariantNotFound,
 )
 from storeroom.catalog.model import (
+    DEFAULT_TITLE,
     PRODUCT_MOVES,
     Allocation,
     Batch,
@@ -56,6 +57,7 @@ from storeroom.catalog.products import Products
 from storeroom.catalog.shopify import ImportProgress, ImportReport, RowError, import_products
 
 __all__ = [
+    "DEFAULT_TITLE",
     "PRODUCT_MOVES",
     "Allocation",
     "Batch",

@@ -13,8 +13,7 @@ from msgspec import Meta
 
 from storeroom.core.ids import OrderId
 from storeroom.flows.cancellation import Cancellation
-from storeroom.orders import OrderMoveRefused, OrderNotFound, OrderStatus
-from storeroom.orders.model import REASON_LENGTH_MAX
+from storeroom.orders import REASON_LENGTH_MAX, OrderMoveRefused, OrderNotFound, OrderStatus
 from storeroom.web import IDEMPOTENT, requires, says
 
 

@@ -14,8 +14,7 @@ from msgspec import Meta
 from storeroom.core.contact import EMAIL_LENGTH_MAX
 from storeroom.core.secrets import token_hash
 from storeroom.flows.sign_in import SignIn
-from storeroom.identity import AccountBlocked, InvalidCredentials, PasswordsBusy
-from storeroom.identity.model import DEVICE_LENGTH_MAX
+from storeroom.identity import DEVICE_LENGTH_MAX, AccountBlocked, InvalidCredentials, PasswordsBusy
 from storeroom.identity.routes import Tokens, tokens_of
 from storeroom.web import Call, Limiter, RateLimited, says
 

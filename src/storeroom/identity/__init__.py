@@ -27,6 +27,7 @@ from storeroom.identity.errors import (
 from storeroom.identity.model import (
     ACCESS_TOKEN_LIFETIME,
     ADDRESSES_MAX,
+    DEVICE_LENGTH_MAX,
     GUEST_SESSION_LIFETIME,
     LEGAL_AGE,
     MAY_SIGN_IN,
@@ -61,6 +62,7 @@ from storeroom.identity.tokens import TokenKeys
 __all__ = [
     "ACCESS_TOKEN_LIFETIME",
     "ADDRESSES_MAX",
+    "DEVICE_LENGTH_MAX",
     "GUEST_SESSION_LIFETIME",
     "LEGAL_AGE",
     "MAY_SIGN_IN",

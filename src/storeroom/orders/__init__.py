@@ -14,6 +14,7 @@ from storeroom.orders.errors import (
 from storeroom.orders.model import (
     CASH_ON_DELIVERY_MOVES,
     ORDER_MOVES,
+    REASON_LENGTH_MAX,
     STATUS_WORDS,
     CampaignRevenue,
     CustomerOrder,
@@ -45,6 +46,7 @@ from storeroom.orders.shipping_rates import ShippingRates
 __all__ = [
     "CASH_ON_DELIVERY_MOVES",
     "ORDER_MOVES",
+    "REASON_LENGTH_MAX",
     "STATUS_WORDS",
     "CampaignRevenue",
     "CustomerOrder",
