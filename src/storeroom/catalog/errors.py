@@ -6,7 +6,7 @@ from storeroom.core.errors import Conflict, Invalid, NotFound
 
 
 class InvalidProduct(Invalid):
-    """A product, or a part of it, cannot be like this; `field` says which part."""
+    """A product cannot be like this; `field` says which part is wrong."""
 
     code = "catalog.invalid_product"
 
@@ -16,7 +16,7 @@ class InvalidProduct(Invalid):
 
 
 class InvalidVariant(Invalid):
-    """A variant cannot be like this; `field` says which part."""
+    """A variant cannot be like this; `field` says which part is wrong."""
 
     code = "catalog.invalid_variant"
 
@@ -36,7 +36,7 @@ class InvalidOptions(Invalid):
 
 
 class InvalidCategory(Invalid):
-    """A category cannot be like this; `field` says which part."""
+    """A category cannot be like this; `field` says which part is wrong."""
 
     code = "catalog.invalid_category"
 
@@ -46,7 +46,7 @@ class InvalidCategory(Invalid):
 
 
 class InvalidBatch(Invalid):
-    """A batch cannot be like this; `field` says which part."""
+    """A batch cannot be like this; `field` says which part is wrong."""
 
     code = "catalog.invalid_batch"
 

@@ -104,10 +104,10 @@ class Products(Listing):
         """
         if variants and price is not None:
             raise InvalidProduct(field="price", reason="each variant has its own; base_price is what lists show")
-        if not variants and price is None:
-            raise InvalidProduct(field="price", reason="missing: give a price, or variants")
         if not variants and options:
             raise InvalidProduct(field="variants", reason="missing: a product with options is sold as its variants")
+        if not variants and price is None:
+            raise InvalidProduct(field="price", reason="missing: give a price, or variants")
         if price is not None:
             variants = [VariantDraft(price=price, sku=sku, on_hand=on_hand, stock_policy=stock_policy)]
         if len(variants) > VARIANTS_MAX:
