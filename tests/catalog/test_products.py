@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from desk import Desk
 from rivals import race
 from storeroom.catalog import (
     PRODUCT_MOVES,
@@ -433,6 +434,26 @@ async def test_removing_a_product_row_takes_its_parts_with_it(products: Products
     await database.execute("DELETE FROM products WHERE tenant_id = $1 AND id = $2", products.tenant_id, product.id)
     for table in ("product_variants", "product_options", "product_images", "stock_levels"):
         assert await database.fetchval(f"SELECT count(*) FROM {table} WHERE tenant_id = $1", products.tenant_id) == 0
+
+
+@pytest.mark.requirement("STO-VAR-01", "SBB-PROD-15", "CED-OP-056")
+async def test_an_order_keeps_what_it_sold(context: Context, database: Database) -> None:
+    """The row cannot be removed under an order; deleted by staff, the order still resolves it and its line shows it."""
+    products = Products(context)
+    product = await products.create(
+        name="Shirt", price=usd(500), sku="S", on_hand=1, publish=True, requires_age_verification=False
+    )
+    desk = Desk(database, context.tenant_id, context)
+    order = await desk.place((product.variants[0].id, 1))
+    with pytest.raises(asyncpg.ForeignKeyViolationError, match="order_items_variant_fkey"):
+        await database.execute("DELETE FROM products WHERE tenant_id = $1 AND id = $2", context.tenant_id, product.id)
+
+    await products.delete(product_id=product.id)
+
+    (line,) = await desk.orders.items(order_id=order.id)
+    assert line.product_name == "Shirt"
+    assert (await products.get(product_id=line.product_id)).variants[0].id == line.variant_id
+    assert (await products.list()).items == []
 
 
 @pytest.mark.requirement("STO-OPT-01", "STO-OPT-02", "STO-VAR-02", "STO-VAR-03")
