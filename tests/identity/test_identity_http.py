@@ -1,0 +1,278 @@
+"""Accounts over HTTP: the whole way from a guest to staff, who may call what, and what no answer tells."""
+
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from house import PASSWORD, House
+from litestar import Litestar
+
+from market import Market
+from storeroom.database.pool import Database
+from storeroom.flows.sign_in_routes import SIGN_INS_BY_ACCOUNT
+from storeroom.identity import Permission, User, UserRole
+from storeroom.server import create_app
+from storeroom.settings import Settings
+
+HOME = {
+    "recipient_name": "Ann Buyer",
+    "street_line_1": "1 Main Street",
+    "city": "Albany",
+    "state_province": "New York",
+    "postal_code": "12207",
+}
+ANN = {"email": "ann@example.com", "password": PASSWORD, "full_name": "Ann Buyer"}
+
+
+@dataclass
+class Front:
+    """The shop's HTTP face, and the shop behind it."""
+
+    house: House
+    http: httpx.AsyncClient
+
+    async def call(self, method: str, path: str, body: object = None, token: str | None = None) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return await self.http.request(method, path, json=body, headers=headers)
+
+    async def token(self, user: User) -> str:
+        """Of an account, whose password is set for it."""
+        await self.house.shop.users.set_password(user_id=user.id, password=PASSWORD)
+        return (await self.house.shop.sessions.sign_in(email=user.email, password=PASSWORD)).access_token
+
+
+@pytest.fixture
+async def front(database: Database) -> AsyncIterator[Front]:
+    house = await House.open(database)
+    host = f"{secrets.token_hex(6)}.test"
+    await house.room.tenants.add_host(house.shop.tenant_id, host)
+    app: Litestar = create_app(house.room, Settings())
+    transport = httpx.ASGITransport(app=app, client=(f"2001:db8::{secrets.token_hex(2)}", 1))
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as http:
+        yield Front(house, http)
+
+
+async def test_from_a_guest_to_an_account_and_out_again(front: Front) -> None:
+    guest = (await front.call("POST", "/v1/auth/guest")).json()
+    assert front.http.cookies["storeroom_session"] == guest["token"]
+    market = Market(front.house.db, front.house.shop.context)
+    shirt = await market.variant()
+    cart = (await front.call("POST", "/v1/carts", {})).json()
+    assert cart["token"] is None, "the guest is known by the cookie"
+    await front.call("POST", f"/v1/carts/{cart['id']}/items", {"variant_id": str(shirt), "quantity": 2})
+
+    made = await front.call("POST", "/v1/auth/register", {**ANN, "utm_source": "news", "phone": "212 555 0123"})
+    assert made.status_code == 201
+    assert made.json()["status"] == "pending_verification"
+    assert not {"password", "password_hash"} & set(made.json())
+
+    answer = await front.call("POST", "/v1/auth/sign-in", {"email": ANN["email"], "password": PASSWORD})
+    assert answer.status_code == 200
+    tokens = answer.json()
+    assert "storeroom_session" not in front.http.cookies
+    assert tokens["token_type"] == "Bearer"
+    own = await front.call("GET", f"/v1/carts/{cart['id']}", token=tokens["access_token"])
+    assert [item["quantity"] for item in own.json()["items"]] == [2]
+
+    account = (await front.call("GET", "/v1/account", token=tokens["access_token"])).json()
+    assert account["account"]["email"] == ANN["email"]
+    assert account["profile"]["locale"] == "en-US"
+    assert "utm_source" not in account["profile"]
+
+    turned = (await front.call("POST", "/v1/auth/refresh", {"refresh_token": tokens["refresh_token"]})).json()
+    raced = await front.call("POST", "/v1/auth/refresh", {"refresh_token": tokens["refresh_token"]})
+    assert (raced.status_code, raced.json()["code"]) == (409, "identity.refresh_raced")
+    out = await front.call("POST", "/v1/auth/sign-out", {"refresh_token": turned["refresh_token"]})
+    assert out.status_code == 204
+    after = await front.call("GET", "/v1/account", token=turned["access_token"])
+    assert (after.status_code, after.json()["code"]) == (401, "auth.invalid_token")
+    refused = await front.call("POST", "/v1/auth/refresh", {"refresh_token": turned["refresh_token"]})
+    assert (refused.status_code, refused.json()["code"]) == (401, "identity.token_refused")
+
+
+async def test_an_account_is_changed_whole_or_not_at_all(front: Front) -> None:
+    user = await front.house.customer()
+    token = await front.token(user)
+    changed = await front.call(
+        "PATCH", "/v1/account", {"full_name": "Ann B.", "phone": "+1 212 555 0123", "first_name": "Ann"}, token
+    )
+    assert changed.status_code == 200
+    assert changed.json()["account"]["phone"] == "12125550123"
+    assert changed.json()["profile"]["first_name"] == "Ann"
+    refused = await front.call("PATCH", "/v1/account", {"full_name": "Eve", "timezone": "Mars/Olympus"}, token)
+    assert (refused.status_code, refused.json()["field"]) == (422, "timezone")
+    for body in ({"role": "admin"}, {"utm_source": "mine"}, {"email": "eve@example.com"}, {"full_name": None}):
+        refused = await front.call("PATCH", "/v1/account", body, token)
+        assert refused.status_code == 400, body
+    now = (await front.call("GET", "/v1/account", token=token)).json()
+    assert now["account"]["full_name"] == "Ann B."
+    assert (await front.call("PATCH", "/v1/account", {"phone": None}, token)).json()["account"]["phone"] is None
+
+    change = {"current_password": PASSWORD, "new_password": "another password"}
+    wrong = await front.call("PUT", "/v1/account/password", {**change, "current_password": "no"}, token)
+    assert (wrong.status_code, wrong.json()["field"]) == (403, "current_password")
+    assert (await front.call("PUT", "/v1/account/password", change, token)).status_code == 204
+    assert (await front.call("GET", "/v1/account", token=token)).status_code == 200, "this session stays"
+
+
+async def test_addresses_over_http(front: Front) -> None:
+    token = await front.token(await front.house.customer())
+    added = await front.call("POST", "/v1/account/addresses", {"address": HOME, "is_default": True}, token)
+    assert added.status_code == 201
+    address = added.json()
+    assert (address["state_province"], address["country_code"], address["is_default"]) == ("NY", "US", True)
+    path = f"/v1/account/addresses/{address['id']}"
+    changed = await front.call("PUT", path, {"address": {**HOME, "city": "Troy"}, "label": "Home"}, token)
+    assert (changed.json()["city"], changed.json()["label"]) == ("Troy", "Home")
+    assert (await front.call("PUT", f"{path}/default", token=token)).json()["is_default"]
+    assert (await front.call("GET", path, token=token)).json() == (
+        await front.call("GET", "/v1/account/addresses", token=token)
+    ).json()[0]
+    bad = await front.call("POST", "/v1/account/addresses", {"address": {**HOME, "state_province": "Mars"}}, token)
+    assert (bad.status_code, bad.json()["field"]) == (422, "state_province")
+    theirs = await front.token(await front.house.customer("bo@example.com"))
+    assert (await front.call("GET", path, token=theirs)).status_code == 404
+    assert (await front.call("DELETE", path, token=theirs)).status_code == 404
+    assert (await front.call("DELETE", path, token=token)).status_code == 204
+    assert (await front.call("GET", "/v1/account/addresses", token=token)).json() == []
+
+
+def staff_calls(user_id: object) -> list[tuple[str, str, dict[str, Any] | None, Permission]]:
+    path, read, write = f"/v1/admin/users/{user_id}", Permission.USERS_READ, Permission.USERS_WRITE
+    return [
+        ("GET", "/v1/admin/users", None, read),
+        ("GET", "/v1/admin/users?q=buyer", None, read),
+        ("GET", path, None, read),
+        ("GET", f"{path}/profile", None, read),
+        ("POST", "/v1/admin/users", {"email": f"{secrets.token_hex(4)}@example.com"}, write),
+        ("PUT", f"{path}/kyc", {"status": "approved"}, write),
+        ("PUT", f"{path}/role", {"role": "wholesale"}, write),
+        ("PUT", f"{path}/status", {"status": "suspended"}, write),
+        ("DELETE", path, None, write),
+    ]
+
+
+@pytest.mark.requirement("STO-USR-03")
+async def test_staff_may_what_their_list_says_and_admins_everything(front: Front) -> None:
+    """And a customer gains nothing from a list."""
+    house = front.house
+    buyer = await house.customer("buyer@example.com")
+    customer = await front.token(await house.customer())
+    await house.run("UPDATE {users} SET permissions = $2 WHERE tenant_id = $1", list(Permission))
+    bare = await front.token(await house.member(UserRole.STAFF))
+    listed = {
+        permission: await front.token(await house.member(UserRole.STAFF, permission))
+        for permission in (Permission.USERS_READ, Permission.USERS_WRITE)
+    }
+    before = await house.rows("SELECT id, role, status FROM {users} WHERE tenant_id = $1 ORDER BY id")
+    for method, path, body, permission in staff_calls(buyer.id):
+        other = next(token for known, token in listed.items() if known is not permission)
+        for token, status, code in (
+            (None, 401, "auth.sign_in_required"),
+            (customer, 403, "auth.staff_only"),
+            (bare, 403, "auth.permission_missing"),
+            (other, 403, "auth.permission_missing"),
+        ):
+            answer = await front.call(method, path, body, token)
+            assert (answer.status_code, answer.json()["code"]) == (status, code), (method, path)
+    assert await house.rows("SELECT id, role, status FROM {users} WHERE tenant_id = $1 ORDER BY id") == before
+    for method, path, body, permission in staff_calls(buyer.id):
+        answer = await front.call(method, path, body, listed[permission])
+        assert answer.status_code < 300, (method, path, answer.text)
+        assert "password" not in answer.text
+        assert "argon2" not in answer.text
+    admin = await front.token(await house.member(UserRole.ADMIN))
+    second = await house.customer("second@example.com")
+    for method, path, body, _ in staff_calls(second.id):
+        assert (await front.call(method, path, body, admin)).status_code < 300, (method, path)
+
+
+async def test_staff_cannot_lift_themselves(front: Front) -> None:
+    staff = await front.house.member(UserRole.STAFF, Permission.USERS_WRITE)
+    token, path = await front.token(staff), f"/v1/admin/users/{staff.id}"
+    for method, what, body in (
+        ("PUT", f"{path}/role", {"role": "super_admin"}),
+        ("PUT", f"{path}/permissions", {"permissions": ["settings.write"]}),
+        ("POST", "/v1/admin/users", {"email": "x@example.com", "role": "admin", "password": PASSWORD}),
+    ):
+        answer = await front.call(method, what, body, token)
+        assert (answer.status_code, answer.json()["code"]) == (403, "identity.role_forbidden")
+    admin = await front.token(await front.house.member(UserRole.ADMIN))
+    given = await front.call("PUT", f"{path}/permissions", {"permissions": ["orders.read"]}, admin)
+    assert given.json()["permissions"] == ["orders.read"]
+    unknown = await front.call("PUT", f"{path}/permissions", {"permissions": ["everything"]}, admin)
+    assert unknown.status_code == 400
+
+
+async def test_staff_verify_an_age_and_an_address(front: Front) -> None:
+    user = await front.house.customer()
+    token, admin = await front.token(user), await front.token(await front.house.member(UserRole.ADMIN))
+    path = f"/v1/admin/users/{user.id}"
+    missing = await front.call("POST", f"{path}/verify-age", token=admin)
+    assert (missing.status_code, missing.json()["code"]) == (409, "identity.birth_date_missing")
+    await front.call("PATCH", "/v1/account", {"date_of_birth": "1990-01-31"}, token)
+    assert (await front.call("POST", f"{path}/verify-age", token=admin)).json()["age_verified"] is True
+    address = (await front.call("POST", "/v1/account/addresses", {"address": HOME}, token)).json()
+    validate = f"{path}/addresses/{address['id']}/validate"
+    assert (await front.call("POST", validate, {"source": "manual"}, token)).status_code == 403
+    assert (await front.call("POST", validate, {"source": "manual"}, admin)).json()["validated"] is True
+
+
+async def test_no_answer_tells_whether_an_address_is_known(front: Front) -> None:
+    await front.house.customer()
+    known, unknown = [
+        await front.call("POST", "/v1/auth/sign-in", {"email": email, "password": "not the password"})
+        for email in ("ann@example.com", "nobody@example.com")
+    ]
+    assert known.status_code == unknown.status_code == 401
+    without_id = [{k: v for k, v in answer.json().items() if k != "request_id"} for answer in (known, unknown)]
+    assert without_id[0] == without_id[1]
+
+
+async def test_passwords_are_not_guessed_for_ever(front: Front) -> None:
+    """The right one is refused too, once there were too many: else the limit would tell it."""
+    await front.house.customer()
+    for n in range(SIGN_INS_BY_ACCOUNT):
+        answer = await front.call("POST", "/v1/auth/sign-in", {"email": " ANN@example.com", "password": f"guess {n}"})
+        assert answer.status_code == 401
+    limited = await front.call("POST", "/v1/auth/sign-in", {"email": "ann@example.com", "password": PASSWORD})
+    assert (limited.status_code, limited.json()["code"]) == (429, "request.rate_limited")
+    assert int(limited.headers["retry-after"]) > 0
+    buckets = await front.house.rows("SELECT bucket FROM {rate_counters} WHERE tenant_id = $1")
+    assert not [bucket for (bucket,) in buckets if "ann" in bucket]
+
+
+async def test_no_token_is_kept_for_an_idempotency_key(front: Front) -> None:
+    await front.house.customer()
+    body = {"email": "ann@example.com", "password": PASSWORD}
+    headers = {"Idempotency-Key": f"key-{uuid4()}"}
+    answers = [await front.http.post("/v1/auth/sign-in", json=body, headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json()["refresh_token"] != answers[1].json()["refresh_token"]
+    assert await front.house.count("idempotency_keys") == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "field"),
+    [
+        ("/v1/auth/register", {**ANN, "password": "short"}, 400, "password"),
+        ("/v1/auth/register", {**ANN, "email": "nobody"}, 422, "email"),
+        ("/v1/auth/register", {**ANN, "role": "admin"}, 400, "role"),
+        ("/v1/auth/register", {**ANN, "full_name": "A\x00n"}, 422, "full_name"),
+        ("/v1/auth/register", {"email": "ann@example.com"}, 400, "password"),
+        ("/v1/auth/sign-in", {"email": "ann@example.com"}, 400, "password"),
+        ("/v1/auth/refresh", {}, 400, "refresh_token"),
+        ("/v1/auth/refresh", {"refresh_token": "\x00.\x00"}, 401, None),
+    ],
+)
+async def test_bad_input_is_named(
+    front: Front, path: str, body: dict[str, str], status: int, field: str | None
+) -> None:
+    answer = await front.call("POST", path, body)
+    assert (answer.status_code, answer.json().get("field")) == (status, field), answer.text
+    assert PASSWORD not in answer.text
+    assert await front.house.count("users") == 0
