@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Final, get_type_hints
 
 from litestar import Litestar
@@ -60,12 +59,7 @@ def create_app(room: Storeroom, settings: Settings | None = None) -> Litestar:
 
 
 def _routes() -> Sequence[ControllerRouterHandler]:
-    return [
-        handler
-        for slice_ in ROUTED
-        if find_spec(f"storeroom.{slice_}.routes")
-        for handler in import_module(f"storeroom.{slice_}.routes").route_handlers
-    ]
+    return [handler for room in ROUTED for handler in import_module(f"storeroom.{room}.routes").route_handlers]
 
 
 def _services(room: Storeroom) -> Mapping[str, Provide]:

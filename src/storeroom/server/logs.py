@@ -31,7 +31,7 @@ def configure_logs(stream: TextIO | None = None, *, json: bool | None = None) ->
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(out),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=stream is None,
     )
     handler = logging.StreamHandler(out)
     handler.setFormatter(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
+import asyncpg
 import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
@@ -53,6 +54,8 @@ async def ready(room: NamedDependency[Storeroom]) -> Alive:
         raise NotReady(reason="the database does not answer in time") from error
     except StoreroomError as error:
         raise NotReady(reason=f"{error.code}: {error}") from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:  # whatever it is, we cannot work
+        raise NotReady(reason=str(error)) from error
     return Alive()
 
 

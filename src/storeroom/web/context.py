@@ -254,11 +254,6 @@ class Call:
         """What history rows will say. Guests have no name, so their token is not looked up for this."""
         return (await self.principal()).actor if self._bearer() is not None else ANYBODY
 
-    async def guest_session(self) -> str | None:
-        """The session's own token, if a guest sent one for this shop: what signing in takes over."""
-        sent = self._guest_token() or self._cookie_token()
-        return sent[1] if sent is not None and sent[0] == await self.tenant() else None
-
     async def arrival(self) -> Arrival:
         """The visitor; where there is none, a guest session is made and its cookie set."""
         principal = await self.principal()

@@ -1,0 +1,223 @@
+"""What holds for the application as a whole: every route, every error, every answer."""
+
+import io
+import json
+import re
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+from served import Place, client_of
+
+from storeroom.core.errors import StoreroomError
+from storeroom.core.ids import human_code
+from storeroom.database.pool import Database
+from storeroom.room import Storeroom
+from storeroom.server import create_app
+from storeroom.server.logs import configure_logs
+from storeroom.server.openapi import finished
+from storeroom.settings import Settings
+from storeroom.web import PROBLEM_JSON, requires_staff, status_of
+from storeroom.web.guards import PERMISSIONS
+
+WITHOUT_KEY = {  # POSTs that answer 201 and take no Idempotency-Key, each with its reason
+    "/v1/checkout",  # keeps its key itself
+    "/v1/auth/register",  # is sent a password
+    "/v1/auth/guest",  # answers with a token
+    "/v1/admin/users",  # is sent a password
+}
+
+
+@pytest.fixture(scope="module")
+def document(app: Litestar) -> dict[str, Any]:
+    return finished(app, app.openapi_schema.to_schema())
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (f"{method.upper()} {path}", operation)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method in {"get", "post", "put", "patch", "delete"}
+    ]
+
+
+def test_every_operation_answers_errors_as_problems(document: dict[str, Any]) -> None:
+    assert len(operations(document)) > 40
+    for name, operation in operations(document):
+        assert operation.get("summary"), name
+        assert operation.get("tags"), name
+        for status, response in operation["responses"].items():
+            if status[0] in "45d":
+                assert list(response["content"]) == [PROBLEM_JSON], (name, status)
+        assert "default" in operation["responses"], name
+
+
+def test_every_operation_has_its_own_id(document: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for _, operation in operations(document)]
+    assert sorted(ids) == sorted(set(ids))
+
+
+def test_patterns_and_bounds_are_those_of_json_schema(document: dict[str, Any]) -> None:
+    text = json.dumps(document)
+    assert "\\\\Z" not in text
+    assert "e+18" not in text
+
+
+def handlers(app: Litestar) -> list[tuple[str, str, Any]]:
+    return [
+        (str(method), route.path, handler)
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for method, (handler, _) in route.route_handler_map.items()
+    ]
+
+
+def test_no_route_of_staff_is_open(app: Litestar) -> None:
+    of_staff = [(method, path, handler) for method, path, handler in handlers(app) if path.startswith("/v1/admin")]
+    assert len(of_staff) > 20
+    for method, path, handler in of_staff:
+        if method != "OPTIONS":
+            guards = handler.resolve_guards()
+            assert any(hasattr(guard, PERMISSIONS) or guard is requires_staff for guard in guards), (method, path)
+
+
+def test_every_post_that_creates_takes_a_key(app: Litestar) -> None:
+    without = {
+        path
+        for method, path, handler in handlers(app)
+        if method == "POST" and handler.status_code == 201 and not handler.opt.get("idempotent")
+    }
+    assert without <= WITHOUT_KEY
+
+
+def test_every_error_of_the_package_has_a_status(app: Litestar) -> None:
+    known = {code: error for code, error in StoreroomError.by_code.items() if not code.startswith("test.")}
+    assert len(known) > 80
+    for error in known.values():
+        assert status_of(error) in {400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503}
+
+
+async def test_the_document_is_served_and_names_every_call(place: Place) -> None:
+    answer = await place.http.get("/schema/openapi.json")
+    document = answer.json()
+    assert answer.status_code == 200
+    assert document["openapi"].startswith("3.1")
+    checkout = document["paths"]["/v1/checkout"]["post"]
+    assert {"200", "201", "400", "404", "409", "422"} <= set(checkout["responses"])
+    assert "checkout.out_of_stock" in checkout["responses"]["409"]["description"]
+    carts = document["paths"]["/v1/carts"]["post"]
+    assert "Idempotency-Key" in {parameter["name"] for parameter in carts["parameters"]}
+
+
+async def test_pages_for_people_need_nothing_from_outside(place: Place) -> None:
+    await place.sku(price=1234)
+    for path in ("/", "/docs/api", "/docs/errors", "/docs/errors/checkout.out_of_stock"):
+        page = await place.http.get(path)
+        assert page.status_code == 200, (path, page.text)
+        assert page.headers["content-type"].startswith("text/html")
+        assert not re.search(r"<script|(?:src|href)=.https?:|@import|url\(", page.text), path
+    first = (await place.http.get("/")).text
+    assert "Shirt" in first
+    assert "$12.34" in first
+    assert "Shirt" not in (await place.http.get("/", headers={"Host": "unknown.test"})).text
+    missing = await place.http.get("/docs/errors/no.such_code")
+    assert (missing.status_code, missing.json()["code"]) == (404, "server.no_such_error_code")
+
+
+async def test_the_type_of_a_problem_leads_to_its_page(place: Place) -> None:
+    problem = (await place.http.get("/v1/nowhere")).json()
+    page = await place.http.get(problem["type"])
+    assert page.status_code == 200
+    assert problem["code"] in page.text
+
+
+async def test_every_answer_has_an_id_and_our_headers(place: Place) -> None:
+    for path, status in (("/health", 200), ("/v1/nowhere", 404), ("/v1/account", 401)):
+        answer = await place.http.get(path, headers={"X-Request-ID": "mine-1"})
+        assert answer.status_code == status
+        assert answer.headers["x-request-id"] == "mine-1"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_body_over_the_limit_is_413_before_it_is_read(place: Place) -> None:
+    large = await place.http.post("/v1/checkout", content=b"x" * (2 * 1024 * 1024 + 1))
+    assert (large.status_code, large.json()["code"]) == (413, "request.too_large")
+
+
+async def test_metrics_have_templates_for_paths(place: Place) -> None:
+    await place.http.get(f"/v1/carts/{'0' * 8}-0000-7000-8000-{'0' * 12}")
+    await place.http.get(f"/v1/{human_code()}")
+    text = (await place.http.get("/metrics")).text
+    assert re.search(r'storeroom_requests_total\{method="GET",path="/v1/carts/\{cart_id\}",status="\d+"\} ', text)
+    assert 'path="unmatched",status="404"' in text
+    assert "storeroom_database_connections" in text
+    assert "storeroom_request_seconds_bucket" in text
+
+
+async def test_one_line_per_request_and_no_secret_in_it(place: Place) -> None:
+    stream = io.StringIO()
+    configure_logs(stream, json=True)
+    person = {"email": "eve@example.com", "password": "correct horse battery"}
+    await place.http.post("/v1/auth/register", json={**person, "full_name": "Eve"}, headers={"X-Request-ID": "r-1"})
+    await place.http.get("/health")
+    await place.http.get("/v1/nowhere?token=abc", headers={"X-Request-ID": "r-2"})
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["request_id"], line["path"], line["status"]) for line in lines] == [
+        ("r-1", "/v1/auth/register", 201),
+        ("r-2", "unmatched", 404),
+    ]
+    assert lines[0]["tenant"] == place.market.tenant_id
+    assert "correct horse" not in stream.getvalue()
+    assert "abc" not in stream.getvalue()
+
+
+async def test_a_bug_is_logged_with_its_request_and_without_variables(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        hidden = "correct horse battery"
+        raise RuntimeError(f"{len(hidden)} characters")
+
+    monkeypatch.setattr("storeroom.tenants.Tenants.at_host", broken)
+    stream = io.StringIO()
+    configure_logs(stream, json=True)
+    async with client_of(place.app, "never-seen.test") as http:
+        answer = await http.post("/v1/checkout", json=await place.order("x"), headers={"X-Request-ID": "r-9"})
+    assert (answer.status_code, answer.json()["code"]) == (500, "server.internal")
+    assert "characters" not in answer.text
+    (unexpected,) = (json.loads(line) for line in stream.getvalue().splitlines() if "unexpected" in line)
+    assert unexpected["request_id"] == "r-9"
+    assert "RuntimeError: 21 characters" in unexpected["exception"]
+    assert "correct horse" not in stream.getvalue()
+
+
+async def test_a_flood_from_one_address_is_stopped(place: Place) -> None:
+    app = create_app(place.room, Settings(flood_requests=3))
+    async with client_of(app, place.host) as http:
+        answers = [await http.get("/health") for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        assert answers[-1].json()["code"] == "request.rate_limited"
+        assert int(answers[-1].headers["retry-after"]) >= 1
+        assert answers[-1].headers["x-request-id"]
+
+
+async def test_ready_says_so_when_the_database_is_away_or_old(fresh_database: Any, postgres: Any, place: Place) -> None:
+    dsn = await fresh_database()
+    name = dsn.split("@/")[1].split("?")[0]
+    async with (
+        Storeroom.open(dsn, secret="x" * 40) as room,
+        client_of(create_app(room), "a.test") as http,
+        await Database.open(postgres.dsn("postgres"), role=None) as admin,
+    ):
+        assert (await http.get("/ready")).status_code == 200
+        await admin.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
+        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+        away = await http.get("/ready")
+        assert (away.status_code, away.json()["code"]) == (503, "server.not_ready")
+        assert "retry-after" in away.headers
+        assert name not in away.text
+        assert (await http.get("/health")).status_code == 200
+        await admin.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")
+        assert (await http.get("/ready")).status_code == 200
