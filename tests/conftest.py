@@ -11,9 +11,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from factories import SECRET, open_shop
 from storeroom.database.embedded import EmbeddedPostgres
 from storeroom.database.migrations import migrate
 from storeroom.database.pool import Database
+from storeroom.room import Shop, Storeroom
 
 RUN_FOLDER = "STOREROOM_TEST_RUN_FOLDER"  # made by the main process, inherited by the workers of pytest-xdist
 TEMPLATE = "storeroom_template"
@@ -101,6 +103,18 @@ async def database(dsn: str) -> AsyncIterator[Database]:
     """A handle on the worker's database, working as the service does: as storeroom_app."""
     async with await Database.open(dsn) as db:
         yield db
+
+
+@pytest.fixture(scope="session")
+def room(database: Database) -> Storeroom:
+    """The installation of this worker; its checkouts go in groups."""
+    return Storeroom(database, secret=SECRET)
+
+
+@pytest.fixture
+async def shop(room: Storeroom) -> Shop:
+    """A shop of a fresh tenant in USD, seen by its staff."""
+    return await open_shop(room)
 
 
 @pytest.fixture

@@ -34,16 +34,65 @@ SELECT s.tenant_id, s.variant_id::text AS subject,
 
 -- name: lines_hold_what_is_open(size) -> Finding*
 -- scope: all tenants
--- A line holds units until they are shipped or cancelled; an order that ended holds none.
+-- A line holds all its open units, or none where its stock is not tracked; an order that was sent or ended has none open.
 SELECT i.tenant_id, o.order_number AS subject,
        format('%s line %s: %s ordered, %s held, %s shipped, %s cancelled', o.status, i.position, i.quantity, i.quantity_held,
               i.quantity_fulfilled, i.quantity_cancelled) AS detail
   FROM {order_items} i
   JOIN {orders} o ON o.tenant_id = i.tenant_id AND o.id = i.order_id
- WHERE i.quantity_held > i.quantity - i.quantity_fulfilled - i.quantity_cancelled
-    OR (i.quantity_held > 0 AND o.status IN ('shipped', 'delivered', 'cancelled', 'refunded'))
-    OR (o.status = 'cancelled' AND i.quantity_fulfilled + i.quantity_cancelled <> i.quantity)
+ WHERE i.quantity_held NOT IN (0, i.quantity - i.quantity_fulfilled - i.quantity_cancelled)
+    OR (i.quantity_fulfilled + i.quantity_cancelled <> i.quantity
+        AND o.status IN ('shipped', 'delivered', 'cancelled', 'refunded'))
  ORDER BY i.tenant_id, i.id
+ LIMIT :size;
+
+-- name: reservations_became_orders(size) -> Finding*
+-- scope: all tenants
+-- A converted reservation names the order that its units went to.
+SELECT r.tenant_id, r.id::text AS subject, format('%s units of %s, order %s', r.quantity, r.variant_id, r.order_id) AS detail
+  FROM {inventory_reservations} r
+  LEFT JOIN {orders} o ON o.tenant_id = r.tenant_id AND o.id = r.order_id
+ WHERE r.status = 'converted'
+   AND o.id IS NULL
+ ORDER BY r.tenant_id, r.id
+ LIMIT :size;
+
+-- name: shipped_units_are_on_lines(size) -> Finding*
+-- scope: all tenants
+-- What left the shelf for an order is shipped on its lines. Lines may say more: not every stock is tracked.
+SELECT m.tenant_id, coalesce(o.order_number, m.order_id::text, 'no order') AS subject,
+       format('%s units of %s left, %s on lines', m.units, m.variant_id, coalesce(i.units, 0)) AS detail
+  FROM (SELECT tenant_id, order_id, variant_id, -sum(quantity) AS units
+          FROM {stock_movements}
+         WHERE kind = 'shipment'
+         GROUP BY tenant_id, order_id, variant_id) m
+  LEFT JOIN {orders} o ON o.tenant_id = m.tenant_id AND o.id = m.order_id
+  LEFT JOIN (SELECT tenant_id, order_id, variant_id, sum(quantity_fulfilled) AS units
+               FROM {order_items}
+              GROUP BY tenant_id, order_id, variant_id) i
+    ON i.tenant_id = m.tenant_id AND i.order_id = m.order_id AND i.variant_id = m.variant_id
+ WHERE m.units > coalesce(i.units, 0)
+ ORDER BY m.tenant_id, m.order_id, m.variant_id
+ LIMIT :size;
+
+-- name: batches_gave_what_was_taken(size) -> Finding*
+-- scope: all tenants
+-- A batch has given at least what shipments say they took of it, and to lines of its own product only.
+SELECT b.tenant_id, b.batch_number AS subject,
+       format('%s produced, %s remain, %s were taken', b.quantity_produced, b.quantity_remaining, t.units) AS detail
+  FROM (SELECT h.tenant_id, (t.value->>'batch_id')::uuid AS batch_id, sum((t.value->>'quantity')::bigint) AS units
+          FROM {order_status_history} h, jsonb_array_elements(h.metadata->'batches') t
+         WHERE h.to_status = 'shipped'
+           AND jsonb_typeof(h.metadata->'batches') = 'array'
+         GROUP BY h.tenant_id, (t.value->>'batch_id')::uuid) t
+  JOIN {product_batches} b ON b.tenant_id = t.tenant_id AND b.id = t.batch_id
+ WHERE t.units > b.quantity_produced - b.quantity_remaining
+ UNION ALL
+SELECT i.tenant_id, i.batch_number, format('line %s is of another product', i.id)
+  FROM {order_items} i
+  JOIN {product_batches} b ON b.tenant_id = i.tenant_id AND b.id = i.batch_id
+ WHERE b.product_id <> i.product_id
+ ORDER BY tenant_id, subject
  LIMIT :size;
 
 -- name: totals_are_their_lines(size) -> Finding*
@@ -61,6 +110,18 @@ SELECT o.tenant_id, o.order_number AS subject,
  ORDER BY o.tenant_id, o.id
  LIMIT :size;
 
+-- name: currencies_agree(size) -> Finding*
+-- scope: all tenants
+-- Lines and payments of an order are in its currency.
+SELECT o.tenant_id, o.order_number AS subject, format('order in %s, %s in %s', o.currency, x.what, x.currency) AS detail
+  FROM (SELECT tenant_id, order_id, 'line ' || position AS what, currency FROM {order_items}
+         UNION ALL
+        SELECT tenant_id, order_id, 'payment ' || payment_reference, currency FROM {payments}) x
+  JOIN {orders} o ON o.tenant_id = x.tenant_id AND o.id = x.order_id
+ WHERE x.currency <> o.currency
+ ORDER BY o.tenant_id, o.id, x.what
+ LIMIT :size;
+
 -- name: paid_is_what_arrived(size) -> Finding*
 -- scope: all tenants
 -- What an order says is paid is what its payments brought, less what they gave back.
@@ -73,6 +134,19 @@ SELECT o.tenant_id, o.order_number AS subject,
               GROUP BY tenant_id, order_id) p ON p.tenant_id = o.tenant_id AND p.order_id = o.id
  WHERE o.amount_paid <> coalesce(p.amount, 0)
  ORDER BY o.tenant_id, o.id
+ LIMIT :size;
+
+-- name: refunds_fit_their_payments(size) -> Finding*
+-- scope: all tenants
+-- A payment is refunded when all that arrived went back, partially when some did, and completed while nothing did.
+SELECT p.tenant_id, p.payment_reference AS subject,
+       format('%s: %s arrived, %s went back', p.status, coalesce(p.received_amount, 0), p.refunded_amount) AS detail
+  FROM {payments} p
+ WHERE p.status <> CASE WHEN p.refunded_amount = 0 THEN 'completed'
+                        WHEN p.refunded_amount < p.received_amount THEN 'partially_refunded'
+                        ELSE 'refunded' END::{payment_status}
+   AND (p.refunded_amount > 0 OR p.status IN ('refunded', 'partially_refunded'))
+ ORDER BY p.tenant_id, p.id
  LIMIT :size;
 
 -- name: paid_orders_moved_on(size) -> Finding*
@@ -104,6 +178,18 @@ SELECT h.tenant_id, o.order_number AS subject,
  ORDER BY h.tenant_id, h.order_id, h.sequence
  LIMIT :size;
 
+-- name: moves_were_allowed(from_states, to_states, size) -> Finding*
+-- scope: all tenants
+-- Every change of an order's status is one that the states allow.
+SELECT h.tenant_id, o.order_number AS subject, format('row %s: from %s to %s', h.sequence, h.from_status, h.to_status) AS detail
+  FROM {order_status_history} h
+  JOIN {orders} o ON o.tenant_id = h.tenant_id AND o.id = h.order_id
+ WHERE CASE WHEN h.from_status IS NULL THEN h.to_status <> 'pending_payment'
+            ELSE NOT EXISTS (SELECT FROM unnest(:from_states::text[], :to_states::text[]) AS a (from_state, to_state)
+                              WHERE a.from_state = h.from_status::text AND a.to_state = h.to_status::text) END
+ ORDER BY h.tenant_id, h.order_id, h.sequence
+ LIMIT :size;
+
 -- name: orders_have_history(size) -> Finding*
 -- scope: all tenants
 -- Every order has a history.
@@ -124,16 +210,42 @@ SELECT o.tenant_id, o.order_number AS subject, 'no order.created' AS detail
  ORDER BY o.tenant_id, o.id
  LIMIT :size;
 
+-- name: payments_are_told(size) -> Finding*
+-- scope: all tenants
+-- Money that arrived left a message in the outbox in the transaction that recorded it.
+SELECT p.tenant_id, p.payment_reference AS subject, 'no payment.completed' AS detail
+  FROM {payments} p
+ WHERE p.received_amount IS NOT NULL
+   AND NOT EXISTS (SELECT FROM {webhook_queue} q
+                    WHERE q.tenant_id = p.tenant_id AND q.entity_type = 'payment' AND q.entity_id = p.id
+                      AND q.event_type = 'payment.completed')
+ ORDER BY p.tenant_id, p.id
+ LIMIT :size;
+
 -- name: converted_carts_have_their_order(size) -> Finding*
 -- scope: all tenants
--- A converted cart and its order name each other, and the cart holds nothing any more.
-SELECT c.tenant_id, c.id::text AS subject, format('order %s', c.converted_to_order_id) AS detail
+-- A converted cart and its order name each other.
+SELECT c.tenant_id, c.id::text AS subject, format('cart says order %s', c.converted_to_order_id) AS detail
   FROM {carts} c
   LEFT JOIN {orders} o ON o.tenant_id = c.tenant_id AND o.id = c.converted_to_order_id
  WHERE c.status = 'converted'
-   AND (o.source_cart_id IS DISTINCT FROM c.id
-        OR EXISTS (SELECT FROM {inventory_reservations} r
-                    WHERE r.tenant_id = c.tenant_id AND r.cart_id = c.id AND r.status = 'active'))
+   AND o.source_cart_id IS DISTINCT FROM c.id
+ UNION ALL
+SELECT o.tenant_id, o.order_number, format('order says cart %s', o.source_cart_id)
+  FROM {orders} o
+  JOIN {carts} c ON c.tenant_id = o.tenant_id AND c.id = o.source_cart_id
+ WHERE c.converted_to_order_id IS DISTINCT FROM o.id
+ ORDER BY tenant_id, subject
+ LIMIT :size;
+
+-- name: ended_carts_hold_nothing(size) -> Finding*
+-- scope: all tenants
+-- A cart that was merged, converted or abandoned holds no units.
+SELECT c.tenant_id, c.id::text AS subject, format('%s, holds %s units', c.status, sum(r.quantity)) AS detail
+  FROM {carts} c
+  JOIN {inventory_reservations} r ON r.tenant_id = c.tenant_id AND r.cart_id = c.id AND r.status = 'active'
+ WHERE c.status <> 'active'
+ GROUP BY c.tenant_id, c.id, c.status
  ORDER BY c.tenant_id, c.id
  LIMIT :size;
 
@@ -215,6 +327,22 @@ SELECT k.tenant_id, k.key AS subject, format('order %s', k.response->>'id') AS d
  ORDER BY k.tenant_id, k.key
  LIMIT :size;
 
+-- name: history_is_locked(append_only, never_deleted, size) -> Finding*
+-- scope: all tenants
+-- Who works for the shop may add to history, and may not rewrite or remove it.
+SELECT '*' AS tenant_id, c.relname::text AS subject, format('%s may %s', r.rolname, p.privilege) AS detail
+  FROM pg_catalog.pg_class c
+ CROSS JOIN pg_catalog.pg_roles r
+ CROSS JOIN unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS p (privilege)
+ WHERE c.relnamespace = current_schema()::regnamespace
+   AND c.relname = ANY (:append_only::text[] || :never_deleted::text[])
+   AND r.rolname IN ('storeroom_app', 'storeroom_tenant', 'storeroom_authenticated')
+   AND (p.privilege <> 'UPDATE' OR c.relname = ANY (:append_only::text[]))
+   AND CASE p.privilege WHEN 'UPDATE' THEN has_any_column_privilege(r.oid, c.oid, p.privilege)
+                        ELSE has_table_privilege(r.oid, c.oid, p.privilege) END
+ ORDER BY c.relname, r.rolname, p.privilege
+ LIMIT :size;
+
 -- name: units_are_oversold(size) -> Finding*
 -- scope: all tenants
 -- More units are promised than are on the shelf, of things that are sold from the shelf only: a count came out low.
@@ -246,6 +374,15 @@ SELECT x.tenant_id, x.subject, format('%s overdue', count(*)) AS detail
          UNION ALL
         SELECT tenant_id, 'payments' FROM {payments}
          WHERE status = 'pending' AND expires_at < now() - interval '10 minutes'
+         UNION ALL
+        SELECT o.tenant_id, 'orders' FROM {orders} o
+         WHERE o.status = 'pending_payment' AND o.payment_due_at < now() - interval '10 minutes'
+           AND NOT EXISTS (SELECT FROM {payments} p
+                            WHERE p.tenant_id = o.tenant_id AND p.order_id = o.id
+                              AND p.status IN ('pending', 'awaiting_verification', 'processing'))
+         UNION ALL
+        SELECT tenant_id, 'carts' FROM {carts}
+         WHERE status = 'active' AND expires_at < now() - interval '10 minutes'
          UNION ALL
         SELECT tenant_id, 'order search' FROM {order_search}
          WHERE document IS NULL AND created_at < now() - interval '10 minutes') x

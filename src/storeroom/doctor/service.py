@@ -4,28 +4,59 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from storeroom.database.executor import Executor
+from storeroom.database.migrations import APPEND_ONLY, NEVER_DELETED
 from storeroom.doctor import queries
 from storeroom.doctor.model import FINDINGS_SHOWN_MAX, Finding, Gravity, Result
+from storeroom.orders import CASH_ON_DELIVERY_MOVES
 
 Check = Callable[..., Awaitable[list[Finding]]]
+
+_MOVES: Final = [(source.value, to.value) for source, targets in CASH_ON_DELIVERY_MOVES.items() for to in targets]
+
+
+async def moves_were_allowed(db: Executor, *, size: int) -> list[Finding]:
+    """The statement of this name, with the moves that the states allow."""
+    return await queries.moves_were_allowed(
+        db, from_states=[source for source, _ in _MOVES], to_states=[to for _, to in _MOVES], size=size
+    )
+
+
+async def history_is_locked(db: Executor, *, size: int) -> list[Finding]:
+    """The statement of this name, with the tables that are history, as they are called here."""
+    return await queries.history_is_locked(
+        db,
+        append_only=[db.names.resolve(name) for name in sorted(APPEND_ONLY)],
+        never_deleted=[db.names.resolve(name) for name in sorted(NEVER_DELETED)],
+        size=size,
+    )
+
 
 CHECKS: Final[tuple[tuple[Check, Gravity], ...]] = (
     (queries.reserved_is_explained, Gravity.BROKEN),
     (queries.on_hand_is_explained, Gravity.BROKEN),
     (queries.lines_hold_what_is_open, Gravity.BROKEN),
+    (queries.reservations_became_orders, Gravity.BROKEN),
+    (queries.shipped_units_are_on_lines, Gravity.BROKEN),
+    (queries.batches_gave_what_was_taken, Gravity.BROKEN),
     (queries.totals_are_their_lines, Gravity.BROKEN),
+    (queries.currencies_agree, Gravity.BROKEN),
     (queries.paid_is_what_arrived, Gravity.BROKEN),
+    (queries.refunds_fit_their_payments, Gravity.BROKEN),
     (queries.paid_orders_moved_on, Gravity.BROKEN),
     (queries.history_is_unbroken, Gravity.BROKEN),
+    (moves_were_allowed, Gravity.BROKEN),
     (queries.orders_have_history, Gravity.BROKEN),
     (queries.placed_orders_are_told, Gravity.BROKEN),
+    (queries.payments_are_told, Gravity.BROKEN),
     (queries.converted_carts_have_their_order, Gravity.BROKEN),
+    (queries.ended_carts_hold_nothing, Gravity.BROKEN),
     (queries.cart_totals_are_their_lines, Gravity.BROKEN),
     (queries.attempts_are_counted, Gravity.BROKEN),
     (queries.manual_payments_were_verified, Gravity.BROKEN),
     (queries.products_can_be_sold, Gravity.BROKEN),
     (queries.tenants_are_known, Gravity.BROKEN),
     (queries.settled_keys_have_their_order, Gravity.BROKEN),
+    (history_is_locked, Gravity.BROKEN),
     (queries.units_are_oversold, Gravity.NOTE),
     (queries.money_is_due_back, Gravity.NOTE),
     (queries.jobs_are_late, Gravity.NOTE),
@@ -44,7 +75,7 @@ async def _ask(db: Executor, check: Check, gravity: Gravity) -> Result:
     findings = await check(db, size=FINDINGS_SHOWN_MAX + 1)
     return Result(
         name=check.__name__,
-        says=" ".join((check.__doc__ or "").split()),
+        says=" ".join((getattr(queries, check.__name__).__doc__ or "").split()),
         gravity=gravity,
         count=len(findings),
         findings=findings[:FINDINGS_SHOWN_MAX],

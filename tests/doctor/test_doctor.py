@@ -1,0 +1,231 @@
+"""Every check finds its fault, and no other check is disturbed by it."""
+
+from dataclasses import dataclass
+
+import pytest
+from ward import Ward
+
+from storeroom.database.pool import Transaction
+from storeroom.doctor import Gravity, Result, examine
+from storeroom.doctor.model import FINDINGS_SHOWN_MAX
+from storeroom.doctor.service import CHECKS
+
+
+@dataclass
+class Fault:
+    """What somebody did past the service, in SQL."""
+
+    check: str
+    count: int
+    sql: str  # {name}: an id of the ward
+
+
+FAULTS = [
+    Fault("reserved_is_explained", 1, "UPDATE stock_levels SET reserved = reserved + 1 WHERE variant_id = '{shirt}'"),
+    Fault("reserved_is_explained", 1, "UPDATE stock_levels SET reserved = 0 WHERE variant_id = '{shirt}'"),
+    Fault("reserved_is_explained", 1, "DELETE FROM inventory_reservations WHERE status = 'active'"),
+    Fault("on_hand_is_explained", 1, "UPDATE stock_levels SET on_hand = on_hand + 1 WHERE variant_id = '{shirt}'"),
+    Fault("on_hand_is_explained", 1, "DELETE FROM stock_movements WHERE kind = 'adjustment'"),
+    Fault(
+        "reservations_became_orders", 1, "UPDATE inventory_reservations SET order_id = NULL WHERE status = 'converted'"
+    ),
+    Fault(
+        "reservations_became_orders",
+        1,
+        "UPDATE inventory_reservations SET order_id = gen_random_uuid() WHERE status = 'converted'",
+    ),
+    Fault(
+        "shipped_units_are_on_lines",
+        1,
+        """UPDATE stock_levels SET on_hand = on_hand - 1 WHERE variant_id = '{shirt}';
+        INSERT INTO stock_movements (tenant_id, id, variant_id, kind, quantity, on_hand_after, order_id, actor_kind)
+        SELECT tenant_id, gen_random_uuid(), variant_id, 'shipment', -1, on_hand, '{paid}', 'admin'
+          FROM stock_levels WHERE variant_id = '{shirt}'""",
+    ),
+    Fault("batches_gave_what_was_taken", 1, "UPDATE product_batches SET quantity_remaining = 36 WHERE id = '{batch}'"),
+    Fault(
+        "batches_gave_what_was_taken", 1, "UPDATE order_items SET batch_id = '{other_batch}' WHERE batch_id = '{batch}'"
+    ),
+    Fault(
+        "lines_hold_what_is_open",
+        1,
+        """UPDATE order_items SET quantity_held = quantity_held - 1 WHERE order_id = '{pending}';
+        UPDATE stock_levels SET reserved = reserved - 1 WHERE variant_id = '{shirt}'""",
+    ),
+    Fault(
+        "lines_hold_what_is_open",
+        1,
+        "UPDATE order_items SET quantity_fulfilled = 0 WHERE order_id = '{sent}' AND variant_id = '{file}'",
+    ),
+    Fault("lines_hold_what_is_open", 1, "UPDATE order_items SET quantity_cancelled = 0 WHERE order_id = '{cancelled}'"),
+    Fault(
+        "totals_are_their_lines",
+        1,
+        "UPDATE orders SET subtotal_amount = 1, total_amount = 1 + shipping_amount WHERE id = '{pending}'",
+    ),
+    Fault(
+        "totals_are_their_lines",
+        1,
+        """ALTER TABLE orders DROP CONSTRAINT orders_total_sum;
+        UPDATE orders SET total_amount = total_amount + 1 WHERE id = '{pending}'""",
+    ),
+    Fault("totals_are_their_lines", 1, "DELETE FROM order_items WHERE order_id = '{untracked}'"),
+    Fault("currencies_agree", 1, "UPDATE order_items SET currency = 'EUR' WHERE order_id = '{pending}'"),
+    Fault("currencies_agree", 1, "UPDATE payments SET currency = 'EUR' WHERE id = '{asked}'"),
+    Fault("paid_is_what_arrived", 1, "UPDATE orders SET amount_paid = 1 WHERE id = '{pending}'"),
+    Fault("paid_is_what_arrived", 1, "UPDATE orders SET amount_paid = 0 WHERE id = '{paid}'"),
+    Fault("refunds_fit_their_payments", 1, "UPDATE payments SET status = 'refunded' WHERE order_id = '{paid}'"),
+    Fault(
+        "refunds_fit_their_payments",
+        1,
+        """UPDATE payments SET refunded_amount = 1 WHERE order_id = '{paid}';
+        UPDATE orders SET amount_paid = amount_paid - 1 WHERE id = '{paid}'""",
+    ),
+    Fault(
+        "refunds_fit_their_payments",
+        1,
+        """UPDATE payments SET status = 'partially_refunded', refunded_amount = received_amount WHERE order_id = '{paid}';
+        UPDATE orders SET amount_paid = 0 WHERE id = '{paid}'""",
+    ),
+    Fault(
+        "paid_orders_moved_on",
+        1,
+        "UPDATE orders SET discount_amount = subtotal_amount, total_amount = shipping_amount WHERE id = '{pending}'",
+    ),
+    Fault("history_is_unbroken", 1, "DELETE FROM order_status_history WHERE order_id = '{sent}' AND sequence = 4"),
+    Fault(
+        "history_is_unbroken",
+        1,
+        "UPDATE order_status_history SET sequence = 9 WHERE order_id = '{sent}' AND sequence = 5",
+    ),
+    Fault("history_is_unbroken", 1, "UPDATE orders SET status = 'ready_to_ship' WHERE id = '{paid}'"),
+    Fault(
+        "moves_were_allowed",
+        1,
+        """UPDATE order_status_history SET to_status = 'ready_to_ship' WHERE order_id = '{sent}' AND sequence = 3;
+        UPDATE order_status_history SET from_status = 'ready_to_ship' WHERE order_id = '{sent}' AND sequence = 4""",
+    ),
+    Fault(
+        "moves_were_allowed",
+        2,
+        """UPDATE order_status_history SET to_status = 'delivered' WHERE order_id = '{paid}' AND sequence = 1;
+        UPDATE order_status_history SET from_status = 'delivered' WHERE order_id = '{paid}' AND sequence = 2""",
+    ),
+    Fault("orders_have_history", 1, "DELETE FROM order_status_history WHERE order_id = '{paid}'"),
+    Fault("placed_orders_are_told", 1, "DELETE FROM webhook_queue WHERE entity_id = '{pending}'"),
+    Fault("payments_are_told", 3, "DELETE FROM webhook_queue WHERE event_type = 'payment.completed'"),
+    Fault(
+        "converted_carts_have_their_order",
+        2,  # seen from the cart, and from the order
+        "UPDATE carts SET converted_to_order_id = '{pending}' WHERE id = '{converted_cart}'",
+    ),
+    Fault("converted_carts_have_their_order", 1, "UPDATE orders SET source_cart_id = NULL WHERE id = '{from_cart}'"),
+    Fault(
+        "converted_carts_have_their_order",
+        1,
+        "UPDATE orders SET source_cart_id = '{active_cart}' WHERE id = '{pending}'",
+    ),
+    Fault("ended_carts_hold_nothing", 1, "UPDATE carts SET status = 'abandoned' WHERE id = '{active_cart}'"),
+    Fault("cart_totals_are_their_lines", 1, "UPDATE carts SET subtotal_amount = 1 WHERE id = '{active_cart}'"),
+    Fault("cart_totals_are_their_lines", 1, "DELETE FROM cart_items WHERE cart_id = '{active_cart}'"),
+    Fault("attempts_are_counted", 2, "DELETE FROM payment_attempts WHERE action = 'customer_submit'"),
+    Fault("manual_payments_were_verified", 1, "UPDATE payments SET verified_at = NULL WHERE order_id = '{paid}'"),
+    Fault("products_can_be_sold", 1, "DELETE FROM stock_levels WHERE variant_id = '{file}'"),
+    Fault(
+        "products_can_be_sold",
+        1,
+        """INSERT INTO products (tenant_id, id, name, slug, currency)
+        SELECT tenant_id, gen_random_uuid(), 'Empty', 'empty', 'USD' FROM tenants""",
+    ),
+    Fault("tenants_are_known", 4, "DELETE FROM tenants"),
+    Fault("tenants_are_known", 1, "INSERT INTO tenant_hosts (host, tenant) VALUES ('ghost.example', 'ghost')"),
+    Fault(
+        "settled_keys_have_their_order",
+        1,
+        "UPDATE idempotency_keys SET response = response || jsonb_build_object('id', gen_random_uuid())",
+    ),
+    Fault("history_is_locked", 1, "GRANT UPDATE ON order_status_history TO storeroom_app"),
+    Fault("history_is_locked", 1, "GRANT UPDATE (reason) ON stock_movements TO storeroom_app"),
+    Fault("history_is_locked", 2, "GRANT DELETE, TRUNCATE ON orders TO storeroom_tenant"),
+    Fault(
+        "units_are_oversold",
+        1,
+        """INSERT INTO stock_movements (tenant_id, id, variant_id, kind, quantity, on_hand_after, actor_kind)
+        SELECT tenant_id, gen_random_uuid(), variant_id, 'count', 1 - on_hand, 1, 'admin'
+          FROM stock_levels WHERE variant_id = '{shirt}';
+        UPDATE stock_levels SET on_hand = 1 WHERE variant_id = '{shirt}'""",
+    ),
+    Fault(
+        "money_is_due_back",
+        1,
+        """UPDATE payments SET received_amount = received_amount + 1 WHERE order_id = '{paid}';
+        UPDATE orders SET amount_paid = amount_paid + 1 WHERE id = '{paid}'""",
+    ),
+    Fault("jobs_are_late", 1, "UPDATE inventory_reservations SET expires_at = now() - INTERVAL '1 hour'"),
+    Fault("jobs_are_late", 1, "UPDATE payments SET expires_at = now() - INTERVAL '1 hour'"),
+    Fault("jobs_are_late", 1, "UPDATE orders SET payment_due_at = now() - INTERVAL '1 hour'"),
+    Fault("jobs_are_late", 1, "UPDATE carts SET expires_at = now() - INTERVAL '1 hour'"),
+    Fault("jobs_are_late", 1, "UPDATE order_search SET document = NULL, created_at = now() - INTERVAL '1 hour'"),
+]
+
+
+def found(results: list[Result]) -> dict[str, int]:
+    return {result.name: result.count for result in results if result.count}
+
+
+async def test_a_shop_at_work_has_no_finding(ward: Ward) -> None:
+    """Asked with the rights of the service."""
+    results = await examine(ward.db)
+    assert [finding for result in results for finding in result.findings] == []
+    assert [result.name for result in results] == [check.__name__ for check, _ in CHECKS]
+    assert not any(result.broken for result in results)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.check)
+async def test_the_fault_is_found(ward: Ward, surgeon: Transaction, fault: Fault) -> None:
+    assert found(await examine(surgeon)) == {}
+    for statement in fault.sql.format(**ward.ids).split(";"):
+        assert not (await surgeon.execute(statement)).endswith(" 0"), "nothing was planted"
+    results = await examine(surgeon)
+    assert found(results) == {fault.check: fault.count}
+    (result,) = [result for result in results if result.count]
+    assert len(result.findings) == fault.count
+    for finding in result.findings:
+        assert finding.tenant_id in (ward.shop.tenant_id, "ghost", "*")
+        assert finding.subject
+        assert finding.detail
+    assert result.broken is (result.gravity is Gravity.BROKEN)
+
+
+def test_every_check_has_its_fault() -> None:
+    assert {fault.check for fault in FAULTS} == {check.__name__ for check, _ in CHECKS}
+
+
+async def test_what_is_a_fact_is_no_fault(ward: Ward, surgeon: Transaction) -> None:
+    """A count that came out low, money that is due back, a worker that sleeps: to be looked at, not to be repaired."""
+    gravities = {check.__name__: gravity for check, gravity in CHECKS}
+    notes = {name for name, gravity in gravities.items() if gravity is Gravity.NOTE}
+    assert notes == {"units_are_oversold", "money_is_due_back", "jobs_are_late"}
+    for fault in FAULTS:
+        if fault.check in notes:
+            for statement in fault.sql.format(**ward.ids).split(";"):
+                await surgeon.execute(statement)
+    results = await examine(surgeon)
+    assert found(results).keys() == notes
+    assert not any(result.broken for result in results)
+
+
+async def test_every_check_says_what_must_hold(ward: Ward) -> None:
+    for result in await examine(ward.db):
+        assert result.says.endswith("."), result
+        assert "statement" not in result.says
+
+
+async def test_a_long_list_of_findings_is_cut(surgeon: Transaction) -> None:
+    await surgeon.execute(
+        "INSERT INTO products (tenant_id, id, name, slug, currency) "
+        "SELECT tenant_id, gen_random_uuid(), 'Empty', 'empty-' || n, 'USD' FROM tenants, generate_series(1, 40) AS n"
+    )
+    (result,) = [result for result in await examine(surgeon) if result.count]
+    assert (result.name, result.count) == ("products_can_be_sold", FINDINGS_SHOWN_MAX + 1)
+    assert len(result.findings) == FINDINGS_SHOWN_MAX

@@ -1,0 +1,98 @@
+"""A shop in which everything happened that this release knows of, and all of it rightly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from factories import SECRET, make_method, make_product, open_shop, place, purchase, usd
+from storeroom.catalog import StockPolicy
+from storeroom.core.ids import OrderId
+from storeroom.core.visitor import Visitor
+from storeroom.database.pool import Database
+from storeroom.flows.model import Placement
+from storeroom.orders import OrderStatus
+from storeroom.orders.jobs import fill_search
+from storeroom.room import Shop, Storeroom
+
+
+@dataclass
+class Ward:
+    db: Database
+    dsn: str
+    shop: Shop
+    ids: dict[str, UUID]
+
+
+async def open_ward(db: Database, dsn: str) -> Ward:
+    room = Storeroom(db, secret=SECRET)
+    shop = await open_shop(room)
+    ids: dict[str, UUID] = {}
+
+    shirt = ids["shirt"] = await make_product(shop, stock=100)
+    late = await make_product(shop, stock=1, stock_policy=StockPolicy.BACKORDER)
+    file = ids["file"] = await make_product(shop, stock=0, stock_policy=StockPolicy.UNTRACKED)
+    vial = await make_product(shop, stock=50)
+    today = datetime.now(UTC).date()
+    for key, variant_id in (("batch", vial), ("other_batch", shirt)):
+        batch = await shop.batches.create(
+            product_id=(await shop.products.variant(variant_id=variant_id)).product_id,
+            batch_number=f"B-{key}",
+            quantity_produced=40,
+            coa_file_url="https://files.example/coa.pdf",
+            manufactured_at=today,
+            expires_at=today + timedelta(days=300),
+        )
+        await shop.batches.verify(batch_id=batch.id)
+        ids[key] = batch.id
+
+    await make_method(shop)
+    user = await shop.users.register(email="ann@buyer.example", password="correct horse battery", full_name="Ann")
+
+    async def guest() -> Visitor:
+        session, _ = await shop.sessions.guest()
+        return Visitor(session_id=session.id)
+
+    async def filled(visitor: Visitor, quantity: int = 2) -> UUID:
+        cart = await shop.carts.create(visitor=visitor)
+        await shop.carts.add(cart_id=cart.id, variant_id=shirt, quantity=quantity)
+        await shop.carts.reserve(cart_id=cart.id)
+        return cart.id
+
+    async def pay(placed: Placement) -> OrderId:
+        assert placed.order.payment is not None
+        reference = placed.order.payment.reference
+        await shop.payments.submit_proof(reference=reference, customer_reference="TX-1")
+        await shop.payments.verify(payment_id=placed.order.payment.id)
+        return placed.order.id
+
+    ids["active_cart"] = await filled(await guest())
+    bought = await guest()
+    ids["converted_cart"] = await filled(bought)
+    placed = await place(shop, visitor=bought, cart_id=ids["converted_cart"], payment_method="zelle")
+    ids["from_cart"] = placed.order.id
+    assert placed.order.payment is not None
+    ids["asked"] = placed.order.payment.id
+
+    merged = await guest()
+    ids["merged_cart"] = await filled(merged)
+    await shop.carts.create(visitor=Visitor(user_id=user.id))
+    await shop.carts.merge(user_id=user.id, session_id=merged.session_id)
+
+    keyed = await shop.checkout.place(purchase((shirt, 3)), visitor=Visitor(user_id=user.id), idempotency_key="key-1")
+    ids["pending"] = keyed.order.id
+    ids["untracked"] = (await place(shop, (file, 1))).order.id
+    ids["paid"] = await pay(await place(shop, (shirt, 1), payment_method="zelle"))
+    ids["sent"] = sent = await pay(await place(shop, (vial, 5), (file, 2), payment_method="zelle"))
+    await shop.orders.move(order_id=sent, to=OrderStatus.PROCESSING)
+    await shop.orders.ship(order_id=sent, carrier="UPS", tracking_number="1Z")
+    await shop.orders.deliver(order_id=sent)
+    ids["cancelled"] = (await place(shop, (late, 4), payment_method="zelle")).order.id
+    await shop.cancellation.cancel(order_id=OrderId(ids["cancelled"]), reason="changed my mind")
+    half = await place(shop, (shirt, 2))
+    await shop.payments.record_received(order_id=half.order.id, method="zelle", amount=usd(700))
+    await shop.inventory.adjust(variant_id=shirt, by=-3, reason="broken")
+    await shop.inventory.count(variant_id=late, on_hand=6)
+    await fill_search(db)
+    return Ward(db=db, dsn=dsn, shop=shop, ids=ids)

@@ -1,0 +1,86 @@
+"""Short ways to a shop with things to sell and ways to pay, through the same calls that everybody uses."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from storeroom.core.contact import Address
+from storeroom.core.ids import VariantId
+from storeroom.core.money import Money
+from storeroom.core.visitor import Visitor
+from storeroom.database.service import Actor, ActorKind
+from storeroom.flows.model import Placement, Purchase, PurchaseLine
+from storeroom.payments import PaymentMethod, PaymentMethodType
+from storeroom.room import Shop, Storeroom
+
+SECRET = "a secret of the installation, for tests only"
+STAFF = Actor(kind=ActorKind.ADMIN, name="ann@shop.example")
+HOME = Address(
+    recipient_name="Bo Buyer",
+    street_line_1="1 Main Street",
+    city="Albany",
+    state_province="NY",
+    postal_code="12207",
+    country_code="US",
+)
+
+
+def usd(amount: int) -> Money:
+    return Money(amount, "USD")
+
+
+async def open_shop(room: Storeroom, *, actor: Actor = STAFF, **settings: Any) -> Shop:
+    """A shop of a fresh tenant, in USD unless it is said otherwise."""
+    tenant_id = f"t_{secrets.token_hex(6)}"
+    await room.tenants.create(tenant_id, **{"name": "A shop", "currency": "USD", **settings})
+    return room.tenant(tenant_id, actor=actor)
+
+
+async def make_product(shop: Shop, *, stock: int = 10, price: int = 1000, **fields: Any) -> VariantId:
+    """The variant of a published product that demands nothing of its buyer."""
+    product = await shop.products.create(
+        **{
+            "name": f"Shirt {secrets.token_hex(4)}",
+            "sku": f"SKU-{secrets.token_hex(4)}",
+            "price": usd(price),
+            "on_hand": stock,
+            "requires_age_verification": False,
+            "restricted_countries": None,
+            "publish": True,
+            **fields,
+        }
+    )
+    return product.variants[0].id
+
+
+async def make_method(shop: Shop, code: str = "zelle", **settings: Any) -> PaymentMethod:
+    return await shop.payment_methods.create(
+        **{
+            "code": code,
+            "method_type": PaymentMethodType.ZELLE,
+            "name": "Zelle",
+            "instructions": "Send it to us",
+            "payment_details": {"email": "pay@shop.example", "recipient_name": "The Shop"},
+            **settings,
+        }
+    )
+
+
+def purchase(*lines: tuple[VariantId, int], **facts: Any) -> Purchase:
+    """A purchase of these lines, or of what `facts` say."""
+    if lines:
+        facts["lines"] = [PurchaseLine(variant_id=variant_id, quantity=quantity) for variant_id, quantity in lines]
+    return Purchase(
+        **{
+            "email": "bo@buyer.example",
+            "name": "Bo Buyer",
+            "phone": "+1 512 555 0123",
+            "shipping_address": HOME,
+            **facts,
+        }
+    )
+
+
+async def place(shop: Shop, *lines: tuple[VariantId, int], visitor: Visitor | None = None, **facts: Any) -> Placement:
+    return await shop.checkout.place(purchase(*lines, **facts), visitor=visitor)
