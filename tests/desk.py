@@ -14,7 +14,9 @@ import msgspec
 from storeroom.core.ids import OrderId, UserId, VariantId, human_code, new_id
 from storeroom.database.pool import Database
 from storeroom.database.service import Actor, ActorKind, Context
+from storeroom.flows.cancellation import cancel_unpaid
 from storeroom.orders import Order, Orders, OrderStatus, ShippingRates
+from storeroom.orders.jobs import fill_search
 
 STAFF = Actor(kind=ActorKind.ADMIN, name="ann@shop.example")
 ADDRESS = {
@@ -154,6 +156,11 @@ class Desk:
             order_id,
         )
         return [row[0] for row in rows if row[0] != "order.created"]
+
+    async def drain(self) -> None:
+        """Let the jobs, which work for all tenants, end what other tests of this worker have left to them."""
+        while await cancel_unpaid(self.db) or await fill_search(self.db):
+            pass
 
     async def chain(self, order_id: OrderId) -> list[tuple[str | None, str]]:
         """The history, oldest first, as (from, to)."""

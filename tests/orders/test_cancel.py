@@ -79,6 +79,7 @@ async def test_a_refund_after_shipping_gives_nothing_back(desk: Desk) -> None:
 
 async def test_the_worker_cancels_what_was_not_paid_in_time(desk: Desk) -> None:
     """Only what is due and has no money on its way; a second run finds nothing."""
+    await desk.drain()
     variant = await desk.variant(stock=20)
     cases = {}
     for name in (
@@ -121,6 +122,7 @@ async def test_the_worker_cancels_what_was_not_paid_in_time(desk: Desk) -> None:
 
 
 async def test_two_workers_at_once_cancel_each_order_once(desk: Desk, other: Desk) -> None:
+    await desk.drain()
     variant = await desk.variant(stock=50)
     orders = [await desk.place((variant, 1), customer_email=f"b{i}@buyer.example") for i in range(12)]
     for order in orders:
@@ -135,6 +137,7 @@ async def test_two_workers_at_once_cancel_each_order_once(desk: Desk, other: Des
 
 
 async def test_the_worker_keeps_to_its_limit(desk: Desk) -> None:
+    await desk.drain()
     for i in range(3):
         await due(desk, await desk.place(customer_email=f"b{i}@buyer.example"))
     assert await cancel_unpaid(desk.db, limit=2) == 2

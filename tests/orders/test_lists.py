@@ -60,7 +60,7 @@ async def test_the_filtered_list_counts_all_whatever_the_page(desk: Desk, other:
         orders.append(await desk.orders.get(order_id=order.id))
     await desk.put(orders[3].id, S.CANCELLED)
     await other.place(customer_name="Ann")
-    await fill_search(desk.db)
+    await desk.drain()
 
     async def found(**filters: object) -> tuple[list[int], int]:
         page = await desk.orders.list_filtered(**filters)  # type: ignore[arg-type]
@@ -91,6 +91,7 @@ async def test_the_filtered_list_counts_all_whatever_the_page(desk: Desk, other:
 
 
 async def test_search_goes_from_exact_over_beginnings_to_parts(desk: Desk, other: Desk) -> None:
+    await desk.drain()
     variant = await desk.variant(stock=50)
     ann = await desk.place(
         (variant, 1), order_number="ABCD-2345", customer_email="ann@one.example", customer_name="Ann"
@@ -125,6 +126,7 @@ async def test_search_goes_from_exact_over_beginnings_to_parts(desk: Desk, other
 
 
 async def test_two_workers_fill_every_document_once(desk: Desk, other: Desk) -> None:
+    await desk.drain()
     variant = await desk.variant(stock=50)
     orders = [await desk.place((variant, 1)) for _ in range(7)]
     await other.place()
