@@ -54,18 +54,22 @@ SELECT id, email, email_verified, email_verified_at, full_name, phone, phone_ver
 
 -- name: users_matching(tenant_id, pattern, looked_at, rows) -> User*
 -- The expression is that of the trigram index idx_users_search, word by word. So many matches are gathered before they
--- are sorted, in the order of the table: an order by key would read the key's index and test every account.
+-- are sorted: an order by key would read the key's index and test every account. The limit stands outside of the first
+-- WITH, which is then planned as if all were wanted and still stops early; inside, it makes a scan of the table look cheap.
 WITH matching AS MATERIALIZED (
     SELECT id
       FROM {users}
      WHERE tenant_id = :tenant_id
        AND deleted_at IS NULL
-       AND (coalesce(full_name, '') || ' ' || (email COLLATE "default") || ' ' || coalesce(phone, '')) ILIKE :pattern
+       AND (coalesce(full_name, '') || ' ' || (email COLLATE "default") || ' ' || coalesce(phone, '')) ILIKE :pattern),
+looked_at AS (
+    SELECT id
+      FROM matching
      LIMIT :looked_at)
 SELECT u.id, u.email, u.email_verified, u.email_verified_at, u.full_name, u.phone, u.phone_verified, u.auth_provider,
        u.role, u.permissions, u.status, u.age_verified, u.age_verified_at, u.kyc_status, u.kyc_verified_at,
        u.erp_customer_id, u.erp_synced_at, u.metadata, u.created_at, u.updated_at, u.deleted_at
-  FROM matching m
+  FROM looked_at m
   JOIN {users} u ON u.tenant_id = :tenant_id AND u.id = m.id
  ORDER BY u.id DESC
  LIMIT :rows;
