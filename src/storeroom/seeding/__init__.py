@@ -1,5 +1,6 @@
 """Seeds: the rows that a shop begins with, kept in files by environment and planted as often as one likes."""
 
+from storeroom.seeding.demonstration import Demonstration, demonstrate
 from storeroom.seeding.errors import (
     EnvironmentRefused,
     SeedClash,
@@ -14,6 +15,7 @@ from storeroom.seeding.service import plant, plant_file
 
 __all__ = [
     "TABLES",
+    "Demonstration",
     "Environment",
     "EnvironmentRefused",
     "Planted",
@@ -22,6 +24,7 @@ __all__ = [
     "SeedFilesMissing",
     "SeedSecretMissing",
     "UnknownEnvironment",
+    "demonstrate",
     "environment_of",
     "plant",
     "plant_file",

@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 
 from storeroom.carts import Visitor
-from storeroom.catalog.model import DEFAULT_TITLE
+from storeroom.catalog import DEFAULT_TITLE
 from storeroom.core.contact import normal_address, normal_email, normal_phone
 from storeroom.core.errors import Invalid, StoreroomError
 from storeroom.core.ids import BatchId, OrderId, PaymentId, UserId

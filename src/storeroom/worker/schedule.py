@@ -8,9 +8,10 @@ from typing import Final
 
 from storeroom.carts.jobs import abandon_carts
 from storeroom.catalog.jobs import deactivate_expired_batches
+from storeroom.flows.cancellation import cancel_unpaid
 from storeroom.identity.jobs import expire_sessions, remove_sessions
 from storeroom.inventory.jobs import expire_reservations
-from storeroom.orders.jobs import cancel_unpaid, fill_search
+from storeroom.orders.jobs import fill_search
 from storeroom.payments.jobs import expire_payments
 from storeroom.web.jobs import delete_expired_keys, delete_old_counters
 from storeroom.worker.model import Batch, Job
@@ -26,7 +27,7 @@ SCHEDULE: Final[tuple[Job, ...]] = (
         5, "inventory.expire_reservations", expire_reservations
     ),  # a checkout that needs the units frees them itself
     _every(10, "payments.expire_payments", expire_payments),
-    _every(10, "orders.cancel_unpaid", cancel_unpaid, limit=200),
+    _every(10, "flows.cancel_unpaid", cancel_unpaid, limit=200),
     _every(30, "carts.abandon_carts", abandon_carts),
     _every(60, "catalog.deactivate_expired_batches", deactivate_expired_batches),
     _every(60, "identity.expire_sessions", expire_sessions),
