@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
+import msgspec
 import pytest
 
 from counter import AGREED, HOME, Counter
@@ -14,10 +15,12 @@ from storeroom.core.contact import Address, InvalidEmail
 from storeroom.core.errors import StoreroomError
 from storeroom.core.ids import CartId, UserId, new_id
 from storeroom.core.money import Money
+from storeroom.database.pool import Database
+from storeroom.database.service import Actor, ActorKind
 from storeroom.flows import errors
+from storeroom.flows.checkout import Checkout
 from storeroom.flows.model import Attribution, Compliance, PurchaseLine
 from storeroom.orders import OrderStatus
-from storeroom.database.pool import Database
 from storeroom.web import IdempotencyKeyReused
 
 
@@ -547,7 +550,7 @@ async def test_an_order_placed_in_the_callers_transaction_goes_with_it(counter: 
     market = counter.market
     variant = await market.variant()
 
-    class Changed(Exception):  # noqa: N818
+    class Changed(Exception):
         """The caller's own reason."""
 
     before = await counter.trace()
@@ -560,3 +563,91 @@ async def test_an_order_placed_in_the_callers_transaction_goes_with_it(counter: 
     async with market.db.transaction() as tx:
         await counter.checkout.place_in(tx, counter.purchase(variant))
     assert await market.stock(variant) == (10, 1)
+
+
+@pytest.mark.requirement("SBB-ORD-02", "SBB-ORD-15")
+async def test_every_field_of_an_order_comes_from_where_it_should(counter: Counter) -> None:
+    """An account's cart with all that a checkout may say, read back column by column."""
+    market = counter.market
+    await counter.method()
+    await market.rate("ground", 450)
+    variant = await market.variant(price=2000, sku="TEE")
+    user = await market.user()
+    cart = await market.carts.create(visitor=Visitor(user_id=user))
+    await market.carts.add(cart_id=cart.id, variant_id=variant, quantity=3)
+    billing = address("IE", "")
+    agreed = Compliance(acknowledged=True, version="2026-02", acknowledged_at=datetime(2026, 2, 3, tzinfo=UTC))
+    counter.checkout = Checkout(
+        msgspec.structs.replace(
+            market.context, ip="203.0.113.7", request_id="r-1", actor=Actor(kind=ActorKind.CUSTOMER, user_id=user)
+        )
+    )
+    placement = await counter.place(
+        cart_id=cart.id,
+        visitor=Visitor(user_id=user),
+        email="Ann@Example.com",
+        phone="+1 212 555 0100",
+        billing_address=billing,
+        shipping_method="ground",
+        payment_method="zelle",
+        compliance=agreed,
+        attribution=Attribution(utm_source="facebook", utm_medium="cpc", utm_campaign="spring"),
+        notes="Leave it at the door",
+        source="app",
+        purchase_id="p-1",
+        resource_id="cart:1",
+        metadata={"gift": True},
+    )
+    row = dict(
+        await market.db.fetchrow(
+            market.db.names.render("SELECT * FROM {orders} WHERE tenant_id = $1 AND id = $2"),
+            market.tenant_id,
+            placement.order.id,
+        )
+    )
+    placed_at = row.pop("created_at")
+    for instant in ("updated_at", "status_updated_at"):
+        assert row.pop(instant) == placed_at
+    assert row.pop("payment_due_at") == placed_at + timedelta(days=7)
+    assert row.pop("shipping_address") == msgspec.to_builtins(HOME)
+    assert row.pop("billing_address") == msgspec.to_builtins(billing)
+    assert str(row.pop("ip_address")) == "203.0.113.7"
+    assert {name: value for name, value in row.items() if value is not None} == {
+        "tenant_id": market.tenant_id,
+        "id": placement.order.id,
+        "order_number": placement.order.number,
+        "source": "app",
+        "purchase_id": "p-1",
+        "resource_id": "cart:1",
+        "user_id": user,
+        "customer_email": "ann@example.com",
+        "customer_name": "Ann Buyer",
+        "customer_phone": "12125550100",
+        "status": "pending_payment",
+        "delivery_stage": "ORDER_CONFIRMED",
+        "currency": "USD",
+        "subtotal_amount": 6000,
+        "discount_amount": 0,
+        "shipping_amount": 450,
+        "tax_amount": 0,
+        "total_amount": 6450,
+        "amount_paid": 0,
+        "amount_due": 6450,
+        "shipping_method": "ground",
+        "age_verified": False,
+        "age_attested": False,
+        "compliance_required": False,
+        "compliance_acknowledged": True,
+        "compliance_version": "2026-02",
+        "compliance_acknowledged_at": agreed.acknowledged_at,
+        "source_cart_id": cart.id,
+        "traffic_source": "facebook",
+        "utm_source": "facebook",
+        "utm_medium": "cpc",
+        "utm_campaign": "spring",
+        "customer_notes": "Leave it at the door",
+        "metadata": {"gift": True},
+    }
+    assert await market.rows(
+        "SELECT changed_by_type, changed_by, request_id FROM {order_status_history} WHERE tenant_id = $1"
+    ) == [("customer", user, "r-1")]
