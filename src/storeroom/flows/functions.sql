@@ -14,6 +14,7 @@ CREATE FUNCTION {place_orders_v1}(p_tenant TEXT, p_orders JSONB, p_settings JSON
 RETURNS TABLE (ordinal INTEGER, verdict TEXT, answer JSONB)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan  -- an array of one would else be planned anew in every statement of every call
+SET enable_seqscan = off  -- a plan made while a table is small would go on reading it whole while it grows
 AS $function$
 #variable_conflict use_column
 DECLARE
@@ -495,6 +496,7 @@ CREATE FUNCTION {release_order_units_v1}(p_tenant TEXT, p_order UUID)
 RETURNS INTEGER
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan  -- an array of one would else be planned anew in every statement of every call
+SET enable_seqscan = off  -- a plan made while a table is small would go on reading it whole while it grows
 AS $function$
 DECLARE
     _freed INTEGER;
@@ -540,6 +542,7 @@ CREATE FUNCTION {ship_order_units_v1}(p_tenant TEXT, p_order UUID, p_movement_id
 RETURNS TABLE (variant_id UUID, sku TEXT, needed INTEGER, on_hand INTEGER)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan  -- an array of one would else be planned anew in every statement of every call
+SET enable_seqscan = off  -- a plan made while a table is small would go on reading it whole while it grows
 AS $function$
 #variable_conflict use_column
 BEGIN
