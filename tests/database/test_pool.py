@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from storeroom.core.errors import Conflict
+from storeroom.database import pool
 from storeroom.database.embedded import EmbeddedPostgres
 from storeroom.database.errors import (
     Contended,
@@ -365,6 +366,44 @@ async def test_many_callers_share_few_connections(dsn: str) -> None:
         got = await asyncio.gather(*(few.fetchval("SELECT $1::INTEGER", n) for n in range(200)))
         assert got == list(range(200))
         assert few.size <= 4
+
+
+async def test_what_is_put_by_passes_through_the_pool_now_and_then(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There asyncpg closes what is worn out or unused; the next call finds a connection all the same."""
+    monkeypatch.setattr(pool, "SPARE_S", 0.0)
+    async with await Database.open(dsn, max_size=2) as two:
+        await asyncio.gather(*(two.fetchval("SELECT pg_sleep(0.01)") for _ in range(2)))
+        tidying = two._tidying
+        assert tidying is not None
+        await tidying
+        assert two._spare == []
+        assert two.idle == two.size == 2
+        assert await two.fetchval("SELECT 1") == 1
+        assert two.idle == two.size == 2
+
+
+async def test_a_call_given_up_leaves_its_connection_usable(dsn: str) -> None:
+    """What the next caller gets must not still be busy with, or answer, the statement that was given up."""
+    async with await Database.open(dsn, max_size=1) as one, await Database.open(dsn, role=None) as database:
+        pid = await one.fetchval("SELECT pg_backend_pid()")
+        sleeping = asyncio.create_task(one.fetchval("SELECT pg_sleep(60)"))
+        async with asyncio.timeout(10):
+            while not await database.fetchval(
+                "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep')", pid
+            ):
+                await asyncio.sleep(0)
+        sleeping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sleeping
+        async with asyncio.timeout(10):
+            assert await one.fetchval("SELECT 2") == 2
+
+
+async def test_a_transaction_left_open_by_hand_is_not_handed_on(dsn: str) -> None:
+    async with await Database.open(dsn, max_size=1) as one:
+        await one.execute("BEGIN")
+        before = await one.fetchval("SELECT now()")  # the instant a transaction began
+        assert await one.fetchval("SELECT now()") > before
 
 
 async def test_listening_outlives_its_connection(dsn: str, database: Database) -> None:

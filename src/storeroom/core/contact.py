@@ -199,7 +199,7 @@ def _tidy(line: str | None, field: str) -> str | None:
     if line is None:
         return None
     tidied = " ".join(unicodedata.normalize("NFC", line).split())
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in tidied):
+    if not tidied.isprintable() and any(unicodedata.category(character) in {"Cc", "Cs"} for character in tidied):
         raise InvalidAddress(field=field, reason="holds a control character")
     return tidied or None
 

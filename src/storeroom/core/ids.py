@@ -58,6 +58,10 @@ def human_code(length: int = 8, group: int = 4) -> str:
     """
     if not 1 <= length <= CODE_LENGTH_MAX or group < 0:
         raise ValueError(f"a code has 1 to {CODE_LENGTH_MAX} characters, in groups of at least 0")
-    code = "".join(secrets.choice(CODE_ALPHABET) for _ in range(length))
+    number, characters = secrets.randbelow(len(CODE_ALPHABET) ** length), []
+    for _ in range(length):  # drawn at once: each draw asks the operating system
+        number, at = divmod(number, len(CODE_ALPHABET))
+        characters.append(CODE_ALPHABET[at])
+    code = "".join(characters)
     step = group or length
     return "-".join(code[start : start + step] for start in range(0, length, step))

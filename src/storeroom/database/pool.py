@@ -38,6 +38,7 @@ ACQUIRE_TIMEOUT_S: Final = 30.0  # a caller waits so long for a free connection
 COMMAND_TIMEOUT_S: Final = 60.0
 CLOSE_TIMEOUT_S: Final = 10.0  # then connections still in use are cut
 STATEMENTS_CACHED_MAX: Final = 1024  # a connection; every named statement of the package fits
+SPARE_S: Final = 60.0  # so often idle connections pass through asyncpg's pool
 ATTEMPTS_MAX: Final = 5
 ATTEMPTS_DEFAULT: Final = 3
 COMMIT_FAILURES_MAX: Final = 1  # how often "could not commit transaction" (Citus) is tried again
@@ -182,6 +183,9 @@ class Database:
         self._pool = pool
         self._acquire_timeout_s = acquire_timeout_s
         self._listeners: set[Listener] = set()
+        self._spare: list[_Connection] = []  # idle and healthy, the one used last at the end
+        self._waiting = 0  # calls that ask the pool for a connection
+        self._tidying: asyncio.Task[None] | None = None
         self._closed = False
 
     @classmethod
@@ -270,8 +274,13 @@ class Database:
         self._closed = True
         for listener in list(self._listeners):
             await listener.close()
+        tidying, self._tidying = self._tidying, None
+        if tidying is not None:
+            tidying.cancel()
+            await asyncio.gather(tidying, return_exceptions=True)
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._release_spare()
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
@@ -289,47 +298,39 @@ class Database:
     @property
     def idle(self) -> int:
         """Connections open now that nobody uses."""
-        return self._pool.get_idle_size()
+        return self._pool.get_idle_size() + sum(not _lost(connection) for connection in self._spare)
 
     async def fetch(self, sql: str, /, *args: object) -> list[asyncpg.Record]:
         """All rows."""
-        connection = await self._acquire()
-        try:
-            return await connection.fetch(sql, *args)
-        except DRIVER_ERRORS as error:
-            raise_translated(error)
-        finally:
-            await self._release(connection)
+        rows: list[asyncpg.Record] = await self._once(PoolConnectionProxy.fetch, sql, args)
+        return rows
 
     async def fetchrow(self, sql: str, /, *args: object) -> asyncpg.Record | None:
         """The first row, or None."""
-        connection = await self._acquire()
-        try:
-            return await connection.fetchrow(sql, *args)
-        except DRIVER_ERRORS as error:
-            raise_translated(error)
-        finally:
-            await self._release(connection)
+        row: asyncpg.Record | None = await self._once(PoolConnectionProxy.fetchrow, sql, args)
+        return row
 
     async def fetchval(self, sql: str, /, *args: object) -> Any:
         """The first column of the first row; None where there is no row."""
-        connection = await self._acquire()
-        try:
-            return await connection.fetchval(sql, *args)
-        except DRIVER_ERRORS as error:
-            raise_translated(error)
-        finally:
-            await self._release(connection)
+        return await self._once(PoolConnectionProxy.fetchval, sql, args)
 
     async def execute(self, sql: str, /, *args: object) -> str:
         """The status, such as `UPDATE 3`."""
+        status: str = await self._once(PoolConnectionProxy.execute, sql, args)
+        return status
+
+    async def _once(self, call: Callable[..., Awaitable[Any]], sql: str, args: tuple[object, ...]) -> Any:
         connection = await self._acquire()
         try:
-            return await connection.execute(sql, *args)
+            result = await call(connection, sql, *args)
         except DRIVER_ERRORS as error:
-            raise_translated(error)
-        finally:
             await self._release(connection)
+            raise_translated(error)
+        except BaseException:
+            await self._release(connection)
+            raise
+        await self._put_by(connection)
+        return result
 
     @asynccontextmanager
     async def transaction(self, *, isolation: Isolation = "read_committed") -> AsyncIterator[Transaction]:
@@ -346,8 +347,10 @@ class Database:
                 await _roll_back(begun)
                 raise
             await _commit(begun)
-        finally:
+        except BaseException:
             await self._release(connection)
+            raise
+        await self._put_by(connection)
         tx.committed()
 
     async def run(
@@ -401,7 +404,13 @@ class Database:
     async def _acquire(self) -> _Connection:
         if self._closed:
             raise DatabaseClosed
+        while self._spare:
+            connection = self._spare.pop()
+            if not _lost(connection):
+                return connection
+            await self._release(connection)
         limit = asyncio.timeout(self._acquire_timeout_s)
+        self._waiting += 1
         try:
             async with limit:
                 return await self._pool.acquire()
@@ -413,6 +422,32 @@ class Database:
             if isinstance(error, TimeoutError):
                 raise DatabaseUnavailable(reason=f"no connection within {CONNECT_TIMEOUT_S:g} s") from error
             raise_translated(error)
+        finally:
+            self._waiting -= 1
+
+    async def _put_by(self, connection: _Connection) -> None:
+        """Have a connection that is as good as new ready for the next call.
+
+        Through asyncpg's pool it would take a task and two timers more, half of what a short call costs. Whoever waits
+        for a connection waits there, so then it goes there; and once in SPARE_S all that are idle do, because the pool
+        closes those that are worn out or not needed.
+        """
+        if self._waiting or self._closed or connection.is_in_transaction():
+            await self._release(connection)
+            return
+        self._spare.append(connection)
+        if self._tidying is None:
+            self._tidying = asyncio.create_task(self._tidy(), name="tidy the pool")
+
+    async def _tidy(self) -> None:
+        while self._spare:
+            await asyncio.sleep(SPARE_S)
+            await self._release_spare()
+        self._tidying = None
+
+    async def _release_spare(self) -> None:
+        while self._spare:
+            await self._release(self._spare.pop())
 
     async def _begin(self, isolation: Isolation) -> "tuple[_Connection, asyncpg.transaction.Transaction]":
         for last in (False, True):
@@ -432,6 +467,13 @@ class Database:
         except DRIVER_ERRORS as error:  # it was lost in use: the pool has dropped it, the caller knows from the call
             if not isinstance(translated(error), DatabaseUnavailable) and not self._closed:
                 raise
+
+
+def _lost(connection: _Connection) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:  # the pool has taken it back already
+        return True
 
 
 async def _start(connection: _Connection, isolation: Isolation | None = None) -> "asyncpg.transaction.Transaction":
