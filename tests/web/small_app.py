@@ -34,6 +34,7 @@ from storeroom.web import (
     NewGuest,
     Principal,
     PrincipalKind,
+    StrictRequest,
     attach,
     call_of,
     requires,
@@ -298,6 +299,7 @@ def application(gate: TestGate, *, trusted_proxies: int = 0) -> Litestar:
         exception_handlers=EXCEPTION_HANDLERS,
         middleware=[Idempotency()],
         openapi_config=None,
+        request_class=StrictRequest,
         request_max_body_size=BODY_BYTES_MAX,
         logging_config=None,
     )

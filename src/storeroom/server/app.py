@@ -15,9 +15,9 @@ from storeroom.room import Shop, Storeroom
 from storeroom.server import pages, probes
 from storeroom.server.edge import Edge, Metrics
 from storeroom.server.gate import RoomGate, shop_of
-from storeroom.server.openapi import Schema
+from storeroom.server.openapi import Schema, allowed_methods
 from storeroom.settings import Settings
-from storeroom.web import DEPENDENCIES, EXCEPTION_HANDLERS, AnyRequest, Idempotency
+from storeroom.web import DEPENDENCIES, EXCEPTION_HANDLERS, AnyRequest, Idempotency, StrictRequest
 
 BODY_BYTES_MAX: Final = 2 * 1024 * 1024  # a route that takes files says its own
 ROUTED: Final = ("identity", "catalog", "inventory", "carts", "orders", "payments", "flows")
@@ -44,6 +44,7 @@ def create_app(room: Storeroom, settings: Settings | None = None) -> Litestar:
             path="/schema",
             render_plugins=[Schema()],
         ),
+        request_class=StrictRequest,
         request_max_body_size=BODY_BYTES_MAX,
         logging_config=None,
         debug=False,
@@ -52,6 +53,7 @@ def create_app(room: Storeroom, settings: Settings | None = None) -> Litestar:
         app.asgi_handler,
         gate,
         metrics,
+        allowed=allowed_methods(app),
         trusted_proxies=settings.trusted_proxies,
         flood_requests=settings.flood_requests,
     )

@@ -4,7 +4,7 @@ It stands around the router, so that also what no route answers (404, 405, 413) 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 import msgspec
@@ -69,11 +69,29 @@ class Edge:
     """Wraps the application's own ASGI handler."""
 
     def __init__(
-        self, app: ASGIApp, gate: Gate, metrics: Metrics, *, trusted_proxies: int = 0, flood_requests: int = 0
+        self,
+        app: ASGIApp,
+        gate: Gate,
+        metrics: Metrics,
+        *,
+        allowed: Mapping[str, bytes],
+        trusted_proxies: int = 0,
+        flood_requests: int = 0,
     ) -> None:
+        """Wrap it.
+
+        Args:
+            app: the handler.
+            gate: for the Call of each request.
+            metrics: where answers are counted.
+            allowed: what OPTIONS answers for each path.
+            trusted_proxies: see Call.
+            flood_requests: of one address in FLOOD_WINDOW_S; 0 for any number.
+        """
         self._app = app
         self._gate = gate
         self._metrics = metrics
+        self._allowed = allowed
         self._trusted_proxies = trusted_proxies
         self._flood = Flood(times=flood_requests, window_s=FLOOD_WINDOW_S, monotonic=time.monotonic)
 
@@ -92,8 +110,11 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                headers = message["headers"]
+                if method == "OPTIONS" and (allowed := self._allowed.get(scope.get("path_template", ""))):
+                    headers = [*(pair for pair in headers if pair[0] != b"allow"), (b"allow", allowed)]
                 message["headers"] = [
-                    *message["headers"],
+                    *headers,
                     *HEADERS,
                     (b"x-request-id", call.request_id.encode()),
                     *((b"set-cookie", cookie) for cookie in call.cookies),

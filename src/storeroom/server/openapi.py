@@ -19,6 +19,7 @@ from storeroom.web import PROBLEM_JSON, requires_account, requires_staff
 from storeroom.web.guards import PERMISSIONS
 
 INT64_MAX: Final = 2**63 - 1
+BOUNDS: Final = frozenset({"minLength", "maxLength", "pattern", "minimum", "maximum"})
 PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
 ACCOUNT: Final[dict[str, list[str]]] = {"account": []}
 GUEST: Final[dict[str, list[str]]] = {"guest": []}
@@ -40,8 +41,9 @@ IDEMPOTENCY_KEY: Final = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "Sent again, the same request with the same key gets the first one's answer and does nothing.",
-    "schema": {"type": "string", "minLength": 16, "maxLength": 255, "pattern": "^[!-~]+$"},
+    "description": "Sent again, the same request with the same key gets the first one's answer and does nothing. "
+    "A caller without a token sends at least 16 characters.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
 
 
@@ -64,11 +66,57 @@ def finished(app: Litestar, document: dict[str, Any]) -> dict[str, Any]:
     done: dict[str, Any] = _repaired(document)
     components = done.setdefault("components", {})
     components["securitySchemes"] = SECURITY_SCHEMES
+    strict = _strict()
+    for schema in components.get("schemas", {}).values():
+        struct = strict.get((schema.get("title"), frozenset(schema.get("properties", ()))))
+        if struct is not None:
+            schema["additionalProperties"] = False
+            _tighten(schema, struct)
     for path, method, handler in _operations(app):
         operation = done["paths"].get(path, {}).get(method)
         if operation is not None:
             _finish(operation, handler)
     return done
+
+
+def allowed_methods(app: Litestar) -> dict[str, bytes]:
+    """What `Allow` says of each path. The framework's own OPTIONS knows the methods of one handler only."""
+    return {
+        route.path_format or "/": ", ".join(sorted(map(str, route.route_handler_map))).encode()
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+    }
+
+
+def _strict() -> dict[tuple[str | None, frozenset[str]], type[msgspec.Struct]]:
+    """The structs that refuse a field they do not know, by what a component shows of them."""
+    found: dict[tuple[str | None, frozenset[str]], type[msgspec.Struct]] = {}
+    waiting = [msgspec.Struct]
+    while waiting:
+        for struct in waiting.pop().__subclasses__():
+            waiting.append(struct)
+            if struct.__struct_config__.forbid_unknown_fields:
+                found[struct.__name__, frozenset(struct.__struct_encode_fields__)] = struct
+    return found
+
+
+def _tighten(schema: dict[str, Any], struct: type[msgspec.Struct]) -> None:
+    """Write in the bounds of a list's items, which the framework leaves out and msgspec knows."""
+    try:
+        ((known,), components) = msgspec.json.schema_components([struct])
+    except TypeError:  # a file among the fields: JSON Schema has none
+        return
+    theirs = components[known["$ref"].rpartition("/")[2]]["properties"]
+    for name, ours in schema["properties"].items():
+        for place in _lists(ours):
+            for other in _lists(theirs[name]):
+                bounds = {key: value for key, value in _repaired(other["items"]).items() if key in BOUNDS}
+                place["items"] = {**bounds, **place["items"]}
+
+
+def _lists(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    either = [schema, *schema.get("oneOf", ()), *schema.get("anyOf", ())]
+    return [each for each in either if each.get("type") == "array" and "items" in each]
 
 
 def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
@@ -86,6 +134,9 @@ def _finish(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
     responses.setdefault("default", {"description": "Refused.", "content": {PROBLEM_JSON: {"schema": PROBLEM}}})
     if handler.opt.get("idempotent"):
         operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
+    data = handler.parsed_fn_signature.parameters.get("data")
+    if data is not None and (data.is_optional or data.has_default):
+        operation["requestBody"]["required"] = False
     guards = handler.resolve_guards()
     permissions = [permission for guard in guards for permission in getattr(guard, PERMISSIONS, ())]
     if permissions:
@@ -112,5 +163,5 @@ def _repaired(node: Any) -> Any:
     if done.get("type") == "integer":
         for bound in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
             if isinstance(done.get(bound), float):
-                done[bound] = max(-INT64_MAX - 1, min(INT64_MAX, int(done[bound])))
+                done[bound] = max(-INT64_MAX, min(INT64_MAX, int(done[bound])))
     return done

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
-import asyncpg
 import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
@@ -54,7 +53,7 @@ async def ready(room: NamedDependency[Storeroom]) -> Alive:
         raise NotReady(reason="the database does not answer in time") from error
     except StoreroomError as error:
         raise NotReady(reason=f"{error.code}: {error}") from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:  # whatever it is, we cannot work
+    except Exception as error:  # whatever it is, we cannot work
         raise NotReady(reason=str(error)) from error
     return Alive()
 

@@ -88,6 +88,7 @@ from storeroom.web.problems import (
     status_of,
     title_of,
 )
+from storeroom.web.request import StrictRequest
 
 __all__ = [
     "COOKIE",
@@ -124,6 +125,7 @@ __all__ = [
     "SignInRequired",
     "StaffOnly",
     "StoredAnswer",
+    "StrictRequest",
     "VisitorRequired",
     "attach",
     "call_of",

@@ -216,6 +216,9 @@ class Idempotency(ASGIMiddleware):
         call = call_of(scope)
         db = call.gate.db
         principal = await call.principal()
+        if principal.kind is PrincipalKind.NONE and scope["route_handler"].resolve_guards():
+            await next_app(scope, receive, send)  # a guard refuses it; nothing is worth keeping
+            return
         body = await Request[Any, Any, Any](scope, receive, send).body()
         fingerprint = hashlib.sha256(scope.get("query_string", b"") + b"\n" + body).hexdigest()
         held = await claim(
