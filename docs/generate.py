@@ -39,7 +39,9 @@ def main() -> int:
     check = parser.parse_args().check
     modules = list(every_module())
     pages = {DOCS / "data-model.md": asyncio.run(data_model()), DOCS / "states.md": states(modules)}
-    pages |= {DOCS / "errors" / f"{code}.md": error_page(error) for code, error in sorted(StoreroomError.by_code.items())}
+    pages |= {
+        DOCS / "errors" / f"{code}.md": error_page(error) for code, error in sorted(StoreroomError.by_code.items())
+    }
     pages[DOCS / "errors" / "README.md"] = error_index()
     stale = [path for path in (DOCS / "errors").glob("*.md") if path not in pages]
     changed = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
@@ -69,12 +71,14 @@ def every_module() -> Iterator[object]:
 def states(modules: list[object]) -> str:
     """A diagram and a table for every `…_MOVES`."""
     text = [GENERATED, "# States and their moves\n"]
-    text.append("The tables of moves are data in each slice's `model.py`; statements carry the allowed sources in their WHERE.\n")
+    text.append(
+        "The tables of moves are data in each slice's `model.py`; statements carry the allowed sources in their WHERE.\n"
+    )
     tables = {name: moves for module in modules for name, moves in vars(module).items() if name.endswith("_MOVES")}
     for name, moves in sorted(tables.items()):
         states_ = list(moves)
         kind: type[Enum] = type(states_[0])
-        text.append(f"## {kind.__name__}\n")
+        text.append(f"## {kind.__name__} (`{name}`)\n")
         text.append(f"{inspect.cleandoc(kind.__doc__ or '')}\n")
         text.append(f"```mermaid\n{mermaid(moves).strip()}\n```\n")
         said = comments_of(kind)
@@ -102,14 +106,18 @@ def error_page(error: type[StoreroomError]) -> str:
     lines.append(f"- The same call may succeed later: {'yes' if error.transient else 'no'}")
     lines.append(f"- In Python: `{error.__module__}.{error.__qualname__}`, a kind of `{kind_of(error)}`")
     if facts:
-        lines.append(f"- Made from: {', '.join(f'`{name}`' for name in facts)}; what it knows stands in the problem's body")
+        lines.append(
+            f"- Made from: {', '.join(f'`{name}`' for name in facts)}; what it knows stands in the problem's body"
+        )
     return "\n".join(lines) + "\n"
 
 
 def error_index() -> str:
     """All codes, by room."""
     lines = [GENERATED, "# Errors\n"]
-    lines.append("Every refusal is an `application/problem+json` (RFC 9457) with a `code` that is never renamed and never reused.")
+    lines.append(
+        "Every refusal is an `application/problem+json` (RFC 9457) with a `code` that is never renamed and never reused."
+    )
     lines.append("Branch on the code, not on the text.\n")
     lines.append("| code | status | meaning |\n|---|---|---|")
     for code, error in sorted(StoreroomError.by_code.items()):
@@ -130,7 +138,7 @@ async def data_model() -> str:
     """Tables by migration, with their columns, constraints and indexes, and a diagram of who refers to whom."""
     with tempfile.TemporaryDirectory(prefix="storeroom-docs-") as name:
         folder = Path(name)
-        folder.chmod(0o755)  # noqa: S103  # as root, the server runs as another user
+        folder.chmod(0o755)  # as root, the server runs as another user
         with EmbeddedPostgres(folder / "postgres", settings={"fsync": "off"}) as server:
             server.ensure_database("docs")
             await migrate(server.dsn("docs"))
@@ -217,13 +225,14 @@ def first_sentence(source: str) -> str:
 def diagram(tables: list[str], constraints: list[asyncpg.Record]) -> list[str]:
     """Who refers to whom, as far as one of them is in this file."""
     edges = {
-        (row["target"], row["tbl"], row["name"])
-        for row in constraints
-        if row["kind"] == "f" and row["tbl"] in tables
+        (row["target"], row["tbl"], row["name"]) for row in constraints if row["kind"] == "f" and row["tbl"] in tables
     }
     if not edges:
         return []
-    drawn_ = [f"    {target} ||--o{{ {source} : {name.removeprefix(source + '_').removesuffix('_fkey')}" for target, source, name in sorted(edges)]
+    drawn_ = [
+        f"    {target} ||--o{{ {source} : {name.removeprefix(source + '_').removesuffix('_fkey')}"
+        for target, source, name in sorted(edges)
+    ]
     return ["```mermaid", "erDiagram", *drawn_, "```", ""]
 
 
