@@ -38,7 +38,7 @@ class ServerProcess:
         """Start it and wait until it answers."""
         with (self.folder / "serve.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "storeroom.cli", "serve", *self.arguments],
+                [Path(sys.executable).parent / "storeroom", "serve", *self.arguments],
                 env=self.env,
                 stdout=log,
                 stderr=log,

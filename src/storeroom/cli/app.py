@@ -219,6 +219,22 @@ def _verdict(result: "Result") -> str:
     return "note" if result.count else "ok"
 
 
+@databases.command("url")
+def url(as_json: Json = False) -> None:
+    """Print the address of the database, for programs. That of the embedded server holds while something runs on it."""
+    settings = _settings()
+
+    async def work() -> str:
+        async with connect.database(settings) as dsn:
+            return dsn
+
+    address = connect.run(work)
+    if as_json:
+        show_json({"url": address})
+    else:
+        say(address)
+
+
 @databases.command("distribute")
 def distribute(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the statements and run none.")] = False,
