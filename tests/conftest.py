@@ -11,6 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from bouncer import bouncer  # noqa: F401  # a fixture for every test
 from factories import SECRET, open_shop
 from storeroom.database.embedded import EmbeddedPostgres
 from storeroom.database.migrations import migrate
@@ -51,6 +52,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("long"):
                 item.add_marker(pytest.mark.skip(reason="long: runs only with --long"))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where STOREROOM_TEST_NO_SKIPS is set nothing may be missing: a test that was skipped fails the run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("STOREROOM_TEST_NO_SKIPS") or reporter is None:
+        return
+    for report in reporter.stats.get("skipped", []):
+        if "long: runs only with --long" not in str(report.longrepr):
+            reporter.write_line(f"skipped, and nothing may be: {report.nodeid}: {report.longrepr}")
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(autouse=True)

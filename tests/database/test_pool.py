@@ -1,13 +1,9 @@
 """The pool against a real server: transactions, retries, lost connections, listening, PgBouncer."""
 
 import asyncio
-import getpass
 import os
-import shutil
-import socket
-import subprocess
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +13,7 @@ import msgspec
 import psutil
 import pytest
 
+from bouncer import open_soon
 from storeroom.core.errors import Conflict
 from storeroom.database import pool
 from storeroom.database.embedded import EmbeddedPostgres
@@ -103,7 +100,7 @@ async def test_a_transaction_commits_whole_or_not_at_all(database: Database, tab
     async with database.transaction() as tx:
         await tx.execute(f"INSERT INTO {table} VALUES (1)")
         assert await ids(database, table) == []
-    with pytest.raises(ZeroDivisionError):  # noqa: PT012
+    with pytest.raises(ZeroDivisionError):
         async with database.transaction() as tx:
             await tx.execute(f"INSERT INTO {table} VALUES (2)")
             raise ZeroDivisionError
@@ -115,7 +112,7 @@ async def test_a_nested_transaction_is_undone_alone(database: Database, table: s
     called: list[str] = []
     async with database.transaction() as tx:
         await tx.execute(f"INSERT INTO {table} VALUES (1)")
-        with pytest.raises(asyncpg.UniqueViolationError):  # noqa: PT012
+        with pytest.raises(asyncpg.UniqueViolationError):
             async with tx.transaction() as inner:
                 inner.after_commit(lambda: called.append("undone"))
                 await inner.execute(f"INSERT INTO {table} VALUES (2)")
@@ -140,7 +137,7 @@ async def test_hooks_are_called_once_and_only_after_the_commit(
     def fails() -> None:
         raise RuntimeError("hook")
 
-    with pytest.raises(ZeroDivisionError):  # noqa: PT012
+    with pytest.raises(ZeroDivisionError):
         async with database.transaction() as tx:
             tx.after_commit(notify)
             raise ZeroDivisionError
@@ -455,47 +452,6 @@ def test_a_constraint_is_known_from_the_message_of_a_shard(message: str, name: s
 )
 def test_statement_caching_is_a_setting(value: str | None, expected: bool) -> None:
     assert caches_statements({} if value is None else {"STOREROOM_STATEMENT_CACHE": value}) is expected
-
-
-@pytest.fixture
-def bouncer(postgres: EmbeddedPostgres, dsn: str) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """PgBouncer in transaction mode before the worker's database, with two server connections."""
-    binary = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
-    if binary is None:
-        pytest.skip("pgbouncer is not installed")
-    run_dir = postgres.run_dir
-    owner = run_dir.stat().st_uid  # only this user may enter the folder of the socket
-    folder = Path(os.environ["STOREROOM_TEST_RUN_FOLDER"]) / f"bouncer-{uuid.uuid4().hex[:8]}"
-    folder.mkdir(mode=0o700)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    name = dsn.partition("?")[0].rpartition("/")[2]
-    (folder / "pgbouncer.ini").write_text(
-        f"[databases]\n{name} = host={run_dir} dbname={name} user=postgres\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
-        f"pool_mode = transaction\ndefault_pool_size = 2\nlogfile = {folder}/log\n"
-    )
-    for path in (folder, folder / "pgbouncer.ini"):
-        os.chown(path, owner, -1)
-    as_owner = {"user": owner, "group": run_dir.stat().st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
-    process = subprocess.Popen([binary, "-q", str(folder / "pgbouncer.ini")], cwd="/", **as_owner)  # type: ignore[call-overload]
-    version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
-    try:
-        yield f"postgresql://{getpass.getuser()}@127.0.0.1:{port}/{name}", tuple(map(int, version.split(".")))
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
-
-
-async def open_soon(dsn: str, *, statement_cache: bool) -> Database:
-    """The bouncer needs a moment to listen; each try is a real connection."""
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                return await Database.open(dsn, statement_cache=statement_cache, role=None)
-            except DatabaseUnavailable:
-                await asyncio.sleep(0)
 
 
 async def test_pgbouncer_in_transaction_mode(bouncer: tuple[str, tuple[int, ...]], dsn: str, table: str) -> None:
