@@ -27,7 +27,9 @@ from storeroom.settings import DATABASE_NAME, Settings
 BUYERS = 12
 ORDERS_BEFORE_THE_KILL = 120
 DEADLINE_S = 60.0
-ADDRESS = {name: getattr(HOME, name) for name in ("recipient_name", "street_line_1", "city", "state_province", "postal_code")}
+ADDRESS = {
+    name: getattr(HOME, name) for name in ("recipient_name", "street_line_1", "city", "state_province", "postal_code")
+}
 
 
 @pytest.fixture
@@ -116,7 +118,9 @@ async def settle(stream: Stream, market: Market, db: Database, variant: VariantI
     assert len(stream.promised.values()) == len(set(stream.promised.values()))
     direct = await market.one("SELECT count(*) FROM {orders} WHERE tenant_id = $1 AND source_cart_id IS NULL")
     assert direct == len(stream.asked)
-    held = await market.one("SELECT coalesce(sum(quantity), 0) FROM {inventory_reservations} WHERE tenant_id = $1 AND status = 'active'")
+    held = await market.one(
+        "SELECT coalesce(sum(quantity), 0) FROM {inventory_reservations} WHERE tenant_id = $1 AND status = 'active'"
+    )
     assert await market.stock(variant) == (100_000, len(numbers) + held)
     broken = [(result.name, result.findings) for result in await examine(db) if result.broken]
     assert broken == []
