@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from market import Market
 from storeroom.core.contact import Address
 from storeroom.core.ids import VariantId, new_id
 from storeroom.flows.checkout import Checkout
 from storeroom.flows.model import Compliance, Placement, Purchase, PurchaseLine
-from market import Market
 
 HOME = Address(
     recipient_name="Ann Buyer",
