@@ -483,6 +483,19 @@ async def test_a_visitors_open_orders_are_bounded(counter: Counter) -> None:
         assert error.facts()["maximum"] == 2
 
 
+async def test_a_cart_asked_for_again_gives_its_order_also_at_the_bound(counter: Counter) -> None:
+    """The answer got lost; the order that fills the bound is the very one that is asked for."""
+    market = counter.market
+    await market.run("UPDATE {tenants} SET open_orders_max = 1 WHERE tenant_id = $1")
+    visitor = Visitor(session_id=await market.session())
+    cart = await market.carts.create(visitor=visitor)
+    await market.carts.add(cart_id=cart.id, variant_id=await market.variant())
+    first = await counter.place(cart_id=cart.id, visitor=visitor)
+    again = await counter.place(cart_id=cart.id, visitor=visitor)
+    assert (first.new, again.new, again.order.id) == (True, False, first.order.id)
+    await refused(counter, errors.TooManyOpenOrders, await market.variant(), visitor=visitor)
+
+
 @pytest.mark.parametrize("status", ["suspended", "banned", "deleted"])
 async def test_an_account_that_may_not_buy(counter: Counter, status: str) -> None:
     user = await counter.market.user()

@@ -8,7 +8,8 @@ from desk import Desk
 from rivals import race
 from storeroom.catalog import Batches, BatchesShort
 from storeroom.core.ids import BatchId, VariantId
-from storeroom.orders import DeliveryStage, NotOnHand, OrderMoveRefused, OrderStatus
+from storeroom.inventory import Inventory
+from storeroom.orders import DeliveryStage, NotOnHand, OrderMoveRefused, Orders, OrderStatus
 
 S = OrderStatus
 
@@ -40,6 +41,19 @@ async def test_shipping_lowers_stock_and_tells_the_parcel(desk: Desk) -> None:
     delivered = await desk.orders.deliver(order_id=order.id)
     assert delivered.delivery_stage is DeliveryStage.DELIVERED
     assert delivered.status_updated_at == delivered.updated_at > later.updated_at
+
+
+async def test_a_shipment_is_dated_by_when_it_left(desk: Desk) -> None:
+    """And not by when its transaction began: the list of movements tells what became of the shelf step by step."""
+    shirt = await desk.variant(stock=5)
+    order = await desk.placed_in(S.PROCESSING, (shirt, 2))
+    async with desk.db.transaction() as tx:
+        orders = Orders(desk.context.on(tx))
+        await orders.get(order_id=order.id)
+        await Inventory(desk.context).adjust(variant_id=shirt, by=-1, reason="broken")
+        await orders.ship(order_id=order.id)
+    page = await Inventory(desk.context).movements(variant_id=shirt)
+    assert [(each.kind.value, each.on_hand_after) for each in page.items] == [("shipment", 2), ("adjustment", 4)]
 
 
 async def test_a_backorder_is_not_shipped_before_its_goods_came(desk: Desk) -> None:

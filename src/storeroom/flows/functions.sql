@@ -110,7 +110,9 @@ BEGIN
                                      WHERE p.tenant_id = p_tenant AND p.session_id = o.session_id AND p.user_id IS NULL
                                        AND p.status = 'pending_payment') END AS open
                   FROM unnest(_orders) o
-                 WHERE NOT _verdicts ? o.ordinal::text AND (o.user_id IS NOT NULL OR o.session_id IS NOT NULL)) v
+                 WHERE NOT _verdicts ? o.ordinal::text AND (o.user_id IS NOT NULL OR o.session_id IS NOT NULL)
+                   AND NOT EXISTS (SELECT FROM {carts} c  -- asked again: its order is among those that are open
+                                    WHERE c.tenant_id = p_tenant AND c.id = o.cart_id AND c.status = 'converted')) v
          WHERE v.status IS NULL OR v.status NOT IN ('active', 'pending_verification')
             OR v.open >= (p_settings->>'open_orders_max')::int;
     END IF;
@@ -574,8 +576,10 @@ BEGIN
              GROUP BY i.variant_id) h
      WHERE s.tenant_id = p_tenant AND s.variant_id = h.variant_id;
 
-    INSERT INTO {stock_movements} (tenant_id, id, variant_id, kind, quantity, on_hand_after, order_id, actor_kind, actor_id)
-    SELECT p_tenant, p_movement_ids[h.place], h.variant_id, 'shipment', -h.units, s.on_hand, p_order, p_actor_kind, p_actor_id
+    INSERT INTO {stock_movements} (tenant_id, id, variant_id, kind, quantity, on_hand_after, order_id, actor_kind, actor_id,
+                                   created_at)
+    SELECT p_tenant, p_movement_ids[h.place], h.variant_id, 'shipment', -h.units, s.on_hand, p_order, p_actor_kind, p_actor_id,
+           clock_timestamp()  -- not now(): whoever waited here for the row began before the one who had it
       FROM (SELECT i.variant_id, sum(i.quantity_held)::int AS units, row_number() OVER (ORDER BY i.variant_id) AS place
               FROM {order_items} i
              WHERE i.tenant_id = p_tenant AND i.order_id = p_order AND i.quantity_held > 0

@@ -1,0 +1,150 @@
+"""Two shops of one installation with the same things in them, and what is in their tables."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from factories import HOME, make_method, make_product, open_shop, place, usd
+from storeroom.catalog import Batch, Category, ImageDraft, Product
+from storeroom.core.ids import VariantId
+from storeroom.core.visitor import Visitor
+from storeroom.database.pool import Database
+from storeroom.database.service import SYSTEM, Actor, ActorKind
+from storeroom.flows.model import Placement
+from storeroom.identity import Proof, SavedAddress, Session, SignedIn, User, UserRole
+from storeroom.inventory import Reservation
+from storeroom.orders import ShippingRate
+from storeroom.payments import PaymentMethod
+from storeroom.room import Shop, Storeroom
+
+PASSWORD = "correct horse battery"
+
+
+@dataclass(kw_only=True)
+class Estate:
+    """One shop, seen by its owner, and one of everything in it."""
+
+    shop: Shop
+    product: Product
+    category: Category
+    batch: Batch
+    rate: ShippingRate
+    method: PaymentMethod
+    user: User
+    address: SavedAddress
+    guest: Session
+    guest_token: str
+    signed_in: SignedIn
+    proof: Proof
+    cart: Any
+    line: Any
+    held: Reservation
+    order: Placement
+    paid: Placement
+
+    @property
+    def variant_id(self) -> VariantId:
+        return self.product.variants[0].id
+
+    @property
+    def sku(self) -> str:
+        return str(self.product.variants[0].sku)
+
+    @property
+    def visitor(self) -> Visitor:
+        return Visitor(session_id=self.guest.id)
+
+    def names(self) -> set[str]:
+        """What nobody else must ever read of it."""
+        payment = self.order.order.payment
+        assert payment is not None
+        rows = (self.product, self.category, self.batch, self.rate, self.method, self.user, self.address, self.guest)
+        ids = [*(row.id for row in rows), self.variant_id, self.cart.id, self.line.id, self.held.id, payment.id]
+        orders = [each for placed in (self.order, self.paid) for each in (placed.order.id, placed.order.number)]
+        return {str(each) for each in [*ids, *orders, payment.reference, self.sku, self.user.email]}
+
+
+async def build(room: Storeroom) -> Estate:
+    mark = secrets.token_hex(4)
+    bare = await open_shop(room, actor=SYSTEM)
+    owner = await bare.users.create(email=f"owner-{mark}@shop.example", role=UserRole.SUPER_ADMIN)
+    shop = room.tenant(bare.tenant_id, actor=Actor(kind=ActorKind.ADMIN, user_id=owner.id, name=owner.email))
+    category = await shop.categories.create(name=f"Shirts {mark}")
+    variant_id = await make_product(
+        shop,
+        stock=50,
+        external_id=f"ext-{mark}",
+        categories=[category.id],
+        images=[ImageDraft(url=f"https://img.example/{mark}.png")],
+        tags=[mark],
+    )
+    await shop.products.update_variant(variant_id=variant_id, stripe_price_id=f"price_{mark}")
+    product = await shop.products.get(product_id=(await shop.products.variant(variant_id=variant_id)).product_id)
+    today = datetime.now(UTC).date()
+    batch = await shop.batches.create(
+        product_id=product.id,
+        batch_number=f"B-{mark}",
+        quantity_produced=10,
+        coa_file_url="https://files.example/coa.pdf",
+        manufactured_at=today,
+        expires_at=today + timedelta(days=90),
+    )
+    rate = await shop.shipping_rates.create(code=f"rate-{mark}", name="Standard", amount=usd(500))
+    method = await make_method(shop, f"zelle-{mark}")
+    user = await shop.users.register(
+        email=f"ann-{mark}@buyer.example",
+        password=PASSWORD,
+        full_name="Ann",
+        phone=f"+1 512 555 {int(mark, 16) % 9999:04}",
+    )
+    address = await shop.addresses.add(user_id=user.id, address=HOME)
+    proof = await shop.sessions.prove(email=user.email, password=PASSWORD)
+    signed_in = await shop.sessions.start(proof=proof)
+    guest, guest_token = await shop.sessions.guest()
+    cart = await shop.carts.create(visitor=Visitor(session_id=guest.id))
+    line = await shop.carts.add(cart_id=cart.id, variant_id=variant_id, quantity=2)
+    (held,) = await shop.carts.reserve(cart_id=cart.id)
+    account = Visitor(user_id=user.id)
+    order = await place(
+        shop, (variant_id, 1), visitor=account, payment_method=method.code, source="market", purchase_id=mark
+    )
+    paid = await place(shop, (variant_id, 1), visitor=account, payment_method=method.code)
+    assert paid.order.payment is not None
+    await shop.payments.submit_proof(reference=paid.order.payment.reference, customer_reference="TX-1")
+    return Estate(
+        shop=shop,
+        product=product,
+        category=category,
+        batch=batch,
+        rate=rate,
+        method=method,
+        user=user,
+        address=address,
+        guest=guest,
+        guest_token=guest_token,
+        signed_in=signed_in,
+        proof=proof,
+        cart=cart,
+        line=line,
+        held=held,
+        order=order,
+        paid=paid,
+    )
+
+
+async def fingerprint(db: Database, tenant_id: str) -> dict[str, Any]:
+    """By table of the tenant: its rows, and which transactions wrote them. Any write at all changes it."""
+    tables = await db.fetch(
+        "SELECT c.oid::regclass::text AS name FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid "
+        "WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND a.attname = 'tenant_id' "
+        "ORDER BY 1"
+    )
+    parts = [
+        f"SELECT '{table['name']}', count(*), md5(coalesce(string_agg(t.ctid::text || t.xmin::text, ',' ORDER BY t.ctid), '')) "
+        f"FROM {table['name']} AS t WHERE tenant_id = $1"
+        for table in tables
+    ]
+    return {row[0]: (row[1], row[2]) for row in await db.fetch(" UNION ALL ".join(parts), tenant_id)}

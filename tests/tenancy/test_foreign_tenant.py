@@ -1,0 +1,597 @@
+"""Another tenant's ids never work: every operation of a shop is tried with them."""
+
+import inspect
+import typing
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+import pytest
+from estate import PASSWORD, Estate, fingerprint
+
+from factories import HOME, purchase, usd
+from storeroom.carts import CartAddressNotFound, CartLineNotFound, CartNotFound, VisitorNotFound
+from storeroom.catalog import (
+    BatchNotFound,
+    CategoryNotFound,
+    ImageDraft,
+    OptionDraft,
+    ProductNotFound,
+    StockPolicy,
+    VariantDraft,
+    VariantNotFound,
+)
+from storeroom.core.errors import NotFound, StoreroomError
+from storeroom.core.money import Money
+from storeroom.core.pages import Page
+from storeroom.core.visitor import Visitor
+from storeroom.database.service import Service
+from storeroom.flows.errors import BuyerNotActive, CartUnknown, LineUnavailable, PaymentMethodRefused
+from storeroom.identity import (
+    AddressNotFound,
+    InvalidCredentials,
+    KycStatus,
+    ProfileChanges,
+    TokenRefused,
+    UserNotFound,
+    UserRole,
+    UserStatus,
+)
+from storeroom.inventory import ReservationNotFound, ReservedCartNotFound
+from storeroom.orders import OrderNotFound, OrderStatus, ShippingRateNotFound
+from storeroom.payments import Payer, PaymentMethodNotFound, PaymentNotFound
+from storeroom.room import Shop
+
+Expected = type[StoreroomError] | Callable[[Any], bool]
+Try = Callable[[Shop, Estate, Estate], Awaitable[Any]]
+
+
+def nothing(result: Any) -> bool:
+    return not (result.items if isinstance(result, Page) else result)
+
+
+def at_most_ours(page: Page[Any]) -> bool:
+    """A search finds what resembles the words: our own shirt, perhaps."""
+    return len(page.items) <= 1
+
+
+# What is tried in our shop with what is theirs (t); `o` is our own where a call needs both.
+TRIES: dict[str, list[tuple[Expected, Try]]] = {
+    "addresses.add": [(UserNotFound, lambda s, o, t: s.addresses.add(user_id=t.user.id, address=HOME))],
+    "addresses.default": [(nothing, lambda s, o, t: s.addresses.default(user_id=t.user.id))],
+    "addresses.delete": [
+        (UserNotFound, lambda s, o, t: s.addresses.delete(user_id=t.user.id, address_id=t.address.id)),
+        (AddressNotFound, lambda s, o, t: s.addresses.delete(user_id=o.user.id, address_id=t.address.id)),
+    ],
+    "addresses.get": [
+        (AddressNotFound, lambda s, o, t: s.addresses.get(user_id=t.user.id, address_id=t.address.id)),
+        (AddressNotFound, lambda s, o, t: s.addresses.get(user_id=o.user.id, address_id=t.address.id)),
+    ],
+    "addresses.list": [(nothing, lambda s, o, t: s.addresses.list(user_id=t.user.id))],
+    "addresses.mark_validated": [
+        (
+            AddressNotFound,
+            lambda s, o, t: s.addresses.mark_validated(user_id=o.user.id, address_id=t.address.id, source="usps"),
+        )
+    ],
+    "addresses.set_default": [
+        (AddressNotFound, lambda s, o, t: s.addresses.set_default(user_id=o.user.id, address_id=t.address.id))
+    ],
+    "addresses.update": [
+        (
+            AddressNotFound,
+            lambda s, o, t: s.addresses.update(user_id=o.user.id, address_id=t.address.id, address=HOME),
+        )
+    ],
+    "batches.activate": [(BatchNotFound, lambda s, o, t: s.batches.activate(batch_id=t.batch.id))],
+    "batches.allocate": [(nothing, lambda s, o, t: s.batches.allocate(product_id=t.product.id, quantity=1))],
+    "batches.create": [
+        (
+            ProductNotFound,
+            lambda s, o, t: s.batches.create(
+                product_id=t.product.id,
+                batch_number="B-2",
+                quantity_produced=1,
+                coa_file_url="https://files.example/coa.pdf",
+                manufactured_at=t.batch.manufactured_at,
+                expires_at=t.batch.expires_at,
+            ),
+        )
+    ],
+    "batches.deactivate": [(BatchNotFound, lambda s, o, t: s.batches.deactivate(batch_id=t.batch.id))],
+    "batches.get": [(BatchNotFound, lambda s, o, t: s.batches.get(batch_id=t.batch.id))],
+    "batches.list": [(nothing, lambda s, o, t: s.batches.list(product_id=t.product.id))],
+    "batches.verify": [(BatchNotFound, lambda s, o, t: s.batches.verify(batch_id=t.batch.id))],
+    "cancellation.cancel": [
+        (OrderNotFound, lambda s, o, t: s.cancellation.cancel(order_id=t.order.order.id, reason="no"))
+    ],
+    "carts.active": [
+        (nothing, lambda s, o, t: s.carts.active(visitor=t.visitor)),
+        (nothing, lambda s, o, t: s.carts.active(visitor=Visitor(user_id=t.user.id))),
+    ],
+    "carts.add": [
+        (CartNotFound, lambda s, o, t: s.carts.add(cart_id=t.cart.id, variant_id=o.variant_id)),
+        (CartNotFound, lambda s, o, t: s.carts.add(cart_id=t.cart.id, sku=t.sku, visitor=t.visitor)),
+        (VariantNotFound, lambda s, o, t: s.carts.add(cart_id=o.cart.id, variant_id=t.variant_id)),
+        (VariantNotFound, lambda s, o, t: s.carts.add(cart_id=o.cart.id, sku=t.sku)),
+    ],
+    "carts.create": [
+        (VisitorNotFound, lambda s, o, t: s.carts.create(visitor=t.visitor)),
+        (VisitorNotFound, lambda s, o, t: s.carts.create(visitor=Visitor(user_id=t.user.id))),
+    ],
+    "carts.for_anonymous": [(nothing, lambda s, o, t: s.carts.for_anonymous(t.guest.anonymous_id))],
+    "carts.for_session": [(VisitorNotFound, lambda s, o, t: s.carts.for_session(t.guest.id))],
+    "carts.for_user": [(VisitorNotFound, lambda s, o, t: s.carts.for_user(t.user.id))],
+    "carts.get": [
+        (CartNotFound, lambda s, o, t: s.carts.get(cart_id=t.cart.id)),
+        (CartNotFound, lambda s, o, t: s.carts.get(cart_id=o.cart.id, visitor=t.visitor)),
+    ],
+    "carts.lines": [(CartNotFound, lambda s, o, t: s.carts.lines(cart_id=t.cart.id))],
+    "carts.merge": [
+        (VisitorNotFound, lambda s, o, t: s.carts.merge(user_id=t.user.id, session_id=o.guest.id)),
+        (nothing, lambda s, o, t: s.carts.merge(user_id=o.user.id, session_id=t.guest.id)),
+    ],
+    "carts.remove": [
+        (CartNotFound, lambda s, o, t: s.carts.remove(cart_id=t.cart.id, line_id=t.line.id)),
+        (CartLineNotFound, lambda s, o, t: s.carts.remove(cart_id=o.cart.id, line_id=t.line.id)),
+    ],
+    "carts.reprice": [(CartNotFound, lambda s, o, t: s.carts.reprice(cart_id=t.cart.id))],
+    "carts.reserve": [(CartNotFound, lambda s, o, t: s.carts.reserve(cart_id=t.cart.id))],
+    "carts.set_quantity": [
+        (CartNotFound, lambda s, o, t: s.carts.set_quantity(cart_id=t.cart.id, line_id=t.line.id, quantity=5)),
+        (CartLineNotFound, lambda s, o, t: s.carts.set_quantity(cart_id=o.cart.id, line_id=t.line.id, quantity=5)),
+    ],
+    "carts.set_shipping": [
+        (CartNotFound, lambda s, o, t: s.carts.set_shipping(cart_id=t.cart.id)),
+        (CartAddressNotFound, lambda s, o, t: s.carts.set_shipping(cart_id=o.cart.id, address_id=t.address.id)),
+    ],
+    "carts.view": [(CartNotFound, lambda s, o, t: s.carts.view(cart_id=t.cart.id))],
+    "categories.activate": [(CategoryNotFound, lambda s, o, t: s.categories.activate(category_id=t.category.id))],
+    "categories.assign": [
+        (
+            CategoryNotFound,
+            lambda s, o, t: s.categories.assign(product_id=o.product.id, category_id=t.category.id),
+        ),
+        (ProductNotFound, lambda s, o, t: s.categories.assign(product_id=t.product.id, category_id=o.category.id)),
+    ],
+    "categories.by_slug": [(CategoryNotFound, lambda s, o, t: s.categories.by_slug(slug=t.category.slug))],
+    "categories.create": [
+        (CategoryNotFound, lambda s, o, t: s.categories.create(name="New", parent_id=t.category.id)),
+    ],
+    "categories.deactivate": [(CategoryNotFound, lambda s, o, t: s.categories.deactivate(category_id=t.category.id))],
+    "categories.get": [(CategoryNotFound, lambda s, o, t: s.categories.get(category_id=t.category.id))],
+    "categories.move": [
+        (CategoryNotFound, lambda s, o, t: s.categories.move(category_id=t.category.id, parent_id=None)),
+        (CategoryNotFound, lambda s, o, t: s.categories.move(category_id=o.category.id, parent_id=t.category.id)),
+        (CategoryNotFound, lambda s, o, t: s.categories.move(category_id=t.category.id, parent_id=o.category.id)),
+    ],
+    "categories.path": [(CategoryNotFound, lambda s, o, t: s.categories.path(category_id=t.category.id))],
+    "categories.set_primary": [
+        (
+            CategoryNotFound,
+            lambda s, o, t: s.categories.set_primary(product_id=o.product.id, category_id=t.category.id),
+        ),
+        (
+            ProductNotFound,
+            lambda s, o, t: s.categories.set_primary(product_id=t.product.id, category_id=t.category.id),
+        ),
+    ],
+    "categories.unassign": [
+        (
+            ProductNotFound,
+            lambda s, o, t: s.categories.unassign(product_id=t.product.id, category_id=t.category.id),
+        ),
+        (nothing, lambda s, o, t: s.categories.unassign(product_id=o.product.id, category_id=t.category.id)),
+    ],
+    "categories.update": [
+        (CategoryNotFound, lambda s, o, t: s.categories.update(category_id=t.category.id, name="Mine"))
+    ],
+    "checkout.place": [
+        (CartUnknown, lambda s, o, t: s.checkout.place(purchase(cart_id=t.cart.id))),
+        (CartUnknown, lambda s, o, t: s.checkout.place(purchase(cart_id=t.cart.id), visitor=t.visitor)),
+        (CartUnknown, lambda s, o, t: s.checkout.place(purchase(cart_id=o.cart.id), visitor=t.visitor)),
+        (LineUnavailable, lambda s, o, t: s.checkout.place(purchase((o.variant_id, 1), (t.variant_id, 1)))),
+        (
+            BuyerNotActive,
+            lambda s, o, t: s.checkout.place(purchase((o.variant_id, 1)), visitor=Visitor(user_id=t.user.id)),
+        ),
+        (
+            PaymentMethodRefused,
+            lambda s, o, t: s.checkout.place(purchase((o.variant_id, 1), payment_method=t.method.code)),
+        ),
+    ],
+    "checkout.place_in": [
+        (CartUnknown, lambda s, o, t: _placed_inside(s, cart_id=t.cart.id)),
+    ],
+    "inventory.active_for_cart": [(nothing, lambda s, o, t: s.inventory.active_for_cart(cart_id=t.cart.id))],
+    "inventory.adjust": [
+        (VariantNotFound, lambda s, o, t: s.inventory.adjust(variant_id=t.variant_id, by=1, reason="mine"))
+    ],
+    "inventory.convert": [(ReservedCartNotFound, lambda s, o, t: s.inventory.convert(cart_id=t.cart.id))],
+    "inventory.count": [(VariantNotFound, lambda s, o, t: s.inventory.count(variant_id=t.variant_id, on_hand=1))],
+    "inventory.level": [(VariantNotFound, lambda s, o, t: s.inventory.level(variant_id=t.variant_id))],
+    "inventory.levels": [(nothing, lambda s, o, t: s.inventory.levels(variant_ids=[t.variant_id]))],
+    "inventory.movements": [(VariantNotFound, lambda s, o, t: s.inventory.movements(variant_id=t.variant_id))],
+    "inventory.release": [(ReservedCartNotFound, lambda s, o, t: s.inventory.release(cart_id=t.cart.id))],
+    "inventory.release_one": [(ReservationNotFound, lambda s, o, t: s.inventory.release_one(reservation_id=t.held.id))],
+    "inventory.reserve": [
+        (VariantNotFound, lambda s, o, t: s.inventory.reserve(variant_id=t.variant_id, quantity=1)),
+        (
+            ReservedCartNotFound,
+            lambda s, o, t: s.inventory.reserve(variant_id=o.variant_id, quantity=1, cart_id=t.cart.id),
+        ),
+    ],
+    "inventory.reserve_cart": [(ReservedCartNotFound, lambda s, o, t: s.inventory.reserve_cart(cart_id=t.cart.id))],
+    "inventory.set_policy": [
+        (
+            VariantNotFound,
+            lambda s, o, t: s.inventory.set_policy(variant_id=t.variant_id, policy=StockPolicy.UNTRACKED),
+        )
+    ],
+    "orders.add_note": [(OrderNotFound, lambda s, o, t: s.orders.add_note(order_id=t.order.order.id, note="mine"))],
+    "orders.by_number": [(OrderNotFound, lambda s, o, t: s.orders.by_number(number=t.order.order.number))],
+    "orders.by_purchase": [
+        (OrderNotFound, lambda s, o, t: s.orders.by_purchase(source="market", purchase_id=t.product.tags[0]))
+    ],
+    "orders.cancel": [(OrderNotFound, lambda s, o, t: s.orders.cancel(order_id=t.order.order.id, reason="no"))],
+    "orders.cancel_if_unpaid": [(OrderNotFound, lambda s, o, t: s.orders.cancel_if_unpaid(order_id=t.order.order.id))],
+    "orders.claim_guest_orders": [(nothing, lambda s, o, t: s.orders.claim_guest_orders(user_id=t.user.id))],
+    "orders.deliver": [(OrderNotFound, lambda s, o, t: s.orders.deliver(order_id=t.order.order.id))],
+    "orders.for_customer": [
+        (
+            OrderNotFound,
+            lambda s, o, t: s.orders.for_customer(user_id=t.user.id, number=t.order.order.number),
+        ),
+        (OrderNotFound, lambda s, o, t: s.orders.for_customer(user_id=t.user.id, number=o.order.order.number)),
+    ],
+    "orders.get": [(OrderNotFound, lambda s, o, t: s.orders.get(order_id=t.order.order.id))],
+    "orders.history": [(OrderNotFound, lambda s, o, t: s.orders.history(order_id=t.order.order.id))],
+    "orders.items": [(OrderNotFound, lambda s, o, t: s.orders.items(order_id=t.order.order.id))],
+    "orders.list_filtered": [
+        (
+            lambda found: (found.items, found.total) == ([], 0),
+            lambda s, o, t: s.orders.list_filtered(search=t.order.order.number),
+        )
+    ],
+    "orders.list_for_user": [(nothing, lambda s, o, t: s.orders.list_for_user(user_id=t.user.id))],
+    "orders.lock": [(OrderNotFound, lambda s, o, t: s.orders.lock(order_id=t.order.order.id))],
+    "orders.lookup": [
+        (OrderNotFound, lambda s, o, t: s.orders.lookup(number=t.order.order.number, phone="+1 512 555 0123"))
+    ],
+    "orders.move": [
+        (OrderNotFound, lambda s, o, t: s.orders.move(order_id=t.order.order.id, to=OrderStatus.CANCELLED))
+    ],
+    "orders.recompute_paid": [(OrderNotFound, lambda s, o, t: s.orders.recompute_paid(order_id=t.order.order.id))],
+    "orders.search": [
+        (nothing, lambda s, o, t: s.orders.search(text=t.order.order.number)),
+        (nothing, lambda s, o, t: s.orders.search(text=str(t.order.order.id))),
+    ],
+    "orders.set_tracking": [
+        (OrderNotFound, lambda s, o, t: s.orders.set_tracking(order_id=t.order.order.id, carrier="UPS"))
+    ],
+    "orders.ship": [(OrderNotFound, lambda s, o, t: s.orders.ship(order_id=t.paid.order.id))],
+    "orders.summaries": [(nothing, lambda s, o, t: s.orders.summaries(customer_id=t.user.id))],
+    "orders.summary_items": [(nothing, lambda s, o, t: s.orders.summary_items(order_id=t.order.order.id))],
+    "payment_methods.delete": [
+        (PaymentMethodNotFound, lambda s, o, t: s.payment_methods.delete(method_id=t.method.id))
+    ],
+    "payment_methods.get": [(PaymentMethodNotFound, lambda s, o, t: s.payment_methods.get(method_id=t.method.id))],
+    "payment_methods.get_by_code": [
+        (PaymentMethodNotFound, lambda s, o, t: s.payment_methods.get_by_code(code=t.method.code))
+    ],
+    "payment_methods.reorder": [
+        (
+            PaymentMethodNotFound,
+            lambda s, o, t: s.payment_methods.reorder(method_ids=[o.method.id, t.method.id]),
+        )
+    ],
+    "payment_methods.update": [
+        (PaymentMethodNotFound, lambda s, o, t: s.payment_methods.update(method_id=t.method.id, name="Mine"))
+    ],
+    "payments.attempts": [(PaymentNotFound, lambda s, o, t: s.payments.attempts(payment_id=_payment(t).id))],
+    "payments.by_reference": [
+        (PaymentNotFound, lambda s, o, t: s.payments.by_reference(reference=_payment(t).reference)),
+        (
+            PaymentNotFound,
+            lambda s, o, t: s.payments.by_reference(reference=_payment(t).reference, payer=Payer(user_id=t.user.id)),
+        ),
+        (
+            PaymentNotFound,
+            lambda s, o, t: s.payments.by_reference(reference=_payment(o).reference, payer=Payer(user_id=t.user.id)),
+        ),
+    ],
+    "payments.cancel": [(PaymentNotFound, lambda s, o, t: s.payments.cancel(payment_id=_payment(t).id))],
+    "payments.cancel_open": [(nothing, lambda s, o, t: s.payments.cancel_open(order_id=t.order.order.id))],
+    "payments.complete": [(PaymentNotFound, lambda s, o, t: s.payments.complete(payment_id=_payment(t).id))],
+    "payments.customer_view": [
+        (PaymentNotFound, lambda s, o, t: s.payments.customer_view(reference=_payment(t).reference))
+    ],
+    "payments.for_order": [(OrderNotFound, lambda s, o, t: s.payments.for_order(order_id=t.order.order.id))],
+    "payments.get": [(PaymentNotFound, lambda s, o, t: s.payments.get(payment_id=_payment(t).id))],
+    "payments.open_proof": [(PaymentNotFound, lambda s, o, t: s.payments.open_proof(payment_id=_payment(t).id))],
+    "payments.process": [(PaymentNotFound, lambda s, o, t: s.payments.process(payment_id=_payment(t).id))],
+    "payments.record_received": [
+        (
+            OrderNotFound,
+            lambda s, o, t: s.payments.record_received(
+                order_id=t.order.order.id, method=o.method.code, amount=usd(100)
+            ),
+        ),
+        (
+            PaymentMethodNotFound,
+            lambda s, o, t: s.payments.record_received(
+                order_id=o.order.order.id, method=t.method.code, amount=usd(100)
+            ),
+        ),
+    ],
+    "payments.reject": [(PaymentNotFound, lambda s, o, t: s.payments.reject(payment_id=_payment(t).id, reason="no"))],
+    "payments.start": [
+        (OrderNotFound, lambda s, o, t: s.payments.start(order_id=t.order.order.id, method=o.method.code)),
+        (
+            OrderNotFound,
+            lambda s, o, t: s.payments.start(order_number=t.order.order.number, method=o.method.code),
+        ),
+        (
+            PaymentMethodNotFound,
+            lambda s, o, t: s.payments.start(order_id=o.order.order.id, method=t.method.code),
+        ),
+    ],
+    "payments.submit_proof": [
+        (
+            PaymentNotFound,
+            lambda s, o, t: s.payments.submit_proof(reference=_payment(t).reference, customer_reference="TX"),
+        )
+    ],
+    "payments.verify": [(PaymentNotFound, lambda s, o, t: s.payments.verify(payment_id=_payment(t).id))],
+    "products.activate_variant": [
+        (VariantNotFound, lambda s, o, t: s.products.activate_variant(variant_id=t.variant_id))
+    ],
+    "products.add_image": [
+        (
+            ProductNotFound,
+            lambda s, o, t: s.products.add_image(
+                product_id=t.product.id, image=ImageDraft(url="https://img.example/x.png")
+            ),
+        )
+    ],
+    "products.add_variant": [
+        (
+            ProductNotFound,
+            lambda s, o, t: s.products.add_variant(product_id=t.product.id, variant=VariantDraft(price=usd(1))),
+        )
+    ],
+    "products.by_external_id": [
+        (ProductNotFound, lambda s, o, t: s.products.by_external_id(external_id=str(t.product.external_id)))
+    ],
+    "products.by_slug": [(ProductNotFound, lambda s, o, t: s.products.by_slug(slug=t.product.slug))],
+    "products.by_stripe_price_id": [
+        (
+            ProductNotFound,
+            lambda s, o, t: s.products.by_stripe_price_id(stripe_price_id=str(t.product.variants[0].stripe_price_id)),
+        )
+    ],
+    "products.create": [
+        (
+            CategoryNotFound,
+            lambda s, o, t: s.products.create(name="New", price=usd(1), categories=[o.category.id, t.category.id]),
+        )
+    ],
+    "products.deactivate_variant": [
+        (VariantNotFound, lambda s, o, t: s.products.deactivate_variant(variant_id=t.variant_id))
+    ],
+    "products.delete": [(ProductNotFound, lambda s, o, t: s.products.delete(product_id=t.product.id))],
+    "products.discontinue": [(ProductNotFound, lambda s, o, t: s.products.discontinue(product_id=t.product.id))],
+    "products.get": [(ProductNotFound, lambda s, o, t: s.products.get(product_id=t.product.id))],
+    "products.list": [
+        (CategoryNotFound, lambda s, o, t: s.products.list(category=t.category.slug)),
+        (nothing, lambda s, o, t: s.products.list(tag=t.product.tags[0])),
+        (at_most_ours, lambda s, o, t: s.products.list(q=t.product.name, storefront=False)),
+    ],
+    "products.page": [(ProductNotFound, lambda s, o, t: s.products.page(slug=t.product.slug))],
+    "products.publish": [(ProductNotFound, lambda s, o, t: s.products.publish(product_id=t.product.id))],
+    "products.remove_image": [
+        (
+            ProductNotFound,
+            lambda s, o, t: s.products.remove_image(product_id=t.product.id, image_id=t.product.images[0].id),
+        ),
+        (
+            NotFound,
+            lambda s, o, t: s.products.remove_image(product_id=o.product.id, image_id=t.product.images[0].id),
+        ),
+    ],
+    "products.set_options": [
+        (
+            ProductNotFound,
+            lambda s, o, t: s.products.set_options(
+                product_id=t.product.id, options=[OptionDraft(name="Size", values=["M"])]
+            ),
+        )
+    ],
+    "products.set_out_of_stock": [
+        (ProductNotFound, lambda s, o, t: s.products.set_out_of_stock(product_id=t.product.id))
+    ],
+    "products.unpublish": [(ProductNotFound, lambda s, o, t: s.products.unpublish(product_id=t.product.id))],
+    "products.update": [(ProductNotFound, lambda s, o, t: s.products.update(product_id=t.product.id, name="Mine"))],
+    "products.update_variant": [
+        (VariantNotFound, lambda s, o, t: s.products.update_variant(variant_id=t.variant_id, price=Money(1, "USD")))
+    ],
+    "products.variant": [(VariantNotFound, lambda s, o, t: s.products.variant(variant_id=t.variant_id))],
+    "products.variant_by_sku": [(VariantNotFound, lambda s, o, t: s.products.variant_by_sku(sku=t.sku))],
+    "sessions.authenticate": [(TokenRefused, lambda s, o, t: s.sessions.authenticate(t.signed_in.access_token))],
+    "sessions.end": [(TokenRefused, lambda s, o, t: s.sessions.end(session_id=t.signed_in.session_id))],
+    "sessions.prove": [(InvalidCredentials, lambda s, o, t: s.sessions.prove(email=t.user.email, password=PASSWORD))],
+    "sessions.refresh": [(TokenRefused, lambda s, o, t: s.sessions.refresh(t.signed_in.refresh_token))],
+    "sessions.sign_in": [
+        (InvalidCredentials, lambda s, o, t: s.sessions.sign_in(email=t.user.email, password=PASSWORD))
+    ],
+    "sessions.sign_out": [(nothing, lambda s, o, t: s.sessions.sign_out(t.signed_in.refresh_token))],
+    "sessions.start": [(InvalidCredentials, lambda s, o, t: s.sessions.start(proof=t.proof))],
+    "sessions.visitor": [(nothing, lambda s, o, t: s.sessions.visitor(t.guest_token))],
+    "shipping_rates.delete": [(ShippingRateNotFound, lambda s, o, t: s.shipping_rates.delete(rate_id=t.rate.id))],
+    "shipping_rates.get": [(ShippingRateNotFound, lambda s, o, t: s.shipping_rates.get(rate_id=t.rate.id))],
+    "shipping_rates.update": [
+        (
+            ShippingRateNotFound,
+            lambda s, o, t: s.shipping_rates.update(rate_id=t.rate.id, code="mine", name="Mine", amount=usd(0)),
+        )
+    ],
+    "sign_in.with_password": [
+        (InvalidCredentials, lambda s, o, t: s.sign_in.with_password(email=t.user.email, password=PASSWORD))
+    ],
+    "users.by_email": [(UserNotFound, lambda s, o, t: s.users.by_email(email=t.user.email))],
+    "users.change_email": [
+        (UserNotFound, lambda s, o, t: s.users.change_email(user_id=t.user.id, email="me@buyer.example"))
+    ],
+    "users.change_password": [
+        (
+            UserNotFound,
+            lambda s, o, t: s.users.change_password(
+                user_id=t.user.id, current_password=PASSWORD, new_password="another horse battery"
+            ),
+        )
+    ],
+    "users.change_phone": [(UserNotFound, lambda s, o, t: s.users.change_phone(user_id=t.user.id, phone=None))],
+    "users.delete": [(UserNotFound, lambda s, o, t: s.users.delete(user_id=t.user.id))],
+    "users.get": [(UserNotFound, lambda s, o, t: s.users.get(user_id=t.user.id))],
+    "users.profile": [(UserNotFound, lambda s, o, t: s.users.profile(user_id=t.user.id))],
+    "users.search": [(nothing, lambda s, o, t: s.users.search(text=t.user.email))],
+    "users.set_kyc": [(UserNotFound, lambda s, o, t: s.users.set_kyc(user_id=t.user.id, status=KycStatus.APPROVED))],
+    "users.set_name": [(UserNotFound, lambda s, o, t: s.users.set_name(user_id=t.user.id, full_name="Mine"))],
+    "users.set_password": [
+        (UserNotFound, lambda s, o, t: s.users.set_password(user_id=t.user.id, password="another horse battery"))
+    ],
+    "users.set_permissions": [
+        (UserNotFound, lambda s, o, t: s.users.set_permissions(user_id=t.user.id, permissions=[]))
+    ],
+    "users.set_role": [(UserNotFound, lambda s, o, t: s.users.set_role(user_id=t.user.id, role=UserRole.STAFF))],
+    "users.set_status": [
+        (UserNotFound, lambda s, o, t: s.users.set_status(user_id=t.user.id, status=UserStatus.BANNED))
+    ],
+    "users.update": [(UserNotFound, lambda s, o, t: s.users.update(user_id=t.user.id, full_name="Mine"))],
+    "users.update_profile": [
+        (
+            UserNotFound,
+            lambda s, o, t: s.users.update_profile(user_id=t.user.id, changes=ProfileChanges(first_name="Mine")),
+        )
+    ],
+    "users.verify_age": [(UserNotFound, lambda s, o, t: s.users.verify_age(user_id=t.user.id))],
+}
+
+# These name nothing of anybody's: what they read must be ours alone.
+READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
+    "batches.near_expiry": lambda s: s.batches.near_expiry(within=timedelta(days=365)),
+    "carts.abandoned": lambda s: s.carts.abandoned(limit=100),
+    "categories.tree": lambda s: s.categories.tree(active_only=False),
+    "inventory.low_stock": lambda s: s.inventory.low_stock(limit=100),
+    "inventory.oversold": lambda s: s.inventory.oversold(limit=100),
+    "orders.awaiting_payment": lambda s: s.orders.awaiting_payment(limit=100),
+    "orders.changes": lambda s: s.orders.changes(limit=100),
+    "orders.list": lambda s: s.orders.list(limit=100),
+    "orders.needing_refund": lambda s: s.orders.needing_refund(limit=100),
+    "orders.revenue_by_campaign": lambda s: s.orders.revenue_by_campaign(
+        since=datetime(2020, 1, 1, tzinfo=UTC), until=datetime(2100, 1, 1, tzinfo=UTC)
+    ),
+    "orders.status_labels": lambda s: s.orders.status_labels(),
+    "payment_methods.list": lambda s: s.payment_methods.list(),
+    "payment_methods.offered": lambda s: s.payment_methods.offered(),
+    "payments.list": lambda s: s.payments.list(limit=100),
+    "payments.pending_review": lambda s: s.payments.pending_review(limit=100),
+    "payments.recent_attempts": lambda s: s.payments.recent_attempts(limit=100),
+    "products.search": lambda s: s.products.search(text="Shirt", limit=100),
+    "shipping_rates.list": lambda s: s.shipping_rates.list(),
+    "users.list": lambda s: s.users.list(limit=100),
+}
+# These write, and are told nothing that could be anybody else's.
+WRITES = {
+    "inventory.expire",
+    "payment_methods.create",
+    "sessions.guest",
+    "shipping_rates.create",
+    "users.create",
+    "users.register",
+}
+
+
+def operations() -> Iterator[tuple[str, inspect.Signature]]:
+    """Every public coroutine of every service of a shop."""
+    for name, member in vars(Shop).items():
+        if isinstance(member, cached_property):
+            service = typing.get_type_hints(member.func)["return"]
+            assert issubclass(service, Service)
+            for method, function in inspect.getmembers(service, inspect.iscoroutinefunction):
+                if not method.startswith("_"):
+                    yield f"{name}.{method}", inspect.signature(function)
+
+
+def _payment(estate: Estate) -> Any:
+    assert estate.order.order.payment is not None
+    return estate.order.order.payment
+
+
+async def _placed_inside(shop: Shop, **facts: Any) -> Any:
+    async with shop.transaction() as tx:
+        return await shop.checkout.place_in(tx.context.db, purchase(**facts))
+
+
+def test_every_operation_is_tried() -> None:
+    known = dict(operations())
+    assert len(known) > 150
+    assert sorted([*TRIES, *READS, *WRITES]) == sorted(known)
+    for name in [*READS, *WRITES]:
+        told = [
+            each for each in known[name].parameters if each.endswith(("_id", "_ids", "number", "reference", "visitor"))
+        ]
+        assert told == [], f"{name} is told something that may be another tenant's"
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [(name, place) for name, tries in TRIES.items() for place in range(len(tries))]
+)
+async def test_what_is_theirs_is_not_found(ours: Estate, theirs: Estate, name: str, place: int) -> None:
+    db = ours.shop.context.db
+    before = [await fingerprint(db, estate.shop.tenant_id) for estate in (ours, theirs)]
+    expected, attempt = TRIES[name][place]
+    if isinstance(expected, type):
+        with pytest.raises(expected):
+            await attempt(ours.shop, ours, theirs)
+    else:
+        result = await attempt(ours.shop, ours, theirs)
+        assert expected(result), result
+        assert not any(each in repr(result) for each in theirs.names())
+    after = [await fingerprint(db, estate.shop.tenant_id) for estate in (ours, theirs)]
+    assert after == before
+
+
+@pytest.mark.parametrize("name", READS)
+async def test_what_is_read_is_ours_alone(ours: Estate, theirs: Estate, name: str) -> None:
+    read = await READS[name](ours.shop)
+    assert not any(each in repr(read) for each in theirs.names())
+
+
+async def test_control_the_owner_reads_it(theirs: Estate) -> None:
+    """What must not be read is what the owner reads."""
+    read = repr([await READS[name](theirs.shop) for name in READS])
+    found = {each for each in theirs.names() if each in read}
+    assert len(found) >= 8
+
+
+async def test_control_what_is_tried_works_in_its_own_shop(theirs: Estate) -> None:
+    """With ids of one shop, most reading operations succeed: the refusals above are for being foreign."""
+    worked = set()
+    for name, tries in TRIES.items():
+        if name.split(".")[1] in {
+            "get",
+            "lines",
+            "view",
+            "path",
+            "level",
+            "movements",
+            "items",
+            "history",
+            "attempts",
+            "variant",
+        }:
+            await tries[0][1](theirs.shop, theirs, theirs)
+            worked.add(name)
+    assert len(worked) >= 18
