@@ -123,10 +123,15 @@ async def reference(ground: Ground, dsn: str) -> AsyncIterator[Running]:
     """The bare query under the same server."""
     port = free_port()
     command = [sys.executable, "-m", "bench.reference_products", dsn, str(port)]
-    environment = {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent.parent), *_path()])}
     log = ground.folder / "reference.log"
     async with running(command, log, port=port, path=PRODUCTS_PATH, environment=environment) as server:
         yield server
+
+
+def _path() -> list[str]:
+    named = os.environ.get("PYTHONPATH")
+    return [named] if named else []
 
 
 async def check_equal(server: Running, bare: Running) -> None:
