@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -63,6 +64,20 @@ def test_what_is_pasted_from_the_readme_sells_something(server: ServerProcess, t
     assert " 0 broken" in done.stdout + done.stderr
     sold = httpx.get(f"{server.url}/v1/products/readme-scarf").json()
     assert sold["variants"][0]["price"] == {"amount": 1950, "currency": "USD"}
+
+
+def test_what_is_pasted_from_the_first_page_places_an_order(server: ServerProcess) -> None:
+    page = html.unescape(httpx.get(server.url).text)
+    (command,) = re.findall(r"<pre>\s*(curl .*?)</pre>", page, re.DOTALL)
+    done = subprocess.run(["bash", "-euc", command], capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(done.stdout)["order"]["status"] == "pending_payment"
+
+
+def test_the_process_shows_what_its_worker_does(server: ServerProcess) -> None:
+    metrics = httpx.get(f"{server.url}/metrics").text
+    assert re.search(
+        r'^storeroom_job_last_success_timestamp_seconds\{job="orders.fill_search"\} \d', metrics, re.MULTILINE
+    )
 
 
 def test_the_program_of_the_readme_places_an_order(server: ServerProcess, tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from storeroom import __version__
+from storeroom.catalog import ProductSummary
 from storeroom.core.errors import NotFound, StoreroomError
 from storeroom.core.ids import TenantId
 from storeroom.core.pages import Page
-from storeroom.room import Storeroom
+from storeroom.room import Shop, Storeroom
 from storeroom.server.openapi import finished
 from storeroom.web import AnyRequest, Call, status_of, title_of
 
@@ -36,15 +37,34 @@ class NoSuchErrorCode(NotFound):
 async def first_look(call: NamedDependency[Call], room: NamedDependency[Storeroom]) -> Response[str]:
     """That it runs, and where things are. A shop that is not there yet is not an error here."""
     products: Page[Any] = Page([])
-    shop: TenantId | None = None
+    tenant_id: TenantId | None = None
+    sku = "A-SKU"
     try:
-        shop = await call.gate.tenant_at(call.domain or "")
-        products = await room.tenant(shop).products.list(storefront=True, limit=PRODUCTS_SHOWN)
+        tenant_id = await call.gate.tenant_at(call.domain or "")
+        shop = room.tenant(tenant_id)
+        products = await shop.products.list(storefront=True, limit=PRODUCTS_SHOWN)
+        sku = await _sold_to_anyone(shop, products.items) or sku
     except NotFound:
         pass
     return _page(
-        "first_look.html", shop=shop, products=products.items, more=products.next_cursor is not None, host=call.host
+        "first_look.html",
+        shop=tenant_id,
+        products=products.items,
+        more=products.next_cursor is not None,
+        host=call.host,
+        sku=sku,
     )
+
+
+async def _sold_to_anyone(shop: Shop, products: list[ProductSummary]) -> str | None:
+    """The sku of something in stock for which nobody is asked for an age or a paper: the example has to work."""
+    for product in products:
+        in_stock = [variant.sku for variant in product.variants if variant.in_stock and variant.sku]
+        if in_stock:
+            details = await shop.products.page(slug=product.slug)
+            if not (details.requires_age_verification or details.requires_kyc):
+                return in_stock[0]
+    return None
 
 
 @get("/docs/api", include_in_schema=False, media_type=MediaType.HTML)

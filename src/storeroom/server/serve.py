@@ -13,6 +13,7 @@ import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
 from litestar import Litestar
+from prometheus_client.registry import REGISTRY
 
 from storeroom.core.errors import Misconfigured
 from storeroom.database.embedded import EmbeddedPostgres
@@ -129,7 +130,7 @@ async def _bring_back(postgres: EmbeddedPostgres) -> None:
 async def _serve(settings: Settings, room: Storeroom, stop: asyncio.Event) -> None:
     server = _server(create_app(room, settings), settings)
     serving = asyncio.create_task(server.serve())
-    working = asyncio.create_task(Worker(room.db).run(stop)) if settings.worker else None
+    working = asyncio.create_task(Worker(room.db, registry=REGISTRY).run(stop)) if settings.worker else None
     stopping = asyncio.create_task(stop.wait())
     _log.info("serving", url=f"http://{settings.host}:{settings.port}")
     try:
