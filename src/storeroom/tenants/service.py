@@ -1,6 +1,7 @@
 """Make, list and suspend shops, and know which one a host name means."""
 
 import re
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
@@ -11,7 +12,7 @@ from storeroom.core.ids import TenantId
 from storeroom.core.money import currency_digits
 from storeroom.core.pages import Page, decode_cursor, page_of, page_size
 from storeroom.database.pool import Database
-from storeroom.database.service import Context, TenantCache, TenantUnknown
+from storeroom.database.service import TENANT_CACHE_S, Context, TenantCache, TenantUnknown
 from storeroom.tenants import queries
 from storeroom.tenants.errors import HostTaken, HostUnknown, InvalidTenant, TenantExists
 from storeroom.tenants.model import (
@@ -26,6 +27,7 @@ from storeroom.tenants.model import (
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _HOST: Final = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 DEFAULT_TENANT: Final = TenantId("default")
+HOSTS_KEPT_MAX: Final = 10_000
 
 
 async def settings_of(context: Context) -> Tenant:
@@ -42,7 +44,7 @@ class Tenants:
     def __init__(self, db: Database) -> None:
         self._db = db
         self.cache: TenantCache[Tenant] = TenantCache(self._load)
-        self._hosts: dict[str, TenantId] = {}
+        self._hosts: dict[str, tuple[TenantId, float]] = {}  # until when it is believed
 
     async def _load(self, tenant_id: TenantId) -> Tenant | None:
         return await queries.tenant(self._db, tenant_id=tenant_id)
@@ -154,7 +156,7 @@ class Tenants:
             HostTaken: it leads to another shop.
         """
         await self.get(tenant_id)
-        name = host.strip().rstrip(".").lower()
+        name = _host_name(host)
         if not _HOST.fullmatch(name):
             raise InvalidTenant(field="host", reason="not a host name")
         if len(await queries.hosts_of(self._db, tenant_id=tenant_id)) >= HOSTS_MAX:
@@ -168,9 +170,9 @@ class Tenants:
         return await queries.hosts_of(self._db, tenant_id=tenant_id)
 
     async def remove_host(self, tenant_id: str, host: str) -> None:
-        """Let a host name lead nowhere; unknown ones are no error."""
-        await queries.delete_host(self._db, host=host.lower(), tenant_id=tenant_id)
-        self._hosts.pop(host.lower(), None)
+        """Let a host name lead nowhere, in every process within seconds; unknown ones are no error."""
+        await queries.delete_host(self._db, host=_host_name(host), tenant_id=tenant_id)
+        self._hosts.pop(_host_name(host), None)
 
     async def at_host(self, host: str) -> TenantId:
         """The shop that answers at a host name.
@@ -180,18 +182,26 @@ class Tenants:
         Raises:
             HostUnknown: several shops, and none has this name.
         """
-        name = host.rsplit(":", 1)[0].lower() if not host.endswith("]") else host.lower()
-        if (known := self._hosts.get(name)) is not None and (await self.cache.settings(known)) is not None:
-            return known
+        name = _host_name(host if host.endswith("]") else host.rsplit(":", 1)[0])
+        known = self._hosts.get(name)
+        if known is not None and time.monotonic() < known[1]:
+            return known[0]
+        self._hosts.pop(name, None)
         found = await queries.tenant_of_host(self._db, host=name)
         if found is None:
             some = await queries.tenants_after(self._db, after="", size=2)
             if [tenant.tenant_id for tenant in some] != [DEFAULT_TENANT]:
                 raise HostUnknown(host=name)
             return DEFAULT_TENANT
-        if len(self._hosts) < HOSTS_MAX * 100:
-            self._hosts[name] = TenantId(found)
+        if len(self._hosts) >= HOSTS_KEPT_MAX:
+            del self._hosts[next(iter(self._hosts))]  # the one looked up longest ago
+        self._hosts[name] = (TenantId(found), time.monotonic() + TENANT_CACHE_S)
         return TenantId(found)
+
+
+def _host_name(host: str) -> str:
+    """As it is stored: without blanks around it, the root's dot, and capitals."""
+    return host.strip().rstrip(".").lower()
 
 
 _SETTINGS: Final = (
