@@ -2,9 +2,11 @@
 
 import msgspec
 import pytest
+from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storeroom.core import contact
 from storeroom.core.contact import (
     _STATES,
     Address,
@@ -61,6 +63,35 @@ def test_what_is_no_email_is_refused(text):
     with pytest.raises(InvalidEmail) as refused:
         normal_email(text, field="customer_email")
     assert refused.value.field == "customer_email"
+
+
+def emails(local, label, top):
+    return st.builds(
+        lambda one, labels, last: f"{one}@{'.'.join([*labels, last])}",
+        local,
+        st.lists(label, min_size=1, max_size=4),
+        top,
+    )
+
+
+PLAIN = emails(
+    st.from_regex(r"[A-Za-z0-9_+-]{1,9}(\.[A-Za-z0-9_+-]{1,9}){0,3}", fullmatch=True),
+    st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9-]{0,9}[A-Za-z0-9])?", fullmatch=True),
+    st.sampled_from(["com", "Museum", "uk", "TEST", "c"]),
+)
+ODD = st.text("aZ0-_+.", min_size=1, max_size=70)
+
+
+@given(st.one_of(PLAIN, emails(ODD, ODD, ODD), st.emails()))
+def test_what_is_right_at_a_glance_is_right_on_inspection(text):
+    if contact._PLAIN_EMAIL.fullmatch(text):
+        assert normal_email(text) == contact._checked_email(text, "email")
+
+
+def test_no_reserved_domain_is_right_at_a_glance():
+    for domain in SPECIAL_USE_DOMAIN_NAMES:
+        assert not contact._PLAIN_EMAIL.fullmatch(f"ann@shop.{domain}")
+        assert not contact._PLAIN_EMAIL.fullmatch(f"ann@shop.{domain.upper()}")
 
 
 @given(st.emails())
