@@ -19,6 +19,7 @@ import asyncpg
 import psutil
 import pytest
 
+from storeroom.database import embedded
 from storeroom.database.embedded import (
     BinariesMissing,
     CommandFailed,
@@ -476,9 +477,32 @@ def test_the_environment_names_the_programs(base, monkeypatch):
         assert str(ask(server, "SHOW server_version")).startswith("15.")
 
 
-def test_below_a_closed_folder_root_is_told_which_and_what_to_set(base):
+def test_below_a_closed_folder_root_serves_from_a_namespace_of_its_own(base):
+    """As in a folder that `mkdtemp` made: nobody but root may pass, and root may not be who runs the server."""
     if os.geteuid() != 0:
         pytest.skip("an ordinary user's server runs as that user, whom the own folders are open to")
+    closed = base / "closed"
+    closed.mkdir(mode=0o700)
+    first = launcher(closed / "shop")
+    with first:
+        assert ask(first, "SELECT 1") == 1
+        assert stat.S_IMODE(first.run_dir.stat().st_mode) == 0o700
+        os.kill(pid_of(first), signal.SIGKILL)
+        first.start()
+        assert ask(first, "SELECT 1") == 1
+        with launcher(closed / "shop") as second:
+            assert pid_of(second) == pid_of(first)
+    assert not first.running()
+    with launcher(closed / "shop") as again:
+        assert ask(again, "SELECT 1") == 1
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700, "no folder but our own is opened"
+
+
+def test_below_a_closed_folder_root_is_told_which_and_what_to_set(base, monkeypatch):
+    """Where the system has no user namespaces."""
+    if os.geteuid() != 0:
+        pytest.skip("an ordinary user's server runs as that user, whom the own folders are open to")
+    monkeypatch.setattr(embedded, "_has_user_namespaces", lambda: False)
     closed = base / "closed"
     closed.mkdir(mode=0o700)
     with pytest.raises(FolderClosed, match="STOREROOM_DATA_DIR") as refusal:

@@ -129,7 +129,7 @@ async def test_inside_a_transaction_it_takes_part_in_it(context: Context, databa
     notes = Notes(context)
     own, one, two = await notes.add_both("a", "b")
     assert own == one == two
-    with pytest.raises(ZeroDivisionError):  # noqa: PT012
+    with pytest.raises(ZeroDivisionError):
         async with database.transaction() as tx:
             assert await notes.bound(tx).add(name="c") == await notes.bound(tx).add(name="d")
             raise ZeroDivisionError

@@ -20,8 +20,9 @@ and no list of users needs repair. A process that is to stop the server on SIGTE
 `stop()`; one that does not leaves the server running, and the next to start joins it and stops it in the end.
 
 As root the server runs as the owner of data/, for a new folder as `postgres`, else `nobody`, because PostgreSQL refuses
-to run as root. No folder but our own is ever chmod-ed or chown-ed: one that this account cannot enter is an error that
-names it.
+to run as root. No folder but our own is ever chmod-ed or chown-ed. Where this account cannot enter the new folder, or
+that of the binaries, the server runs in a user namespace: root outside, so it may enter, and somebody else inside, so
+it starts. Where the system has no such namespaces, it is an error that names the folder.
 """
 
 import fcntl
@@ -39,6 +40,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Self
@@ -61,6 +63,7 @@ _UNSAFE_IN_PATH: Final = re.compile(r'["$`\\\x00-\x1f]')  # pg_ctl hands paths t
 _OURS: Final = frozenset({"listen_addresses", "port", "unix_socket_directories", "data_directory"})
 _DEFAULTS: Final = {"timezone": "UTC", "log_timezone": "UTC", "log_line_prefix": "%m [%p] %d "}
 _INCLUDE: Final = "include_if_exists 'storeroom.conf'"
+_INSIDE: Final = 65534  # who root is inside the user namespace
 _ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR")  # PG… and the caller's locale stay out
 
 
@@ -309,12 +312,14 @@ class EmbeddedPostgres:
             return _Account(os.geteuid(), os.getegid())
         with suppress(FileNotFoundError):
             owner = self.data.stat()
-            if owner.st_uid != 0:
-                return _Account(owner.st_uid, owner.st_gid)
+            return _Account(owner.st_uid, owner.st_gid)
         for name in ("postgres", "nobody"):
             with suppress(KeyError):
                 entry = pwd.getpwnam(name)
-                return _Account(entry.pw_uid, entry.pw_gid)
+                account = _Account(entry.pw_uid, entry.pw_gid)
+                paths = (self.data, self._folder_of_binaries() / "initdb")
+                closed = any(_first_closed(path, account) is not None for path in paths)
+                return _Account(0, 0) if closed and _has_user_namespaces() else account
         reason = "cannot be served: PostgreSQL refuses to run as root, and neither the user postgres nor nobody exists"
         raise FolderUnusable(folder=str(self.folder), reason=reason)
 
@@ -500,10 +505,15 @@ class EmbeddedPostgres:
         binaries = self._folder_of_binaries()
         _refuse_unsafe(binaries)
         account = self._account if os.geteuid() == 0 else None
+        inside: tuple[str, ...] = ()
+        if account is not None and account.uid == 0:
+            if not (binaries / tool).exists():  # unshare would say so in words of its own
+                raise BinariesMissing(folder=str(binaries))
+            inside, account = ("unshare", "--user", f"--map-user={_INSIDE}", f"--map-group={_INSIDE}", "--"), None
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         try:
             done = subprocess.run(  # noqa: S603  (our own programs, no shell)
-                [str(binaries / tool), *arguments],
+                [*inside, str(binaries / tool), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -545,6 +555,15 @@ def _refuse_unsafe(folder: Path) -> None:
     if _UNSAFE_IN_PATH.search(str(folder)):
         reason = 'has one of " $ ` \\ or a control character in its name, which pg_ctl would hand to a shell'
         raise FolderUnusable(folder=str(folder), reason=reason)
+
+
+@cache
+def _has_user_namespaces() -> bool:
+    """Whether a program may run as root outside and as somebody else inside."""
+    if shutil.which("unshare") is None:
+        return False
+    probe = ("unshare", "--user", f"--map-user={_INSIDE}", f"--map-group={_INSIDE}", "--", "true")
+    return subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0  # noqa: S603
 
 
 def _first_closed(path: Path, account: _Account) -> Path | None:
