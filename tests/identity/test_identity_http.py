@@ -119,6 +119,27 @@ async def test_an_account_is_changed_whole_or_not_at_all(front: Front) -> None:
     assert (await front.call("GET", "/v1/account", token=token)).status_code == 200, "this session stays"
 
 
+async def test_sessions_over_http(front: Front) -> None:
+    user = await front.house.customer()
+    token = await front.token(user)
+    theirs = await front.token(await front.house.member(UserRole.ADMIN))
+    body = {"email": user.email, "password": PASSWORD, "device": "phone"}
+    phone = (await front.call("POST", "/v1/auth/sign-in", body)).json()
+    listed = (await front.call("GET", "/v1/account/sessions", token=token)).json()
+    assert [(each["device"], each["current"]) for each in listed] == [("phone", False), (None, True)]
+    elsewhere = f"/v1/account/sessions/{listed[0]['id']}"
+    assert (await front.call("DELETE", elsewhere, token=theirs)).json()["code"] == "identity.session_not_found"
+    assert (await front.call("GET", "/v1/account", token=phone["access_token"])).status_code == 200
+    assert (await front.call("DELETE", elsewhere, token=token)).status_code == 204
+    refused = await front.call("POST", "/v1/auth/refresh", {"refresh_token": phone["refresh_token"]})
+    assert refused.json()["code"] == "identity.token_refused"
+    assert (await front.call("GET", "/v1/account", token=phone["access_token"])).status_code == 401
+    assert (await front.call("DELETE", "/v1/account/sessions", token=token)).status_code == 204
+    for gone in (token, phone["access_token"]):
+        assert (await front.call("GET", "/v1/account", token=gone)).status_code == 401
+    assert (await front.call("GET", "/v1/account", token=theirs)).status_code == 200
+
+
 async def test_addresses_over_http(front: Front) -> None:
     token = await front.token(await front.house.customer())
     added = await front.call("POST", "/v1/account/addresses", {"address": HOME, "is_default": True}, token)
@@ -148,6 +169,8 @@ def staff_calls(user_id: object) -> list[tuple[str, str, dict[str, Any] | None, 
         ("GET", "/v1/admin/users?q=buyer", None, read),
         ("GET", path, None, read),
         ("GET", f"{path}/profile", None, read),
+        ("GET", f"{path}/sessions", None, read),
+        ("DELETE", f"{path}/sessions", None, write),
         ("POST", "/v1/admin/users", {"email": f"{secrets.token_hex(4)}@example.com"}, write),
         ("PUT", f"{path}/kyc", {"status": "approved"}, write),
         ("PUT", f"{path}/role", {"role": "wholesale"}, write),

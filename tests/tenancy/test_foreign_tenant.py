@@ -11,6 +11,7 @@ import pytest
 from estate import PASSWORD, Estate, fingerprint
 
 from factories import HOME, purchase, usd
+from storeroom.access import ApiKeyNotFound, ApiKeyRefused
 from storeroom.carts import CartAddressNotFound, CartLineNotFound, CartNotFound, VisitorNotFound
 from storeroom.catalog import (
     BatchNotFound,
@@ -33,6 +34,7 @@ from storeroom.identity import (
     InvalidCredentials,
     KycStatus,
     ProfileChanges,
+    SessionNotFound,
     TokenRefused,
     UserNotFound,
     UserRole,
@@ -42,6 +44,7 @@ from storeroom.inventory import ReservationNotFound, ReservedCartNotFound
 from storeroom.orders import OrderNotFound, OrderStatus, ShippingRateNotFound
 from storeroom.payments import Payer, PaymentMethodNotFound, PaymentNotFound
 from storeroom.room import Shop
+from storeroom.verification import CodeRefused, PhoneProofRequired
 
 Expected = type[StoreroomError] | Callable[[Any], bool]
 Try = Callable[[Shop, Estate, Estate], Awaitable[Any]]
@@ -84,6 +87,9 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
             lambda s, o, t: s.addresses.update(user_id=o.user.id, address_id=t.address.id, address=HOME),
         )
     ],
+    "api_keys.authenticate": [(ApiKeyRefused, lambda s, o, t: s.api_keys.authenticate(t.key_text))],
+    "api_keys.get": [(ApiKeyNotFound, lambda s, o, t: s.api_keys.get(key_id=t.key.id))],
+    "api_keys.revoke": [(ApiKeyNotFound, lambda s, o, t: s.api_keys.revoke(key_id=t.key.id))],
     "batches.activate": [(BatchNotFound, lambda s, o, t: s.batches.activate(batch_id=t.batch.id))],
     "batches.allocate": [(nothing, lambda s, o, t: s.batches.allocate(product_id=t.product.id, quantity=1))],
     "batches.create": [
@@ -418,8 +424,20 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     ],
     "products.variant": [(VariantNotFound, lambda s, o, t: s.products.variant(variant_id=t.variant_id))],
     "products.variant_by_sku": [(VariantNotFound, lambda s, o, t: s.products.variant_by_sku(sku=t.sku))],
+    "phone_codes.require": [
+        (
+            PhoneProofRequired,
+            lambda s, o, t: s.phone_codes.require(session_id=t.phone_proof.session_id, phone=t.phone_proof.phone),
+        )
+    ],
+    "phone_codes.resend": [(CodeRefused, lambda s, o, t: s.phone_codes.resend(session_id=t.code.session_id))],
+    "phone_codes.verify": [
+        (CodeRefused, lambda s, o, t: s.phone_codes.verify(session_id=t.code.session_id, code=t.digits))
+    ],
     "sessions.authenticate": [(TokenRefused, lambda s, o, t: s.sessions.authenticate(t.signed_in.access_token))],
-    "sessions.end": [(TokenRefused, lambda s, o, t: s.sessions.end(session_id=t.signed_in.session_id))],
+    "sessions.end": [(SessionNotFound, lambda s, o, t: s.sessions.end(session_id=t.signed_in.session_id))],
+    "sessions.end_all": [(UserNotFound, lambda s, o, t: s.sessions.end_all(user_id=t.user.id))],
+    "sessions.list": [(UserNotFound, lambda s, o, t: s.sessions.list(user_id=t.user.id))],
     "sessions.prove": [(InvalidCredentials, lambda s, o, t: s.sessions.prove(email=t.user.email, password=PASSWORD))],
     "sessions.refresh": [(TokenRefused, lambda s, o, t: s.sessions.refresh(t.signed_in.refresh_token))],
     "sessions.sign_in": [
@@ -464,6 +482,7 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "users.set_permissions": [
         (UserNotFound, lambda s, o, t: s.users.set_permissions(user_id=t.user.id, permissions=[]))
     ],
+    "users.phone_proven": [(nothing, lambda s, o, t: s.users.phone_proven(phone=str(t.user.phone)))],
     "users.set_role": [(UserNotFound, lambda s, o, t: s.users.set_role(user_id=t.user.id, role=UserRole.STAFF))],
     "users.set_status": [
         (UserNotFound, lambda s, o, t: s.users.set_status(user_id=t.user.id, status=UserStatus.BANNED))
@@ -480,11 +499,13 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
 
 # These name nothing of anybody's: what they read must be ours alone.
 READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
+    "api_keys.list": lambda s: s.api_keys.list(limit=100),
     "batches.near_expiry": lambda s: s.batches.near_expiry(within=timedelta(days=365)),
     "carts.abandoned": lambda s: s.carts.abandoned(limit=100),
     "categories.tree": lambda s: s.categories.tree(active_only=False),
     "inventory.low_stock": lambda s: s.inventory.low_stock(limit=100),
     "inventory.oversold": lambda s: s.inventory.oversold(limit=100),
+    "origins.list": lambda s: s.origins.list(),
     "orders.awaiting_payment": lambda s: s.orders.awaiting_payment(limit=100),
     "orders.changes": lambda s: s.orders.changes(limit=100),
     "orders.list": lambda s: s.orders.list(limit=100),
@@ -504,8 +525,11 @@ READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
 }
 # These write, and are told nothing that could be anybody else's.
 WRITES = {
+    "api_keys.create",
+    "origins.replace",
     "inventory.expire",
     "payment_methods.create",
+    "phone_codes.request",
     "sessions.guest",
     "shipping_rates.create",
     "users.create",

@@ -33,6 +33,16 @@ class AddressNotFound(NotFound):
         self.address_id = address_id
 
 
+class SessionNotFound(NotFound):
+    """The account has no such session."""
+
+    code = "identity.session_not_found"
+
+    def __init__(self, *, session_id: UUID) -> None:
+        super().__init__(f"no session {session_id}")
+        self.session_id = session_id
+
+
 class EmailTaken(Conflict):
     """An account has this mail address, or had it before it was deleted."""
 

@@ -32,7 +32,11 @@ ADDRESSES_MAX: Final = 50  # of one account
 LEGAL_AGE: Final = 18  # years
 BIRTH_YEAR_MIN: Final = 1900
 
-ACCESS_TOKEN_LIFETIME: Final = timedelta(minutes=15)
+ACCESS_TOKEN_LIFETIME: Final = timedelta(minutes=5)  # whatever happens to an account, no token outlives it for longer
+REVOCATIONS_KEPT: Final = 2 * ACCESS_TOKEN_LIFETIME  # in memory; twice, since the clocks of servers differ
+REVOCATIONS_MAX: Final = 100_000  # in memory; where more are fresh, the database is asked for each token
+REVOCATIONS_EVERY: Final = timedelta(seconds=30)  # a process learns so late of what another one revoked
+SESSIONS_LISTED_MAX: Final = 100
 GUEST_SESSION_LIFETIME: Final = timedelta(days=30)  # from the last visit
 SESSION_IDLE_MAX: Final = timedelta(days=30)  # a session not refreshed for so long has ended
 SESSION_LIFETIME_MAX: Final = timedelta(days=180)  # then one signs in again, however often it was refreshed
@@ -119,6 +123,8 @@ class Permission(StrEnum):
     USERS_READ = "users.read"
     USERS_WRITE = "users.write"
     SETTINGS_WRITE = "settings.write"
+    ANALYTICS_READ = "analytics.read"
+    KEYS_WRITE = "keys.write"  # make and revoke API keys; itself given to no key
 
 
 ALL_PERMISSIONS_ROLES: Final = frozenset({UserRole.ADMIN, UserRole.SUPER_ADMIN})
@@ -287,6 +293,34 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A session of an account, as its owner recognises it."""
+
+    id: SessionId
+    device: str | None  # what the client called itself
+    ip_address: str | None
+    user_agent: str | None
+    last_used_at: datetime  # when its tokens were last exchanged
+    expires_at: datetime
+    signed_in_at: datetime
+
+
+class RevokedSession(msgspec.Struct, frozen=True):
+    """A session that ended before its access tokens did."""
+
+    tenant_id: TenantId
+    session_id: SessionId
+
+
+class Rights(msgspec.Struct, frozen=True):
+    """What an account may do."""
+
+    tenant_id: TenantId
+    user_id: UserId
+    role: UserRole
+    permissions: list[str]
+
+
 class GuestSeen(msgspec.Struct, frozen=True):
     """A guest's session, and whether it is time to note the visit."""
 
@@ -311,7 +345,9 @@ class AccessClaims(msgspec.Struct, frozen=True, kw_only=True):
     user_id: UserId
     session_id: SessionId
     tenant_id: TenantId
+    email: str
     role: UserRole
+    permissions: list[str]
     expires_at: datetime
 
 

@@ -92,13 +92,13 @@ SELECT id, role, status
 
 -- name: set_role(tenant_id, user_id, role)
 UPDATE {users}
-   SET role = :role, updated_at = now()
+   SET role = :role, rights_changed_at = now(), updated_at = now()
  WHERE tenant_id = :tenant_id
    AND id = :user_id;
 
 -- name: set_permissions(tenant_id, user_id, permissions)
 UPDATE {users}
-   SET permissions = :permissions, updated_at = now()
+   SET permissions = :permissions, rights_changed_at = now(), updated_at = now()
  WHERE tenant_id = :tenant_id
    AND id = :user_id;
 
@@ -136,6 +136,15 @@ UPDATE {users}
  WHERE tenant_id = :tenant_id
    AND id = :user_id
    AND phone IS DISTINCT FROM :phone;
+
+-- name: set_phone_verified(tenant_id, phone) -> count
+-- At most one: the unique index says so.
+UPDATE {users}
+   SET phone_verified = TRUE, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND phone = :phone
+   AND deleted_at IS NULL
+   AND NOT phone_verified;
 
 -- name: set_age_verified(tenant_id, user_id)
 UPDATE {users}
@@ -186,10 +195,9 @@ UPDATE {users}
    AND id = :user_id;
 
 -- name: replace_password_hash(tenant_id, user_id, old, new) -> count
--- The same password under stronger parameters. Not where the password was changed meanwhile; nobody changed anything, so
--- `updated_at` stays.
+-- A new password, or the same one under stronger parameters. Not where it was changed meanwhile.
 UPDATE {users}
-   SET password_hash = :new
+   SET password_hash = :new, updated_at = now()
  WHERE tenant_id = :tenant_id
    AND id = :user_id
    AND password_hash = :old;
@@ -383,8 +391,40 @@ VALUES (:tenant_id, :id, :user_id, :anonymous_id, :token_hash, :family_hash, :ip
         now() + :lifetime, now())
 RETURNING id, user_id, anonymous_id, status, expires_at, last_used_at, revoked_at, revoked_reason, created_at;
 
+-- name: open_sessions(tenant_id, user_id, rows) -> OpenSession*
+-- Newest first.
+SELECT id, device_fingerprint AS device, host(ip_address) AS ip_address, user_agent, last_used_at, expires_at,
+       coalesce(signed_in_at, created_at) AS signed_in_at
+  FROM {auth_sessions}
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND status = 'active'
+   AND expires_at > now()
+ ORDER BY id DESC
+ LIMIT :rows;
+
+-- name: revoked_lately(kept, rows) -> RevokedSession*
+-- scope: all tenants
+-- The few sessions of which an access token may still be about; every process asks now and then.
+SELECT tenant_id, id AS session_id
+  FROM {auth_sessions}
+ WHERE status = 'revoked'
+   AND revoked_at > now() - :kept::interval
+ ORDER BY revoked_at
+ LIMIT :rows;
+
+-- name: rights_changed_lately(kept, rows) -> Rights*
+-- scope: all tenants
+-- What such accounts may do now: an access token made before the change says otherwise.
+SELECT tenant_id, id AS user_id, role, permissions
+  FROM {users}
+ WHERE rights_changed_at > now() - :kept::interval
+ ORDER BY rights_changed_at
+ LIMIT :rows;
+
 -- name: authenticated(tenant_id, session_id, user_id, statuses) -> Authenticated?
--- One look by two primary keys: is the session still open, and is the account still one that may come in?
+-- For when too much was revoked to be kept in memory. One look by two primary keys: is the session still open, and is
+-- the account still one that may come in?
 SELECT s.user_id, s.id AS session_id, s.tenant_id, u.email, u.role, u.permissions
   FROM {auth_sessions} s
   JOIN {users} u ON u.tenant_id = :tenant_id AND u.id = s.user_id
@@ -425,7 +465,7 @@ UPDATE {auth_sessions}
    AND id = :session_id
    AND status = 'active';
 
--- name: revoke_all(tenant_id, user_id, reason, but?) -> count
+-- name: revoke_all(tenant_id, user_id, reason, but?) -> SessionId*
 -- All open sessions of an account, but perhaps the one that asks.
 UPDATE {auth_sessions}
    SET status = 'revoked', revoked_at = now(), revoked_reason = :reason
@@ -433,7 +473,8 @@ UPDATE {auth_sessions}
    AND user_id = :user_id
    AND status = 'active'
    AND id <> :but                                    -- if but
-   AND user_id IS NOT NULL;
+   AND user_id IS NOT NULL
+RETURNING id;
 
 -- name: session(tenant_id, session_id) -> Session?
 SELECT id, user_id, anonymous_id, status, expires_at, last_used_at, revoked_at, revoked_reason, created_at

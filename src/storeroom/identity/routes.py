@@ -24,7 +24,7 @@ from storeroom.core.contact import (
     InvalidEmail,
     InvalidPhone,
 )
-from storeroom.core.ids import AddressId, UserId
+from storeroom.core.ids import AddressId, SessionId, UserId
 from storeroom.core.money import UnknownCurrency
 from storeroom.core.pages import InvalidCursor, Page
 from storeroom.identity.addresses import Addresses
@@ -41,6 +41,7 @@ from storeroom.identity.errors import (
     RefreshReused,
     RoleForbidden,
     SearchRefused,
+    SessionNotFound,
     TokenRefused,
     TooManyAddresses,
     TooYoung,
@@ -60,6 +61,7 @@ from storeroom.identity.model import (
     AddressType,
     Attribution,
     KycStatus,
+    OpenSession,
     Permission,
     Profile,
     ProfileChanges,
@@ -217,6 +219,19 @@ class NewGuestSession(msgspec.Struct, frozen=True, kw_only=True):
     session_id: UUID
     token: str
     expires_at: datetime
+
+
+class OwnSession(msgspec.Struct, frozen=True, kw_only=True):
+    """One of my sessions: a browser or a program that is signed in."""
+
+    id: SessionId
+    device: str | None
+    ip_address: str | None
+    user_agent: str | None
+    last_used_at: datetime
+    expires_at: datetime
+    signed_in_at: datetime
+    current: bool  # the one that asks
 
 
 class AddressDraft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -426,6 +441,49 @@ async def change_password(
         new_password=data.new_password,
         keep_session_id=account.session_id,
     )
+
+
+@get(
+    "/v1/account/sessions",
+    summary="Where I am signed in",
+    tags=["account"],
+    guards=_OWN,
+    responses=says(SignInRequired),
+)
+async def list_sessions(
+    account: NamedDependency[Principal], sessions: NamedDependency[Sessions]
+) -> Sequence[OwnSession]:
+    """The newest first."""
+    return [
+        OwnSession(**msgspec.structs.asdict(session), current=session.id == account.session_id)
+        for session in await sessions.list(user_id=_user(account))
+    ]
+
+
+@delete(
+    "/v1/account/sessions",
+    summary="Sign out everywhere",
+    tags=["account"],
+    guards=_OWN,
+    responses=says(SignInRequired),
+)
+async def end_sessions(account: NamedDependency[Principal], sessions: NamedDependency[Sessions]) -> None:
+    """Here too. Refresh tokens open nothing from now on; access tokens for half a minute more at other servers."""
+    await sessions.end_all(user_id=_user(account))
+
+
+@delete(
+    "/v1/account/sessions/{session_id:uuid}",
+    summary="End one of my sessions",
+    tags=["account"],
+    guards=_OWN,
+    responses=says(SignInRequired, SessionNotFound),
+)
+async def end_session(
+    session_id: FromPath[UUID], account: NamedDependency[Principal], sessions: NamedDependency[Sessions]
+) -> None:
+    """Again is no error. Somebody else's is not found."""
+    await sessions.end(session_id=SessionId(session_id), user_id=_user(account), reason="ended by its owner")
 
 
 @get("/v1/account/addresses", summary="My addresses", tags=["account"], guards=_OWN, responses=says(SignInRequired))
@@ -655,6 +713,30 @@ async def verify_user_age(user_id: UserPath, users: NamedDependency[Users]) -> U
     return await users.verify_age(user_id=UserId(user_id))
 
 
+@get(
+    "/v1/admin/users/{user_id:uuid}/sessions",
+    summary="Where an account is signed in",
+    tags=_TAGS,
+    guards=_READ,
+    responses=says(UserNotFound),
+)
+async def list_user_sessions(user_id: UserPath, sessions: NamedDependency[Sessions]) -> Sequence[OpenSession]:
+    """The newest first."""
+    return await sessions.list(user_id=UserId(user_id))
+
+
+@delete(
+    "/v1/admin/users/{user_id:uuid}/sessions",
+    summary="Sign an account out everywhere",
+    tags=_TAGS,
+    guards=_WRITE,
+    responses=says(UserNotFound, RoleForbidden),
+)
+async def end_user_sessions(user_id: UserPath, sessions: NamedDependency[Sessions]) -> None:
+    """For a device that was lost."""
+    await sessions.end_all(user_id=UserId(user_id), reason="ended by staff")
+
+
 @post(
     "/v1/admin/users/{user_id:uuid}/addresses/{address_id:uuid}/validate",
     status_code=200,
@@ -693,6 +775,9 @@ route_handlers: Final[Sequence[ControllerRouterHandler]] = (
     get_account,
     change_account,
     change_password,
+    list_sessions,
+    end_sessions,
+    end_session,
     list_addresses,
     add_address,
     get_address,
@@ -708,6 +793,8 @@ route_handlers: Final[Sequence[ControllerRouterHandler]] = (
     set_user_status,
     set_user_kyc,
     verify_user_age,
+    list_user_sessions,
+    end_user_sessions,
     validate_user_address,
     delete_user,
 )

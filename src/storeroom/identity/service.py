@@ -43,12 +43,15 @@ from storeroom.identity.model import (
     Permission,
     Profile,
     ProfileChanges,
+    RevokedSession,
+    Rights,
     User,
     UserRole,
     UserStatus,
     age_on,
     may_manage,
 )
+from storeroom.identity.revocations import Revocations
 from storeroom.tenants import settings_of
 
 METADATA_BYTES_MAX: Final = 10 * 1024
@@ -94,6 +97,13 @@ class People(Service):
         )
         if own is None or not may_manage(own, role):
             raise RoleForbidden(role=role)
+
+    async def _end_sessions(self, user_id: UserId, reason: str, *, but: SessionId | None = None) -> int:
+        ended = await queries.revoke_all(self.db, tenant_id=self.tenant_id, user_id=user_id, reason=reason, but=but)
+        revoked = Revocations.of(self.db)
+        for session_id in ended:
+            revoked.note(self.db, RevokedSession(self.tenant_id, session_id))
+        return len(ended)
 
 
 class Users(People):
@@ -288,7 +298,7 @@ class Users(People):
         await queries.set_role(self.db, tenant_id=self.tenant_id, user_id=user_id, role=role)
         if role is not UserRole.STAFF:
             await queries.set_permissions(self.db, tenant_id=self.tenant_id, user_id=user_id, permissions=[])
-        return await self._user(user_id)
+        return await self._with_new_rights(user_id)
 
     @transactional
     async def set_permissions(self, *, user_id: UserId, permissions: Iterable[Permission]) -> User:
@@ -306,7 +316,7 @@ class Users(People):
             user_id=user_id,
             permissions=_permissions(user.role, permissions, needs_staff=True),
         )
-        return await self._user(user_id)
+        return await self._with_new_rights(user_id)
 
     @transactional
     async def set_status(self, *, user_id: UserId, status: UserStatus) -> User:
@@ -483,6 +493,17 @@ class Users(People):
             await queries.set_phone(self.db, tenant_id=self.tenant_id, user_id=user_id, phone=number)
         return await self._user(user_id)
 
+    @transactional
+    async def phone_proven(self, *, phone: str) -> None:
+        """Note that whoever has this number answered there; no account need have it.
+
+        For `verification`, which has seen the code that was sent; no route leads here.
+
+        Args:
+            phone: E.164 digits.
+        """
+        await queries.set_phone_verified(self.db, tenant_id=self.tenant_id, phone=phone)
+
     @operation
     async def profile(self, *, user_id: UserId) -> Profile:
         """What is known of a person beside the account. Raises UserNotFound."""
@@ -550,6 +571,11 @@ class Users(People):
             raise UserNotFound(user_id=user_id)
         return user
 
+    async def _with_new_rights(self, user_id: UserId) -> User:
+        user = await self._user(user_id)
+        Revocations.of(self.db).note(self.db, Rights(self.tenant_id, user_id, user.role, user.permissions))
+        return user
+
     async def _profile(self, user_id: UserId) -> Profile:
         profile = await queries.profile(self.db, tenant_id=self.tenant_id, user_id=user_id)
         if profile is None:
@@ -560,9 +586,6 @@ class Users(People):
         await queries.insert_profile(
             self.db, tenant_id=self.tenant_id, id=new_id(), user_id=user_id, **checks.attribution(attribution)
         )
-
-    async def _end_sessions(self, user_id: UserId, reason: str, *, but: SessionId | None = None) -> None:
-        await queries.revoke_all(self.db, tenant_id=self.tenant_id, user_id=user_id, reason=reason, but=but)
 
     async def _phone(self, phone: str | None) -> str | None:
         if phone is None:

@@ -1,6 +1,7 @@
 """Guests, signing in and out, and the tokens that prove who calls."""
 
 import ipaddress
+from collections.abc import Sequence
 from typing import Final, Self
 
 import msgspec
@@ -12,14 +13,16 @@ from storeroom.core.ids import SessionId, UserId, new_id
 from storeroom.core.secrets import new_token, token_hash
 from storeroom.core.visitor import Visitor
 from storeroom.database.executor import Executor
-from storeroom.database.service import ActorKind, Context, Service, operation, transactional
+from storeroom.database.service import ActorKind, Context, operation, transactional
 from storeroom.identity import checks, passwords, queries
 from storeroom.identity.errors import (
     AccountBlocked,
     InvalidCredentials,
     RefreshRaced,
     RefreshReused,
+    SessionNotFound,
     TokenRefused,
+    UserNotFound,
 )
 from storeroom.identity.model import (
     DEVICE_LENGTH_MAX,
@@ -29,15 +32,20 @@ from storeroom.identity.model import (
     REFRESH_GRACE,
     SESSION_IDLE_MAX,
     SESSION_LIFETIME_MAX,
+    SESSIONS_LISTED_MAX,
     TOUCH_EVERY,
     USER_AGENT_LENGTH_MAX,
     Authenticated,
+    OpenSession,
     Refreshed,
+    RevokedSession,
     Session,
     SignedIn,
     User,
     UserRole,
 )
+from storeroom.identity.revocations import Revocations
+from storeroom.identity.service import People
 from storeroom.identity.tokens import TOKEN_LENGTH_MAX, RefreshToken, TokenKeys
 
 _STATUSES: Final = list(MAY_SIGN_IN)
@@ -54,7 +62,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         return f"Proof({self.user_id})"
 
 
-class Sessions(Service):
+class Sessions(People):
     """The sessions of one tenant's guests and accounts."""
 
     def __init__(self, context: Context, keys: TokenKeys | None = None) -> None:
@@ -203,8 +211,9 @@ class Sessions(Service):
     async def authenticate(self, access_token: str) -> Authenticated:
         """Whoever holds this access token, with role and permissions as they are now.
 
-        Signature and time are tested without the database; one statement by two keys then asks whether session and
-        account are still good, so signing out and suspending work at the very next call.
+        Signature and time say nearly all; what was taken back since is kept in memory (see `Revocations`). So this asks
+        the database nothing, and a session that was ended, or an account that was suspended or lost a permission, is
+        noticed at once in the process that did it, within REVOCATIONS_EVERY in all others.
 
         Raises:
             TokenRefused: not ours, of another shop, expired; or its session has ended, or its account is blocked.
@@ -212,6 +221,20 @@ class Sessions(Service):
         claims = self._keys.read(access_token, now=self.context.clock.now())
         if claims.tenant_id != self.tenant_id:
             raise TokenRefused
+        revoked = Revocations.of(self.db)
+        await revoked.learn(self.db)
+        if revoked.ended(claims):
+            raise TokenRefused
+        if revoked.complete:
+            present = revoked.present(claims)
+            return Authenticated(
+                user_id=present.user_id,
+                session_id=present.session_id,
+                tenant_id=present.tenant_id,
+                email=present.email,
+                role=present.role,
+                permissions=present.permissions,
+            )
         found = await queries.authenticated(
             self.db,
             tenant_id=self.tenant_id,
@@ -259,9 +282,7 @@ class Sessions(Service):
             return self._signed_in(await self._user(found.user_id), session, replacement, was_guest=False)
         if found.raced:
             return RefreshRaced()
-        await queries.revoke(
-            self.db, tenant_id=self.tenant_id, session_id=found.id, reason="refresh token used a second time"
-        )
+        await self._revoke(found.id, "refresh token used a second time")
         return RefreshReused()
 
     # --- Ending a session ---------------------------------------------------------------------------------------------
@@ -274,27 +295,55 @@ class Sessions(Service):
         except TokenRefused:
             return
         if found is not None:
-            await queries.revoke(self.db, tenant_id=self.tenant_id, session_id=found.id, reason="signed out")
+            await self._revoke(found.id, "signed out")
 
     @transactional
-    async def end(self, *, session_id: SessionId, reason: str = "signed out") -> None:
-        """End a session by its id; again is no error.
+    async def end(self, *, session_id: SessionId, user_id: UserId | None = None, reason: str = "signed out") -> None:
+        """End a session by its id, and of `user_id` only where that is given; again is no error.
 
         Raises:
-            TokenRefused: no such session, or a customer asks for somebody else's.
+            SessionNotFound: no such session, or a customer asks for somebody else's.
+            RoleForbidden: the caller does not stand above the account.
         """
         session = await queries.session(self.db, tenant_id=self.tenant_id, session_id=session_id)
         actor = self.context.actor
-        if session is None or (actor.kind is ActorKind.CUSTOMER and session.user_id != actor.user_id):
-            raise TokenRefused
-        await queries.revoke(
-            self.db,
-            tenant_id=self.tenant_id,
-            session_id=session_id,
-            reason=checks.cut(reason, REASON_LENGTH_MAX) or "ended",
-        )
+        if (
+            session is None
+            or user_id not in (None, session.user_id)
+            or (actor.kind is ActorKind.CUSTOMER and session.user_id != actor.user_id)
+        ):
+            raise SessionNotFound(session_id=session_id)
+        if session.user_id is not None:
+            await self._lock_own(session.user_id)
+        await self._revoke(session_id, checks.cut(reason, REASON_LENGTH_MAX) or "ended")
+
+    @operation
+    async def list(self, *, user_id: UserId) -> Sequence[OpenSession]:
+        """The open sessions of an account, the newest SESSIONS_LISTED_MAX. Raises UserNotFound."""
+        self._check_customer(user_id)
+        await self._user_known(user_id)
+        return await queries.open_sessions(self.db, tenant_id=self.tenant_id, user_id=user_id, rows=SESSIONS_LISTED_MAX)
+
+    @transactional
+    async def end_all(self, *, user_id: UserId, reason: str = "signed out everywhere") -> int:
+        """End all sessions of an account; return how many it were.
+
+        Raises:
+            UserNotFound: no such account, or a customer asks for somebody else's.
+            RoleForbidden: the caller does not stand above the account.
+        """
+        await self._lock_own(user_id)
+        return await self._end_sessions(user_id, checks.cut(reason, REASON_LENGTH_MAX) or "ended")
 
     # --- Shared steps -------------------------------------------------------------------------------------------------
+
+    async def _revoke(self, session_id: SessionId, reason: str) -> None:
+        await queries.revoke(self.db, tenant_id=self.tenant_id, session_id=session_id, reason=reason)
+        Revocations.of(self.db).note(self.db, RevokedSession(self.tenant_id, session_id))
+
+    async def _user_known(self, user_id: UserId) -> None:
+        if await queries.role_of(self.db, tenant_id=self.tenant_id, user_id=user_id) is None:
+            raise UserNotFound(user_id=user_id)
 
     async def _family(self, token: RefreshToken) -> Refreshed | None:
         return await queries.lock_family(
@@ -318,7 +367,9 @@ class Sessions(Service):
             user_id=user.id,
             session_id=session.id,
             tenant_id=self.tenant_id,
-            role=UserRole(user.role),
+            email=user.email,
+            role=user.role,
+            permissions=user.permissions if user.role is UserRole.STAFF else (),
             now=self.context.clock.now(),
         )
         return SignedIn(

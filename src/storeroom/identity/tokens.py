@@ -4,6 +4,7 @@ A refresh token is two random texts: what all tokens of its session share, and w
 that was used before is known for one of ours however long ago that was, and nobody can make one who never had one.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -57,9 +58,19 @@ class TokenKeys:
         return OctKey.import_key(key)
 
     def sign(
-        self, *, user_id: UserId, session_id: SessionId, tenant_id: TenantId, role: UserRole, now: datetime
+        self,
+        *,
+        user_id: UserId,
+        session_id: SessionId,
+        tenant_id: TenantId,
+        email: str,
+        role: UserRole,
+        permissions: Sequence[str],
+        now: datetime,
     ) -> tuple[str, datetime]:
         """An access token and when it ends, ACCESS_TOKEN_LIFETIME from now, in whole seconds.
+
+        It carries what a request needs to know of the account, so that reading it is all that a request costs.
 
         Raises:
             SigningSecretMissing: there is no secret to sign with.
@@ -72,7 +83,9 @@ class TokenKeys:
             "sub": str(user_id),
             "sid": str(session_id),
             "tid": tenant_id,
+            "email": email,
             "role": role.value,
+            "permissions": list(permissions),
             "iat": issued_s,
             "exp": expires_s,
         }
@@ -109,7 +122,9 @@ def _claims(claims: dict[str, Any]) -> AccessClaims:
         user_id=UserId(UUID(claims["sub"])),
         session_id=SessionId(UUID(claims["sid"])),
         tenant_id=TenantId(msgspec.convert(claims["tid"], str)),
+        email=msgspec.convert(claims["email"], str),
         role=UserRole(claims["role"]),
+        permissions=msgspec.convert(claims["permissions"], list[str]),
         expires_at=datetime.fromtimestamp(claims["exp"], UTC),
     )
 

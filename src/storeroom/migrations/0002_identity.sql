@@ -22,6 +22,7 @@ CREATE TABLE {users} (
     auth_provider      {auth_provider} NOT NULL DEFAULT 'email',
     role               {user_role} NOT NULL DEFAULT 'customer',
     permissions        JSONB NOT NULL DEFAULT '[]',     -- counts for role staff only
+    rights_changed_at  TIMESTAMPTZ,                     -- of role or permissions: access tokens made before say the old ones
     status             {user_status} NOT NULL DEFAULT 'pending_verification',
     age_verified       BOOLEAN NOT NULL DEFAULT FALSE,
     age_verified_at    TIMESTAMPTZ,
@@ -48,6 +49,7 @@ CREATE INDEX {idx_users_email} ON {users} (tenant_id, email) WHERE deleted_at IS
 CREATE INDEX {idx_users_status} ON {users} (tenant_id, status, id) WHERE deleted_at IS NULL;
 CREATE INDEX {idx_users_erp_sync} ON {users} (tenant_id, erp_synced_at) WHERE erp_customer_id IS NULL;
 CREATE INDEX {idx_users_created} ON {users} (tenant_id, created_at DESC, id DESC);
+CREATE INDEX {idx_users_rights_changed} ON {users} (rights_changed_at) WHERE rights_changed_at IS NOT NULL;
 -- Part of a name, a mail address or a number. The statement that searches repeats the expression word by word.
 CREATE INDEX {idx_users_search} ON {users}
     USING gin ((coalesce(full_name, '') || ' ' || (email COLLATE "default") || ' ' || coalesce(phone, '')) gin_trgm_ops)
@@ -151,3 +153,4 @@ CREATE INDEX {idx_auth_sessions_user} ON {auth_sessions} (tenant_id, user_id) WH
 CREATE INDEX {idx_auth_sessions_owner} ON {auth_sessions} (tenant_id, user_id);    -- the foreign key, ended rows too
 CREATE INDEX {idx_auth_sessions_expires} ON {auth_sessions} (expires_at) WHERE status = 'active';
 CREATE INDEX {idx_auth_sessions_cleanup} ON {auth_sessions} (status, expires_at);
+CREATE INDEX {idx_auth_sessions_revoked} ON {auth_sessions} (revoked_at) WHERE status = 'revoked';
