@@ -28,6 +28,7 @@ from storeroom.tenants import DEFAULT_TENANT, Tenants
 
 
 class Shop:
+from storeroom.verification import PhoneCodes
     """One tenant's shop. Each attribute is a slice's operations; each operation is a transaction of its own.
 
     `async with shop.transaction() as tx:` gives the same shop with all its operations in one transaction.
@@ -146,6 +147,11 @@ class Shop:
     @cached_property
     def users(self) -> Users:
         """Accounts."""
+    @cached_property
+    def phone_codes(self) -> PhoneCodes:
+        """Codes sent to phones, and what they prove."""
+        return PhoneCodes(self.context)
+
         return Users(self.context)
 
 

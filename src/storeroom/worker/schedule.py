@@ -6,6 +6,8 @@ Payments come before orders: an order whose last payment has just expired is can
 from datetime import timedelta
 from typing import Final
 
+from storeroom.analytics.jobs import make_partitions
+from storeroom.audit.jobs import make_months, seal
 from storeroom.carts.jobs import abandon_carts
 from storeroom.catalog.jobs import deactivate_expired_batches
 from storeroom.flows.cancellation import cancel_unpaid
@@ -13,6 +15,7 @@ from storeroom.identity.jobs import expire_sessions, remove_sessions
 from storeroom.inventory.jobs import expire_reservations
 from storeroom.orders.jobs import fill_search
 from storeroom.payments.jobs import expire_payments
+from storeroom.verification.jobs import remove_expired_codes
 from storeroom.web.jobs import delete_expired_keys, delete_old_counters
 from storeroom.worker.model import Batch, Job
 
@@ -32,6 +35,10 @@ SCHEDULE: Final[tuple[Job, ...]] = (
     _every(60, "catalog.deactivate_expired_batches", deactivate_expired_batches),
     _every(60, "identity.expire_sessions", expire_sessions),
     _every(600, "identity.remove_sessions", remove_sessions),
+    _every(60, "verification.remove_expired_codes", remove_expired_codes, limit=1_000),
+    _every(3600, "analytics.make_partitions", make_partitions),
     _every(60, "web.delete_expired_keys", delete_expired_keys, limit=1_000),
     _every(60, "web.delete_old_counters", delete_old_counters, limit=1_000),
+    _every(30, "audit.seal", seal, limit=10_000),
+    _every(3600, "audit.make_months", make_months, limit=100),
 )

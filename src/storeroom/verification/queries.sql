@@ -1,0 +1,103 @@
+-- Codes by phone.
+
+-- name: count_request(tenant_id, phone, asked_at, window_ends_at, requests_max) -> int?
+-- One more, if the window allows it; no row means that it does not. The row stays locked until the code is written, so
+-- of two requests at once for one phone the later replaces the code of the earlier.
+INSERT INTO {otp_requests} AS r (tenant_id, phone, requests, window_ends_at)
+VALUES (:tenant_id, :phone, 1, :window_ends_at)
+    ON CONFLICT (tenant_id, phone) DO UPDATE
+   SET requests = CASE WHEN r.window_ends_at <= :asked_at THEN 1 ELSE r.requests + 1 END,
+       window_ends_at = CASE WHEN r.window_ends_at <= :asked_at THEN EXCLUDED.window_ends_at ELSE r.window_ends_at END
+ WHERE r.requests < :requests_max
+    OR r.window_ends_at <= :asked_at
+RETURNING requests;
+
+-- name: window_end(tenant_id, phone) -> datetime?
+SELECT window_ends_at
+  FROM {otp_requests}
+ WHERE tenant_id = :tenant_id
+   AND phone = :phone;
+
+-- name: forget_codes(tenant_id, phone) -> count
+-- The code that was open, or the proof that it gave, ends with the next request.
+DELETE FROM {otp_sessions}
+ WHERE tenant_id = :tenant_id
+   AND phone = :phone;
+
+-- name: insert_code(tenant_id, id, session_id, phone, otp_hash, lifetime) -> datetime
+-- Until when it counts.
+INSERT INTO {otp_sessions} (tenant_id, id, session_id, phone, otp_hash, expires_at)
+VALUES (:tenant_id, :id, :session_id, :phone, :otp_hash, now() + :lifetime::interval)
+RETURNING expires_at;
+
+-- name: phone_of_session(tenant_id, session_id) -> str?
+-- Whether or not its code still counts: who asked once may ask again.
+SELECT phone
+  FROM {otp_sessions}
+ WHERE tenant_id = :tenant_id
+   AND session_id = :session_id;
+
+-- name: take_try(tenant_id, session_id, attempts_max) -> OpenCode?
+-- A try is counted before it is tested, by the UPDATE that allows it: of any number at once, only as many as there are
+-- tries left ever see the hash. No row: unknown, used, expired, or no tries left.
+UPDATE {otp_sessions}
+   SET attempts = attempts + 1
+ WHERE tenant_id = :tenant_id
+   AND session_id = :session_id
+   AND NOT verified
+   AND expires_at > now()
+   AND attempts < :attempts_max
+RETURNING id, phone, otp_hash;
+
+-- name: mark_verified(tenant_id, id, proof_lifetime) -> datetime?
+-- The try was right, so it counts as none. Of two right ones at once, one gets the row.
+UPDATE {otp_sessions}
+   SET verified = TRUE, verified_at = now(), attempts = attempts - 1, expires_at = now() + :proof_lifetime::interval
+ WHERE tenant_id = :tenant_id
+   AND id = :id
+   AND NOT verified
+   AND expires_at > now()
+RETURNING expires_at;
+
+-- name: proven(tenant_id, session_id, phone) -> bool
+SELECT EXISTS (SELECT
+                 FROM {otp_sessions}
+                WHERE tenant_id = :tenant_id
+                  AND session_id = :session_id
+                  AND phone = :phone
+                  AND verified
+                  AND expires_at > now());
+
+-- name: tenants_with_expired(rows) -> str*
+-- scope: all tenants
+SELECT tenant_id
+  FROM {otp_sessions}
+ WHERE expires_at <= now()
+ GROUP BY tenant_id
+ ORDER BY tenant_id
+ LIMIT :rows;
+
+-- name: cleanup_expired(tenant_id, rows) -> int
+-- See functions.sql.
+SELECT {cleanup_expired_otps_v1}(:tenant_id, :rows);
+
+-- name: tenants_with_old_requests(rows) -> str*
+-- scope: all tenants
+SELECT tenant_id
+  FROM {otp_requests}
+ WHERE window_ends_at <= now()
+ GROUP BY tenant_id
+ ORDER BY tenant_id
+ LIMIT :rows;
+
+-- name: delete_old_requests(tenant_id, rows) -> count
+-- Two workers take different rows.
+DELETE FROM {otp_requests}
+ WHERE tenant_id = :tenant_id
+   AND phone = ANY (ARRAY(SELECT o.phone
+                            FROM {otp_requests} o
+                           WHERE o.tenant_id = :tenant_id
+                             AND o.window_ends_at <= now()
+                           ORDER BY o.window_ends_at
+                           LIMIT :rows
+                             FOR UPDATE SKIP LOCKED));
