@@ -27,13 +27,14 @@ import asyncpg
 import msgspec
 
 from storeroom.core.errors import Misconfigured, Unavailable
+from storeroom.database.access import CUSTOMER_READS, CUSTOMER_ROLE, CUSTOMER_VIEWS
 from storeroom.database.errors import DRIVER_ERRORS, raise_translated
 from storeroom.database.executor import Executor
 from storeroom.database.names import TableNames
 from storeroom.database.pool import APP_ROLE, CONNECT_TIMEOUT_S, RETRY_WAIT_S
 
 OWNER_ROLE: Final = "storeroom_owner"
-ROLES: Final = (OWNER_ROLE, APP_ROLE, "storeroom_tenant", "storeroom_authenticated")
+ROLES: Final = (OWNER_ROLE, APP_ROLE, "storeroom_tenant", CUSTOMER_ROLE)
 LOCK_KEY: Final = 0x53544F5245524F4D  # "STOREROM": one run per database at a time
 LOCK_WAIT_S: Final = 600.0
 LOCK_POLL_S: Final = 0.1
@@ -42,7 +43,8 @@ ROLE_ATTEMPTS_MAX: Final = 20
 
 # The one place that says which rows are history. The service may add to these tables and read them.
 APPEND_ONLY: Final = frozenset({
-    "audit_logs", "order_history", "order_status_history", "order_stage_events", "payment_attempts", "stock_movements",
+    "audit_logs", "audit_seals", "order_history", "order_status_history", "order_stage_events", "payment_attempts",
+    "stock_movements",
     "payment_transactions", "coupon_redemptions", "fulfillment_status_history", "inbox_message_attempts",
     "pricing_guest_audits", "invoice_audits",
 })  # fmt: skip
@@ -591,15 +593,23 @@ async def _give_access(connection: "asyncpg.Connection[Any]", names: TableNames,
     def resolved(logical: Iterable[str]) -> list[str]:
         return sorted(names.resolve(name) for name in logical)
 
+    tables = sources.tables()
+    customers = [
+        {"name": names.resolve(table), "rule": names.render(own.rule), "columns": own.columns}
+        for table, own in sorted(CUSTOMER_READS.items())
+        if table in tables and own.needs() <= tables
+    ]
     missing = await connection.fetch(
         _text("access.sql"),
-        resolved(sources.tables()),
+        resolved(tables),
         resolved(APPEND_ONLY),
         resolved(NEVER_DELETED),
         resolved(RUNNERS_OWN),
         resolved(TENANT_READS),
         resolved(sources.views()),
         resolved(sources.function_names()),
+        msgspec.json.encode(customers).decode(),
+        resolved(CUSTOMER_VIEWS & sources.views()),
     )
     if missing:
         sql = ";\n".join(row["statement"] for row in missing)
