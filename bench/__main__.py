@@ -17,7 +17,7 @@ from bench import history, lines, orders, serving
 from bench.ground import Ground, prepared
 from bench.importing import importing
 from bench.lines import LINES, Line
-from bench.machine import machine
+from bench.machine import load, machine
 from bench.measure import BenchFailed, Measure, Subject, rounds_of
 from bench.report import as_json, show, write_markdown
 from storeroom.flows.checkout import Checkout
@@ -209,6 +209,7 @@ async def measured(run: Run) -> None:
         run.facts |= await machine(ground.dsn)
         run.facts["rounds"] = f"{run.rounds} of {run.seconds:g} s" + ", a smoke run: says nothing of speed" * run.smoke
         await run.everything(ground)
+        run.facts["load after"] = load()
 
 
 def main() -> int:

@@ -21,6 +21,11 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
+def load() -> str:
+    """Over 1, 5 and 15 minutes. More than a little before the run means that somebody else was at work."""
+    return " ".join(f"{average:.2f}" for average in os.getloadavg())
+
+
 async def machine(dsn: str) -> dict[str, str]:
     """What there is to know, for people."""
     connection = await asyncpg.connect(dsn)
@@ -34,7 +39,7 @@ async def machine(dsn: str) -> dict[str, str]:
         "storeroom": __version__,
         "processor": f"{os.cpu_count()} x {_processor()}",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
-        "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "load before": load(),
         "system": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
         "PostgreSQL": f"{version}, {', '.join(f'{name} = {value}' for name, value in settings.items())}",
