@@ -57,12 +57,15 @@ async def test_a_shop_is_made_as_it_is_asked_for(room: Storeroom) -> None:
         cart_idle=timedelta(days=2),
         open_orders_max=7,
         compliance_required=True,
+        lookup_code_required=True,
+        staff_second_factor_required=True,
     )
     assert made == await room.tenants.get(tenant_id)
     assert (made.name, made.currency, made.time_zone, made.country_code) == ("Laden", "EUR", "Europe/Berlin", "DE")
     assert (made.order_window, made.reservation_hold) == (timedelta(days=3), timedelta(minutes=5))
     assert (made.cart_lifetime, made.cart_idle) == (timedelta(days=9), timedelta(days=2))
     assert (made.open_orders_max, made.compliance_required, made.status) == (7, True, TenantStatus.ACTIVE)
+    assert (made.lookup_code_required, made.staff_second_factor_required) == (True, True)
     with pytest.raises(TenantExists):
         await room.tenants.create(tenant_id, name="Again", currency="USD")
     assert await room.tenants.get(tenant_id) == made

@@ -1,16 +1,31 @@
 """A shop in Sri Lanka, and the folder that its messages go to."""
 
+import secrets
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 from phones import Phones
 
 from factories import open_shop
 from storeroom.database.service import SYSTEM
 from storeroom.room import Storeroom
+from storeroom.server import create_app
+from storeroom.settings import Settings
 
 
 @pytest.fixture
 async def phones(room: Storeroom, tmp_path: Path) -> Phones:
     shop = await open_shop(room, actor=SYSTEM, country_code="LK")
     return Phones(shop, tmp_path / "notices")
+
+
+@pytest.fixture
+async def http(room: Storeroom, phones: Phones, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
+    monkeypatch.setenv("STOREROOM_DATA_DIR", str(phones.folder.parent))
+    host = f"{secrets.token_hex(6)}.test"
+    await room.tenants.add_host(phones.shop.tenant_id, host)
+    transport = httpx.ASGITransport(app=create_app(room, Settings()), client=(f"2001:db8::{secrets.token_hex(2)}", 1))
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
+        yield client

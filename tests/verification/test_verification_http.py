@@ -1,27 +1,10 @@
 """Codes by phone over HTTP."""
 
-import secrets
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import httpx
 import pytest
 from phones import PHONE, Phones
 
-from storeroom.room import Storeroom
-from storeroom.server import create_app
-from storeroom.settings import Settings
 from storeroom.verification.routes import CODES_BY_ADDRESS, TRIES_BY_ADDRESS
-
-
-@pytest.fixture
-async def http(room: Storeroom, phones: Phones, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
-    monkeypatch.setenv("STOREROOM_DATA_DIR", str(phones.folder.parent))
-    host = f"{secrets.token_hex(6)}.test"
-    await room.tenants.add_host(phones.shop.tenant_id, host)
-    transport = httpx.ASGITransport(app=create_app(room, Settings()), client=(f"2001:db8::{secrets.token_hex(2)}", 1))
-    async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
-        yield client
 
 
 @pytest.mark.requirement("SIG-OTP-01")
@@ -46,12 +29,12 @@ async def test_known_and_unknown_numbers_look_the_same(http: httpx.AsyncClient, 
     assert set(known.json()) == set(unknown.json()) == {"session_id", "expires_at"}
 
 
-async def test_an_address_asks_and_guesses_so_often(http: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_an_address_asks_and_guesses_so_often(http: httpx.AsyncClient) -> None:
     said = [
         (await http.post("/v1/auth/otp/request", json={"phone": "0112345678"})).status_code
         for _ in range(CODES_BY_ADDRESS + 1)
     ]
-    assert said == [400] * CODES_BY_ADDRESS + [429] or said[:-1].count(422) == CODES_BY_ADDRESS
+    assert said == [422] * CODES_BY_ADDRESS + [429]
     guess = {"session_id": "00000000-0000-4000-8000-000000000000", "code": "123456"}
     tried = [(await http.post("/v1/auth/otp/verify", json=guess)).status_code for _ in range(TRIES_BY_ADDRESS + 1)]
     assert tried == [401] * TRIES_BY_ADDRESS + [429]

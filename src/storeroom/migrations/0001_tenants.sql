@@ -21,6 +21,8 @@ CREATE TABLE {tenants} (
     cart_idle             INTERVAL NOT NULL DEFAULT '7 days',    -- an active cart untouched this long is abandoned
     open_orders_max       INTEGER NOT NULL DEFAULT 20,    -- unpaid orders one visitor may hold at a time
     compliance_required   BOOLEAN NOT NULL DEFAULT FALSE, -- every order, not only those of regulated products
+    lookup_code_required  BOOLEAN NOT NULL DEFAULT FALSE, -- who looks up an order proves to have its phone
+    staff_second_factor_required BOOLEAN NOT NULL DEFAULT FALSE, -- nobody works here with a password alone
     created_at            TIMESTAMPTZ NOT NULL DEFAULT now(),
     updated_at            TIMESTAMPTZ NOT NULL DEFAULT now(),
 

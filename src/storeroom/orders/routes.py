@@ -52,6 +52,7 @@ from storeroom.orders.model import (
 )
 from storeroom.orders.service import Orders
 from storeroom.orders.shipping_rates import CODE_LENGTH_MAX, COUNTRIES_MAX, POSITION_MAX, ShippingRates
+from storeroom.verification import PhoneProofRequired
 from storeroom.web import (
     IDEMPOTENT,
     PAGE_SIZE_DEFAULT,
@@ -89,6 +90,7 @@ class OrderLookup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     number: Annotated[str, Meta(min_length=1, max_length=50)]
     phone: Annotated[str, Meta(min_length=3, max_length=PHONE_LENGTH_MAX)]
+    phone_session_id: UUID | None = None  # of /v1/auth/otp/verify, where the shop asks for a code
 
 
 class AccountOrder(msgspec.Struct, frozen=True, kw_only=True, rename={"order_number": "number"}):
@@ -238,15 +240,18 @@ async def _shown(orders: Orders, order: Order) -> StaffOrder:
     status_code=200,
     summary="Where is my order? With its number and the phone it was placed with",
     tags=["orders"],
-    responses=says(OrderNotFound, InvalidPhone, InvalidOrderInput, RateLimited),
+    responses=says(OrderNotFound, InvalidPhone, InvalidOrderInput, PhoneProofRequired, RateLimited),
 )
 async def look_up_order(
     data: JSONBody[OrderLookup], orders: NamedDependency[Orders], limiter: NamedDependency[Limiter]
 ) -> OrderTracking:
-    """Carrier and tracking number are told from the dispatch on. A wrong phone looks like a wrong number."""
+    """Carrier and tracking number are told from the dispatch on. A wrong phone looks like a wrong number.
+
+    Some shops also ask for a code by phone: see `/v1/auth/otp/request`.
+    """
     await limiter.by_address("order_lookup", times=LOOKUPS_BY_ADDRESS, window=LOOKUP_WINDOW)
     await limiter.by("order_lookup_number", data.number.strip().upper(), times=LOOKUPS_BY_NUMBER, window=LOOKUP_WINDOW)
-    return await orders.lookup(number=data.number, phone=data.phone)
+    return await orders.lookup(number=data.number, phone=data.phone, phone_session_id=data.phone_session_id)
 
 
 @get(

@@ -50,6 +50,7 @@ from storeroom.orders.model import (
 )
 from storeroom.outbox import enqueue
 from storeroom.tenants import settings_of
+from storeroom.verification import PhoneCodes
 
 _LAST: Final = "\U0010ffff"  # behind every text with the same beginning, in the C collation
 _STAGES: Final = {OrderStatus.SHIPPED: DeliveryStage.DISPATCHED, OrderStatus.DELIVERED: DeliveryStage.DELIVERED}
@@ -107,19 +108,26 @@ class Orders(Service):
         return customer_view(order, await queries.lines(self.db, tenant_id=self.tenant_id, order_id=order.id))
 
     @operation
-    async def lookup(self, *, number: str, phone: str) -> OrderTracking:
+    async def lookup(self, *, number: str, phone: str, phone_session_id: UUID | None = None) -> OrderTracking:
         """Where an order is, for whoever knows its number and the phone it was placed with.
 
         Carrier and tracking number are given from the dispatch on.
 
+        Args:
+            number: as it was told to the buyer.
+            phone: in the customs of the tenant's country, or with its country code.
+            phone_session_id: of a code that was sent to that phone and was right, where the tenant asks for one.
+
         Raises:
             InvalidPhone: this is no telephone number, whatever the order.
+            PhoneProofRequired: the tenant asks for a code, and none was right lately; whatever the order.
             OrderNotFound: no such order, or another phone: the two look the same.
         """
-        region = (await settings_of(self.context)).country_code
-        tracking = await queries.tracking(
-            self.db, tenant_id=self.tenant_id, order_number=_number(number), phone=normal_phone(phone, region)
-        )
+        tenant = await settings_of(self.context)
+        known = normal_phone(phone, tenant.country_code)
+        if tenant.lookup_code_required:  # asked before the order is looked for, so that nobody learns whether it exists
+            await PhoneCodes(self.context).require(session_id=phone_session_id, phone=known)
+        tracking = await queries.tracking(self.db, tenant_id=self.tenant_id, order_number=_number(number), phone=known)
         if tracking is None:
             raise OrderNotFound(order=number)
         if tracking.delivery_stage in TRACKABLE_STAGES:

@@ -34,5 +34,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     cart_idle: timedelta  # an active cart untouched this long counts as abandoned
     open_orders_max: int  # unpaid orders that one visitor may hold
     compliance_required: bool  # every order needs an acknowledgement, not only those of regulated products
+    lookup_code_required: bool  # who looks up an order says a code that was sent to its phone
+    staff_second_factor_required: bool  # staff sign in with a second factor, and those without one set it up then
     created_at: datetime
     updated_at: datetime

@@ -22,6 +22,8 @@ async def insert_tenant(
     cart_idle: timedelta,
     open_orders_max: int,
     compliance_required: bool,
+    lookup_code_required: bool,
+    staff_second_factor_required: bool,
 ) -> int: ...
 async def update_tenant(
     db: Executor,
@@ -37,6 +39,8 @@ async def update_tenant(
     cart_idle: timedelta,
     open_orders_max: int,
     compliance_required: bool,
+    lookup_code_required: bool,
+    staff_second_factor_required: bool,
 ) -> Tenant | None: ...
 async def set_status(db: Executor, /, *, tenant_id: str, status: TenantStatus) -> Tenant | None: ...
 async def insert_host(db: Executor, /, *, host: str, tenant_id: str) -> int: ...

@@ -63,6 +63,8 @@ class Tenants:
         cart_idle: timedelta = timedelta(days=7),
         open_orders_max: int = 20,
         compliance_required: bool = False,
+        lookup_code_required: bool = False,
+        staff_second_factor_required: bool = False,
     ) -> Tenant:
         """Open a shop.
 
@@ -78,6 +80,8 @@ class Tenants:
             cart_idle: an active cart untouched this long counts as abandoned.
             open_orders_max: unpaid orders that one visitor may hold.
             compliance_required: whether every order needs an acknowledgement.
+            lookup_code_required: whether who looks up an order says a code that was sent to its phone.
+            staff_second_factor_required: whether staff need a second factor from their next sign-in on.
 
         Raises:
             InvalidTenant: a setting is out of bounds.
@@ -97,6 +101,8 @@ class Tenants:
             cart_idle=cart_idle,
             open_orders_max=open_orders_max,
             compliance_required=compliance_required,
+            lookup_code_required=lookup_code_required,
+            staff_second_factor_required=staff_second_factor_required,
         )
         if not await queries.insert_tenant(self._db, tenant_id=tenant_id, currency=currency, **settings):
             raise TenantExists(tenant_id=tenant_id)
@@ -214,6 +220,8 @@ _SETTINGS: Final = (
     "cart_idle",
     "open_orders_max",
     "compliance_required",
+    "lookup_code_required",
+    "staff_second_factor_required",
 )
 
 
