@@ -8,6 +8,7 @@ from typing import Self
 
 import msgspec
 
+from storeroom.access import ApiKeys, Origins
 from storeroom.carts import Carts
 from storeroom.catalog import Batches, Categories, Products
 from storeroom.core.clock import Clock, SystemClock
@@ -80,6 +81,11 @@ from storeroom.verification import PhoneCodes
         return Addresses(self.context)
 
     @cached_property
+    def api_keys(self) -> ApiKeys:
+        """Keys with which programs call."""
+        return ApiKeys(self.context)
+
+    @cached_property
     def batches(self) -> Batches:
         """Batches of products, with their certificates."""
         return Batches(self.context)
@@ -113,6 +119,11 @@ from storeroom.verification import PhoneCodes
     def orders(self) -> Orders:
         """Orders after they were placed."""
         return Orders(self.context)
+
+    @cached_property
+    def origins(self) -> Origins:
+        """Web origins whose pages may call."""
+        return Origins(self.context)
 
     @cached_property
     def payment_methods(self) -> PaymentMethods:

@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from factories import HOME, make_method, make_product, open_shop, place, usd
+from storeroom.access import ApiKey
 from storeroom.catalog import Batch, Category, ImageDraft, Product
 from storeroom.core.ids import VariantId
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database
 from storeroom.database.service import SYSTEM, Actor, ActorKind
 from storeroom.flows.model import Placement
-from storeroom.identity import Proof, SavedAddress, Session, SignedIn, User, UserRole
+from storeroom.identity import Permission, Proof, SavedAddress, Session, SignedIn, User, UserRole
 from storeroom.inventory import Reservation
 from storeroom.orders import ShippingRate
 from storeroom.notices import Notice
@@ -56,6 +57,8 @@ class Estate:
     held: Reservation
     order: Placement
     paid: Placement
+    key: ApiKey
+    key_text: str
 
     phone_proof: PhoneProof
     code: CodeSent
@@ -79,7 +82,15 @@ class Estate:
         payment = self.order.order.payment
         assert payment is not None
         rows = (self.product, self.category, self.batch, self.rate, self.method, self.user, self.address, self.guest)
-        ids = [*(row.id for row in rows), self.variant_id, self.cart.id, self.line.id, self.held.id, payment.id]
+        ids = [
+            *(row.id for row in rows),
+            self.key.id,
+            self.variant_id,
+            self.cart.id,
+            self.line.id,
+            self.held.id,
+            payment.id,
+        ]
         orders = [each for placed in (self.order, self.paid) for each in (placed.order.id, placed.order.number)]
         return {str(each) for each in [*ids, *orders, payment.reference, self.sku, self.user.email]}
 
@@ -131,6 +142,9 @@ async def build(room: Storeroom) -> Estate:
     paid = await place(shop, (variant_id, 1), visitor=account, payment_method=method.code)
     assert paid.order.payment is not None
     await shop.payments.submit_proof(reference=paid.order.payment.reference, customer_reference="TX-1")
+    key, key_text = await shop.api_keys.create(name=f"key {mark}", permissions=[Permission.ORDERS_READ])
+    await shop.api_keys.authenticate(key_text)  # its use is noted once a minute
+    await shop.origins.replace(origins=[f"https://{mark}.example"])
     return Estate(
         shop=shop,
         product=product,
@@ -157,6 +171,8 @@ async def build(room: Storeroom) -> Estate:
         held=held,
         order=order,
         paid=paid,
+        key=key,
+        key_text=key_text,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from storeroom.access import KEY, ApiKeyRefused, KeyText
 from storeroom.core.ids import TenantId
 from storeroom.database.executor import Executor
 from storeroom.database.service import TENANT_CACHE_S, TenantUnknown
@@ -52,7 +53,9 @@ class RoomGate:
         return tenant_id
 
     async def authenticate(self, access_token: str) -> Principal:
-        """Ask the sessions of the tenant that the token says it is of; they check that it is."""
+        """Ask the sessions, or the keys, of the tenant that the token says it is of; they check that it is."""
+        if access_token.startswith(KEY):
+            return await self._program(access_token)
         shop = self._room.tenant(_claimed_tenant(access_token))
         try:
             account = await shop.sessions.authenticate(access_token)
@@ -66,6 +69,20 @@ class RoomGate:
             role=account.role,
             permissions=frozenset(account.permissions),
             name=account.email,
+        )
+
+    async def _program(self, text: str) -> Principal:
+        try:
+            tenant_id = KeyText.read(text).tenant_id
+            key = await self._room.tenant(tenant_id).api_keys.authenticate(text)
+        except (ApiKeyRefused, TenantUnknown) as error:
+            raise InvalidToken from error
+        return Principal(
+            kind=PrincipalKind.KEY,
+            tenant_id=tenant_id,
+            key_id=key.id,
+            permissions=frozenset(key.permissions),
+            name=f"key {key.name}",
         )
 
     async def guest(self, tenant_id: TenantId, token: str) -> Principal | None:

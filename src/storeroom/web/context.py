@@ -17,7 +17,7 @@ from litestar import Request
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from storeroom.core.ids import SessionId, TenantId, UserId, new_id
+from storeroom.core.ids import ApiKeyId, SessionId, TenantId, UserId, new_id
 from storeroom.core.visitor import Visitor
 from storeroom.database.executor import Executor
 from storeroom.database.service import Actor, ActorKind, Claim, TenantUnknown
@@ -58,6 +58,7 @@ class PrincipalKind(StrEnum):
     NONE = "none"  # no token
     GUEST = "guest"  # the token of a guest session
     ACCOUNT = "account"  # an access token
+    KEY = "key"  # the key of a program
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,9 +68,10 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: TenantId
     user_id: UserId | None = None
     session_id: SessionId | None = None
+    key_id: ApiKeyId | None = None
     role: str | None = None
     permissions: frozenset[str] = frozenset()
-    name: str = ""  # for histories: the account's mail address
+    name: str = ""  # for histories: the account's mail address, or the key's name
 
     @property
     def visitor(self) -> Visitor:
@@ -78,16 +80,17 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def staff(self) -> bool:
-        """Whether the account may enter /v1/admin at all."""
-        return self.role in STAFF_ROLES
+        """Whether the account, or the key, may enter /v1/admin at all."""
+        return self.role in STAFF_ROLES or self.kind is PrincipalKind.KEY
 
     def may(self, permission: str) -> bool:
-        """Admins may everything; staff what their list says."""
-        return self.role in ALL_PERMISSIONS_ROLES or (self.role == "staff" and permission in self.permissions)
+        """Admins may everything; staff and keys what their list says."""
+        listed = self.role == "staff" or self.kind is PrincipalKind.KEY
+        return self.role in ALL_PERMISSIONS_ROLES or (listed and permission in self.permissions)
 
     @property
     def actor(self) -> Actor:
-        """What history rows say. Staff act as admin, everyone else as customer."""
+        """What history rows say. Staff and keys act as admin, everyone else as customer."""
         kind = ActorKind.ADMIN if self.staff else ActorKind.CUSTOMER
         return Actor(kind=kind, user_id=self.user_id, name=self.name or "guest")
 
@@ -124,7 +127,7 @@ class Gate(Protocol):
         ...
 
     async def authenticate(self, access_token: str) -> Principal:
-        """The account that an access token proves, of the tenant that the token carries. Raises InvalidToken."""
+        """The account or the key that a token proves, of the tenant that it carries. Raises InvalidToken."""
         ...
 
     async def guest(self, tenant_id: TenantId, token: str) -> Principal | None:
@@ -255,8 +258,10 @@ class Call:
         return (await self.principal()).actor if self._bearer() is not None else ANYBODY
 
     async def arrival(self) -> Arrival:
-        """The visitor; where there is none, a guest session is made and its cookie set."""
+        """The visitor; where there is none, a guest session is made and its cookie set. A key is no visitor."""
         principal = await self.principal()
+        if principal.kind is PrincipalKind.KEY:
+            raise VisitorRequired
         if principal.kind is not PrincipalKind.NONE:
             return Arrival(visitor=principal.visitor)
         tenant_id = principal.tenant_id
@@ -375,7 +380,7 @@ async def provide_principal(request: AnyRequest) -> Principal:
 async def provide_visitor(request: AnyRequest) -> Visitor:
     """The guest or the account. Raises VisitorRequired where there is neither."""
     principal = await call_of(request.scope).principal()
-    if principal.kind is PrincipalKind.NONE:
+    if principal.kind in (PrincipalKind.NONE, PrincipalKind.KEY):
         raise VisitorRequired
     return principal.visitor
 

@@ -17,7 +17,7 @@ PERMISSIONS: Final = "permissions"  # the attribute of a guard that says what it
 
 
 async def requires_account(connection: Connection, _: BaseRouteHandler) -> None:
-    """Only who is signed in."""
+    """Only who is signed in; a key is nobody's account."""
     await _account(connection)
 
 
@@ -27,7 +27,7 @@ async def requires_staff(connection: Connection, _: BaseRouteHandler) -> None:
 
 
 def requires(*permissions: str) -> Guard:
-    """Only staff who have all of these; admins have every one."""
+    """Only staff and keys who have all of these; admins have every one."""
 
     async def guard(connection: Connection, _: BaseRouteHandler) -> None:
         principal = await _staff(connection)
@@ -47,7 +47,10 @@ async def _account(connection: Connection) -> Principal:
 
 
 async def _staff(connection: Connection) -> Principal:
-    principal = await _account(connection)
+    """A key counts as staff with a list of permissions."""
+    principal = await call_of(connection.scope).principal()
+    if principal.kind not in (PrincipalKind.ACCOUNT, PrincipalKind.KEY):
+        raise SignInRequired
     if not principal.staff:
         raise StaffOnly
     return principal

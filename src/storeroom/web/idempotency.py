@@ -190,8 +190,10 @@ def checked_key(key: str, principal: Principal, *, unguessable: bool = True) -> 
 
 
 def scope_of(call: Call, principal: Principal, method: str, path: str) -> str:
-    """Who asks for what: the account, else the guest's session, else the network address; then the route."""
-    if principal.user_id is not None:
+    """Who asks for what: the key, else the account, else the guest's session, else the network address; the route."""
+    if principal.key_id is not None:
+        who = f"key:{principal.key_id}"
+    elif principal.user_id is not None:
         who = f"user:{principal.user_id}"
     elif principal.session_id is not None:
         who = f"guest:{principal.session_id}"
