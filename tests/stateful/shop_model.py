@@ -309,7 +309,8 @@ class ShopModel:
             return CartUnknown, None
         if not cart.live:
             return CartClosed, None
-        lines = [(line.variant, line.quantity, line.price) for line in cart.lines]
+        in_order = sorted(cart.lines, key=lambda line: str(line.id))  # of adding, also where two carts became one
+        lines = [(line.variant, line.quantity, line.price) for line in in_order]
         refusal, order = self._buy(lines, visitor, cart)
         if order is not None:
             cart.status, cart.order = "converted", order
