@@ -2,8 +2,8 @@
 
 import pytest
 
-from tenancy.estate import Estate, build
 from storeroom.room import Storeroom
+from tenancy.estate import Estate, build
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from uuid import UUID
 
 import pytest
 
-from tenancy.estate import Estate
 from factories import HOME, make_method, make_product, open_shop, place, usd
 from storeroom.catalog import OptionDraft, StockPolicy, import_products
 from storeroom.core.visitor import Visitor
@@ -18,6 +17,7 @@ from storeroom.database.service import SYSTEM
 from storeroom.identity import KycStatus, Permission, ProfileChanges, UserRole, UserStatus
 from storeroom.orders import OrderStatus
 from storeroom.room import Shop, Storeroom
+from tenancy.estate import Estate
 
 AT_ONCE = 12
 CSV = "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Price,Variant Inventory Qty,Image Src\n" + "".join(

@@ -7,10 +7,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tenancy.estate import Estate, fingerprint
 from storeroom.database.migrations import APPEND_ONLY, NEVER_DELETED, RUNNERS_OWN, migrate
 from storeroom.database.pool import Database, Transaction
 from storeroom.room import Storeroom
+from tenancy.estate import Estate, fingerprint
 
 Fresh = Callable[..., Awaitable[str]]
 SOURCE = Path(__file__).parents[2] / "src" / "storeroom"
