@@ -9,6 +9,7 @@ from typing import Self
 import msgspec
 
 from storeroom.access import ApiKeys, Origins
+from storeroom.audit import Audit
 from storeroom.carts import Carts
 from storeroom.catalog import Batches, Categories, Products
 from storeroom.core.clock import Clock, SystemClock
@@ -84,6 +85,11 @@ from storeroom.verification import PhoneCodes
     def api_keys(self) -> ApiKeys:
         """Keys with which programs call."""
         return ApiKeys(self.context)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """Who did what."""
+        return Audit(self.context)
 
     @cached_property
     def batches(self) -> Batches:

@@ -52,6 +52,10 @@ ANSWERS = [
     ("payments.active_methods", "idx_payment_methods_active", "SBB-PM-09"),
     ("payments.attempts_of", "payment_attempts_number_unique", "SBB-PA-06"),
     ("payments.recent_attempts", "idx_payment_attempts_created", "SBB-PA-06"),
+    ("audit.entries", "idx_audit_logs_user", "SBB-AUD-05"),
+    ("audit.entries", "idx_audit_logs_resource", "SBB-AUD-05"),
+    ("audit.entries", "idx_audit_logs_action", "SBB-AUD-05"),
+    ("audit.entries", "idx_audit_logs_created", "SBB-AUD-05"),
     ("inventory.active_for_cart", "idx_inventory_reservations_cart", "CED-IR-03"),
     ("inventory.expired", "idx_inventory_reservations_variant", "CED-IR-03"),
 ]

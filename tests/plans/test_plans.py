@@ -69,6 +69,7 @@ async def test_every_index_serves_a_statement_or_a_constraint(
               JOIN pg_class c ON c.oid = i.indexrelid
              WHERE c.relnamespace = 'public'::regnamespace
                AND NOT i.indisunique
+               AND NOT c.relispartition
                AND NOT EXISTS (SELECT FROM pg_constraint k
                                 WHERE k.contype = 'f' AND k.conrelid = i.indrelid
                                   AND (i.indkey::int2[])[0:cardinality(k.conkey) - 1] @> k.conkey)

@@ -67,6 +67,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     kind: ActorKind
     user_id: UserId | None = None  # None for guests, jobs and other systems
     name: str = ""  # what a person reads in a history: a mail address, a job, a source
+    role: str | None = None  # of the account, as it was when it acted
 
 
 SYSTEM: Final = Actor(kind=ActorKind.SYSTEM, name="system")
@@ -159,6 +160,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     user_agent: str | None = None
     clock: Clock = msgspec.field(default_factory=SystemClock)
     claim: Claim | None = None
+    audited: bool = False  # inside an action that leaves an entry in the audit trail, so nothing in it leaves another
 
     async def settings(self) -> TenantSettings:
         """The tenant's row, at most TENANT_CACHE_S old.

@@ -123,6 +123,7 @@ class Permission(StrEnum):
     USERS_READ = "users.read"
     USERS_WRITE = "users.write"
     SETTINGS_WRITE = "settings.write"
+    AUDIT_READ = "audit.read"
     ANALYTICS_READ = "analytics.read"
     KEYS_WRITE = "keys.write"  # make and revoke API keys; itself given to no key
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from storeroom.audit import audited
 from storeroom.catalog import StockPolicy, VariantNotFound
 from storeroom.core.ids import CartId, OrderId, ReservationId, TenantId, VariantId, new_id
 from storeroom.core.pages import Page, decode_cursor, page_of, page_size
@@ -121,6 +122,7 @@ class Inventory(Service):
 
     # --- Changing what is on the shelf --------------------------------------------------------------------------------
 
+    @audited("inventory.adjust", "stock", "variant_id")
     @transactional
     async def adjust(self, *, variant_id: VariantId, by: int, reason: str) -> StockMovement:
         """Add units to the shelf or, where `by` is negative, take some off; the row says who and why.
@@ -137,6 +139,7 @@ class Inventory(Service):
             raise InvalidQuantity(quantity=by, least=-UNITS_MAX, most=UNITS_MAX, field="by")
         return await self._move(variant_id, MovementKind.ADJUSTMENT, by, _reason(reason))
 
+    @audited("inventory.count", "stock", "variant_id")
     @transactional
     async def count(
         self,
@@ -168,6 +171,7 @@ class Inventory(Service):
             variant_id, kind, on_hand - level.on_hand, _reason(reason) if reason is not None else None
         )
 
+    @audited("inventory.set_policy", "variant", "variant_id")
     @transactional
     async def set_policy(
         self, *, variant_id: VariantId, policy: StockPolicy, backorder_limit: int | None = None

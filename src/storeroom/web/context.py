@@ -92,7 +92,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     def actor(self) -> Actor:
         """What history rows say. Staff and keys act as admin, everyone else as customer."""
         kind = ActorKind.ADMIN if self.staff else ActorKind.CUSTOMER
-        return Actor(kind=kind, user_id=self.user_id, name=self.name or "guest")
+        return Actor(kind=kind, user_id=self.user_id, name=self.name or "guest", role=self.role)
 
 
 ANYBODY: Final = Actor(kind=ActorKind.CUSTOMER, name="guest")
