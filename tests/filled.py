@@ -20,26 +20,40 @@ TENANTS = 200
 PACKAGE = Path(storeroom.__file__).parent
 NAMES = TableNames()
 
+# Where things happen all the time there are more rows, and few accounts and names in many of them.
+TIMES = {"events": 10}
+SPREAD = {("events", "user_id"): "(n / 200) % 20", ("events", "event_name"): "(n / 4000) % 30"}
+
 # Tables of which a tenant has a handful, whatever it sells.
 SMALL = frozenset(
-    {"tenants", "tenant_hosts", "schema_migrations", "schema_functions", "seeds_planted", "order_status_labels"}
+    {"tenants", "tenant_hosts", "account_settings", "schema_migrations", "schema_functions", "seeds_planted", "order_status_labels"}
 )
 
 COLUMNS = """
 SELECT c.relname AS tbl, a.attname AS name, format_type(a.atttypid, NULL) AS type, a.attnotnull AS required,
-       t.typtype = 'e' AS enumerated, a.attname = 'id' AS is_id,
+       t.typtype = 'e' AS enumerated, a.attname = 'id' AS is_id, c.relkind = 'p' AND a.attname = 'created_at' AS cuts,
        EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND a.attnum = ANY (i.indkey)) AS in_unique
   FROM pg_class c
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
   JOIN pg_type t ON t.oid = a.atttypid
- WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
+ WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
    AND c.relname NOT IN ('schema_migrations', 'schema_functions')
  ORDER BY c.relname, a.attnum
 """
 CHECKS = """
 SELECT conrelid::regclass::text AS tbl, conname AS name
   FROM pg_constraint
- WHERE contype = 'c' AND connamespace = 'public'::regnamespace AND conrelid <> 0
+ WHERE contype = 'c' AND connamespace = 'public'::regnamespace AND conrelid <> 0 AND coninhcount = 0
+"""
+# The index of a partition -> the one of its table, by which the tests know it.
+INDEXES_OF_PARTITIONS = """
+SELECT c.relname AS name, pg_partition_root(c.oid)::regclass::text AS root
+  FROM pg_class c
+ WHERE c.relkind = 'i' AND c.relispartition AND c.relnamespace = 'public'::regnamespace
+"""
+PARTITIONS = """
+SELECT c.oid::regclass::text FROM pg_class c
+ WHERE c.relkind = 'r' AND c.relispartition AND c.relnamespace = 'public'::regnamespace
 """
 
 
@@ -55,8 +69,12 @@ async def fill(connection: asyncpg.Connection) -> None:
         names = ", ".join(f'"{column["name"]}"' for column in columns)
         values = ", ".join(value_of(column) for column in columns)
         await connection.execute(
-            f"INSERT INTO {table} ({names}) SELECT {values} FROM generate_series(1, {ROWS}) n ON CONFLICT DO NOTHING"
+            f"INSERT INTO {table} ({names}) SELECT {values} "
+            f"FROM generate_series(1, {ROWS * TIMES.get(table, 1)}) n ON CONFLICT DO NOTHING"
         )
+    for row in await connection.fetch(PARTITIONS):  # an empty one is read whole by any plan
+        if not await connection.fetchval(f"SELECT EXISTS (SELECT FROM {row[0]})"):
+            await connection.execute(f"DROP TABLE {row[0]}")
     await connection.execute("VACUUM ANALYZE")
 
 
@@ -65,24 +83,36 @@ def value_of(column: asyncpg.Record) -> str:
     name, type_ = column["name"], column["type"]
     if name in {"tenant_id", "tenant"} and column["tbl"] != "tenants":
         return f"'t' || n % {TENANTS}"
-    number = "n" if column["in_unique"] or column["is_id"] else "n / 3"
+    number = SPREAD.get((column["tbl"], name)) or ("n" if column["in_unique"] or column["is_id"] else "n / 3")
+    if column["cuts"]:  # every partition gets its share, the default one too
+        return "date_trunc('month', now()) + n * interval '14 minutes' + CASE WHEN n % 5 = 0 THEN interval '9 years' ELSE '0' END"
     if column["enumerated"]:
         return f"(enum_range(NULL::{type_}))[1 + n % cardinality(enum_range(NULL::{type_}))]"
-    value = {
+    if type_ == "text[]":
+        return "ARRAY['a' || n % 50, 'b' || n % 7]"
+    if type_.endswith("[]"):
+        return f"ARRAY[{value_of_type(name, type_.removesuffix('[]'), number)}]"
+    value = value_of_type(name, type_, number)
+    if type_ == "jsonb" and column["in_unique"]:
+        value = "jsonb_build_object('n', n)"
+    return value if column["required"] or column["in_unique"] else f"CASE WHEN n % 3 > 0 THEN {value} END"
+
+
+def value_of_type(name: str, type_: str, number: str) -> str:
+    return {
         "uuid": f"('00000000-0000-7000-8000-' || lpad(to_hex({number}), 12, '0'))::uuid",
         "text": f"'{name} ' || {number}",
         "bigint": number,
         "integer": number,
         "boolean": "n % 2 = 0",
-        "timestamp with time zone": f"now() + (n - {ROWS} / 2) * interval '1 minute'",
+        "timestamp with time zone": f"now() + (n % {ROWS} - {ROWS} / 2) * interval '1 minute'",
         "date": "current_date + n % 100",
         "interval": "interval '1 day'",
-        "jsonb": "'{}'::jsonb" if not column["in_unique"] else "jsonb_build_object('n', n)",
+        "jsonb": "'{}'::jsonb",
         "inet": "'10.0.0.1'::inet",
-        "text[]": "ARRAY['a' || n % 50, 'b' || n % 7]",
+        "bytea": f"decode(md5(({number})::text), 'hex')",
         "numeric": "n",
     }[type_]
-    return value if column["required"] or column["in_unique"] else f"CASE WHEN n % 3 > 0 THEN {value} END"
 
 
 @dataclass
@@ -113,6 +143,8 @@ class Plan:
 async def plans_of_queries(connection: asyncpg.Connection) -> list[Plan]:
     """Of every variant of every statement in every queries.sql."""
     await connection.execute("SET plan_cache_mode = force_generic_plan")
+    await connection.execute("SET enable_partition_pruning = off")  # the arguments are NULL: no month would be left
+    roots = {row["name"]: row["root"] for row in await connection.fetch(INDEXES_OF_PARTITIONS)}
     plans = []
     for file in sorted(PACKAGE.glob("*/queries.sql")):
         for query in parse(file.read_text(), where=str(file)):
@@ -122,7 +154,11 @@ async def plans_of_queries(connection: asyncpg.Connection) -> list[Plan]:
                 asked = f"EXPLAIN (FORMAT JSON) EXECUTE asked{f'({places})' if places else ''}"
                 found = json.loads(await connection.fetchval(asked))
                 await connection.execute("DEALLOCATE asked")
-                plans.append(Plan(f"{file.parent.name}.{query.name}", query.all_tenants, list(nodes_of(found))))
+                nodes = list(nodes_of(found))
+                for node in nodes:
+                    if "Index Name" in node:
+                        node["Index Name"] = roots.get(node["Index Name"], node["Index Name"])
+                plans.append(Plan(f"{file.parent.name}.{query.name}", query.all_tenants, nodes))
     return plans
 
 

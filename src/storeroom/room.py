@@ -9,6 +9,7 @@ from typing import Self
 import msgspec
 
 from storeroom.access import ApiKeys, Origins
+from storeroom.analytics import Events
 from storeroom.audit import Audit
 from storeroom.carts import Carts
 from storeroom.catalog import Batches, Categories, Products
@@ -27,10 +28,10 @@ from storeroom.inventory import Inventory
 from storeroom.orders import Orders, ShippingRates
 from storeroom.payments import PaymentMethods, Payments
 from storeroom.tenants import DEFAULT_TENANT, Tenants
+from storeroom.verification import PhoneCodes
 
 
 class Shop:
-from storeroom.verification import PhoneCodes
     """One tenant's shop. Each attribute is a slice's operations; each operation is a transaction of its own.
 
     `async with shop.transaction() as tx:` gives the same shop with all its operations in one transaction.
@@ -117,6 +118,11 @@ from storeroom.verification import PhoneCodes
         return Checkout(self.context, self._groups)
 
     @cached_property
+    def events(self) -> Events:
+        """What visitors do."""
+        return Events(self.context)
+
+    @cached_property
     def inventory(self) -> Inventory:
         """Stock and reservations."""
         return Inventory(self.context)
@@ -142,6 +148,11 @@ from storeroom.verification import PhoneCodes
         return Payments(self.context)
 
     @cached_property
+    def phone_codes(self) -> PhoneCodes:
+        """Codes sent to phones, and what they prove."""
+        return PhoneCodes(self.context)
+
+    @cached_property
     def products(self) -> Products:
         """Products, options, variants, images."""
         return Products(self.context)
@@ -164,11 +175,6 @@ from storeroom.verification import PhoneCodes
     @cached_property
     def users(self) -> Users:
         """Accounts."""
-    @cached_property
-    def phone_codes(self) -> PhoneCodes:
-        """Codes sent to phones, and what they prove."""
-        return PhoneCodes(self.context)
-
         return Users(self.context)
 
 

@@ -12,6 +12,7 @@ from estate import PASSWORD, Estate, fingerprint
 
 from factories import HOME, purchase, usd
 from storeroom.access import ApiKeyNotFound, ApiKeyRefused
+from storeroom.analytics import EventCategory, EventDraft, EventUserNotFound
 from storeroom.carts import CartAddressNotFound, CartLineNotFound, CartNotFound, VisitorNotFound
 from storeroom.catalog import (
     BatchNotFound,
@@ -45,6 +46,8 @@ from storeroom.orders import OrderNotFound, OrderStatus, ShippingRateNotFound
 from storeroom.payments import Payer, PaymentMethodNotFound, PaymentNotFound
 from storeroom.room import Shop
 from storeroom.verification import CodeRefused, PhoneProofRequired
+
+EVENT = EventDraft(event_name="page.view", event_category=EventCategory.PAGE, session_id="visit")
 
 Expected = type[StoreroomError] | Callable[[Any], bool]
 Try = Callable[[Shop, Estate, Estate], Awaitable[Any]]
@@ -211,6 +214,19 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "checkout.place_in": [
         (CartUnknown, lambda s, o, t: _placed_inside(s, cart_id=t.cart.id)),
     ],
+    "events.last": [(nothing, lambda s, o, t: s.events.last(user_id=t.user.id, name="user.login.success"))],
+    "events.link": [(nothing, lambda s, o, t: s.events.link(session_id=t.signed_in.session_id))],
+    "events.list": [(nothing, lambda s, o, t: s.events.list(user_id=t.user.id))],
+    "events.of_anonymous": [(nothing, lambda s, o, t: s.events.of_anonymous(t.guest.anonymous_id))],
+    "events.of_campaign": [
+        (nothing, lambda s, o, t: s.events.of_campaign(utm_source="ig", utm_campaign=t.guest.anonymous_id))
+    ],
+    "events.of_order": [(nothing, lambda s, o, t: s.events.of_order(t.order.order.id))],
+    "events.record": [
+        (EventUserNotFound, lambda s, o, t: s.events.record(events=[EVENT], user_id=t.user.id)),
+        (EventUserNotFound, lambda s, o, t: s.events.record(events=[EVENT], user_id=t.user.id, anonymous_id="a")),
+    ],
+    "events.take": [(nothing, lambda s, o, t: s.events.take(events=[EVENT], visitor=t.visitor))],
     "inventory.active_for_cart": [(nothing, lambda s, o, t: s.inventory.active_for_cart(cart_id=t.cart.id))],
     "inventory.adjust": [
         (VariantNotFound, lambda s, o, t: s.inventory.adjust(variant_id=t.variant_id, by=1, reason="mine"))

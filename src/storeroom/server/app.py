@@ -20,7 +20,18 @@ from storeroom.settings import Settings
 from storeroom.web import DEPENDENCIES, EXCEPTION_HANDLERS, AnyRequest, Idempotency, StrictRequest
 
 BODY_BYTES_MAX: Final = 2 * 1024 * 1024  # a route that takes files says its own
-ROUTED: Final = ("identity", "access", "catalog", "inventory", "carts", "orders", "payments", "flows", "audit")
+ROUTED: Final = (
+    "identity",
+    "access",
+    "analytics",
+    "catalog",
+    "inventory",
+    "carts",
+    "orders",
+    "payments",
+    "flows",
+    "audit",
+)
 
 _DESCRIPTION: Final = """\
 A shop over HTTP. Amounts are integers of the smallest unit with their currency; instants are RFC 3339; lists are read

@@ -36,7 +36,7 @@ class StrictRequest(Request[Any, Any, State]):
             except msgspec.ValidationError as error:
                 fault = {"message": str(error), "source": "body"}
                 raise ValidationException("the body is not what this path takes", extra=[fault]) from error
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise SerializationException(str(error)) from error
         return self._json
 

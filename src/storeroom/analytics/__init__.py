@@ -1,0 +1,43 @@
+"""What visitors do in a shop: taken down as it happens, and linked to the account when they sign in."""
+
+from storeroom.analytics.errors import EventUserNotFound, InvalidEvent, InvalidEventBatch, InvalidPeriod, NoEventKept
+from storeroom.analytics.model import (
+    EVENTS_MAX,
+    LINKED_WITHIN,
+    PERIOD_MAX,
+    PROPERTIES_BYTES_MAX,
+    Client,
+    DeviceType,
+    Event,
+    EventCategory,
+    EventDraft,
+    Place,
+    Refusal,
+    client_of,
+    sift,
+)
+from storeroom.analytics.service import Events, PlaceLookup, note
+
+__all__ = [
+    "EVENTS_MAX",
+    "LINKED_WITHIN",
+    "PERIOD_MAX",
+    "PROPERTIES_BYTES_MAX",
+    "Client",
+    "DeviceType",
+    "Event",
+    "EventCategory",
+    "EventDraft",
+    "EventUserNotFound",
+    "Events",
+    "InvalidEvent",
+    "InvalidEventBatch",
+    "InvalidPeriod",
+    "NoEventKept",
+    "Place",
+    "PlaceLookup",
+    "Refusal",
+    "client_of",
+    "note",
+    "sift",
+]

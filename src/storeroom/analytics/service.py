@@ -1,0 +1,351 @@
+"""Taking down what happens in a shop, and giving it to an account when its visitor signs in."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, Self
+from uuid import UUID
+
+import msgspec
+from typing_extensions import override
+
+from storeroom.analytics import queries
+from storeroom.analytics.errors import EventUserNotFound, InvalidEvent, InvalidEventBatch, InvalidPeriod
+from storeroom.analytics.model import (
+    ANONYMOUS_LENGTH_MAX,
+    EARLIEST,
+    EVENTS_MAX,
+    LATEST,
+    LINKED_WITHIN,
+    LISTED_BY_DEFAULT,
+    PERIOD_MAX,
+    USER_AGENT_LENGTH_MAX,
+    Event,
+    EventCategory,
+    EventDraft,
+    Place,
+    client_of,
+)
+from storeroom.core.clock import NaiveInstant
+from storeroom.core.ids import OrderId, SessionId, UserId, new_id
+from storeroom.core.pages import Page, decode_cursor, page_of, page_size
+from storeroom.core.visitor import Visitor
+from storeroom.database.executor import Executor
+from storeroom.database.service import Context, Service, operation, transactional
+
+PLACE_TIMEOUT_S: Final = 0.2  # an event does not wait longer to learn where it came from
+CLOCK_SLACK: Final = timedelta(minutes=1)  # between the database's clock and ours
+PlaceLookup = Callable[[str], Awaitable[Place | None]]
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Events(Service):
+    """The events of one tenant."""
+
+    def __init__(self, context: Context, places: PlaceLookup | None = None) -> None:
+        """Take down events.
+
+        Args:
+            context: who asks, for which tenant.
+            places: where an address is; without it, and where it fails, events have no country.
+        """
+        super().__init__(context)
+        self._places = places
+
+    @override
+    def bound(self, db: Executor) -> Self:
+        return type(self)(self.context.on(db), self._places)
+
+    # --- Writing ------------------------------------------------------------------------------------------------------
+
+    @operation
+    async def take(self, *, events: Sequence[EventDraft], visitor: Visitor) -> int:
+        """Keep what a visitor's client tells, all or nothing, in one statement; return how many it were.
+
+        Whether the visitor has signed in meanwhile is read in the same statement, under a lock, so no event is left
+        behind by a sign-in at the same moment.
+
+        Args:
+            events: 1 to EVENTS_MAX.
+            visitor: of this shop. A session that is unknown keeps nothing, and the answer is 0.
+
+        Raises:
+            InvalidEventBatch, InvalidEvent: nothing was written.
+        """
+        if visitor.session_id is None:
+            return await self.record(events=events, user_id=visitor.user_id)
+        rows = self._rows(events)
+        return await queries.insert_events_of_visitor(
+            self.db,
+            tenant_id=self.tenant_id,
+            visitor_id=visitor.session_id,
+            events=rows,
+            **await self._origin(),
+        )
+
+    @operation
+    async def record(
+        self, *, events: Sequence[EventDraft], user_id: UserId | None = None, anonymous_id: str | None = None
+    ) -> int:
+        """Keep what a program knows of somebody; return how many it were.
+
+        Args:
+            events: 1 to EVENTS_MAX.
+            user_id: the account; with none, an anonymous_id is needed.
+            anonymous_id: the visitor, 1 to ANONYMOUS_LENGTH_MAX characters.
+
+        Raises:
+            InvalidEventBatch, InvalidEvent, EventUserNotFound: nothing was written.
+        """
+        rows = self._rows(events)
+        if user_id is None and anonymous_id is None:
+            raise InvalidEvent(field="anonymous_id", reason="say which account or which visitor it was")
+        if anonymous_id is not None and not (
+            1 <= len(anonymous_id) <= ANONYMOUS_LENGTH_MAX and "\x00" not in anonymous_id
+        ):
+            raise InvalidEvent(field="anonymous_id", reason=f"1 to {ANONYMOUS_LENGTH_MAX} characters")
+        if user_id is not None and not await queries.known_user(self.db, tenant_id=self.tenant_id, user_id=user_id):
+            raise EventUserNotFound(user_id=user_id)
+        return await queries.insert_events(
+            self.db,
+            tenant_id=self.tenant_id,
+            user_id=user_id,
+            anonymous_id=anonymous_id,
+            visitor_id=None,
+            events=rows,
+            **await self._origin(),
+        )
+
+    @transactional
+    async def link(self, *, session_id: SessionId) -> int:
+        """Give the account of a session what its visitor did before signing in; return how many events it were.
+
+        Those of the last LINKED_WITHIN that belong to nobody. Doing it again changes nothing. A sign-in calls it after
+        it has merged the carts: see `insert_events`.
+        """
+        return await queries.link_events(self.db, tenant_id=self.tenant_id, visitor_id=session_id, within=LINKED_WITHIN)
+
+    # --- Reading ------------------------------------------------------------------------------------------------------
+
+    @operation
+    async def list(
+        self,
+        *,
+        name: str | None = None,
+        category: EventCategory | None = None,
+        visit: str | None = None,
+        user_id: UserId | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> Page[Event]:
+        """Events of a period, the newest first, with all that is asked for.
+
+        Args:
+            name: the whole name.
+            category: its first word.
+            visit: the client's session_id.
+            user_id: the account.
+            since: LISTED_BY_DEFAULT ago if None. The period is half open.
+            until: now if None; at most PERIOD_MAX later.
+            cursor: of the page before. Give the same period with it.
+            limit: rows on the page.
+
+        Raises:
+            InvalidPeriod, InvalidCursor, InvalidPageSize.
+        """
+        return await self._page(
+            queries.events_listed,
+            {"name": name, "category": category, "visit": visit, "user_id": user_id},
+            since=since,
+            until=until,
+            cursor=cursor,
+            limit=limit,
+        )
+
+    @operation
+    async def last(self, *, user_id: UserId, name: str, limit: int | None = None) -> Sequence[Event]:
+        """The last events of one name that an account has, the newest first, however long ago.
+
+        Raises:
+            InvalidPageSize: see `core.pages`.
+        """
+        return await queries.last_of_user(
+            self.db, tenant_id=self.tenant_id, user_id=user_id, name=name, rows=page_size(limit)
+        )
+
+    @operation
+    async def of_anonymous(
+        self,
+        anonymous_id: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> Page[Event]:
+        """What one visitor did, before and after signing in; otherwise as `list`."""
+        return await self._page(
+            queries.events_of_anonymous,
+            {"anonymous_id": anonymous_id},
+            since=since,
+            until=until,
+            cursor=cursor,
+            limit=limit,
+        )
+
+    @operation
+    async def of_order(
+        self,
+        order_id: OrderId,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> Page[Event]:
+        """What happened around one order; otherwise as `list`."""
+        return await self._page(
+            queries.events_of_order, {"order_id": order_id}, since=since, until=until, cursor=cursor, limit=limit
+        )
+
+    @operation
+    async def of_campaign(
+        self,
+        *,
+        utm_source: str,
+        utm_campaign: str,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> Page[Event]:
+        """What those did who came by a campaign; otherwise as `list`."""
+        return await self._page(
+            queries.events_of_campaign,
+            {"utm_source": utm_source, "utm_campaign": utm_campaign},
+            since=since,
+            until=until,
+            cursor=cursor,
+            limit=limit,
+        )
+
+    # --- Shared steps -------------------------------------------------------------------------------------------------
+
+    async def _page(
+        self,
+        statement: Callable[..., Awaitable[Sequence[Event]]],
+        asked: Mapping[str, object],
+        *,
+        since: datetime | None,
+        until: datetime | None,
+        cursor: str | None,
+        limit: int | None,
+    ) -> Page[Event]:
+        size = page_size(limit)
+        until = until or self.context.clock.now() + CLOCK_SLACK
+        for field, instant in (("since", since), ("until", until)):
+            if instant is not None and instant.tzinfo is None:
+                raise NaiveInstant(field=field)
+        if not EARLIEST <= until < LATEST:
+            raise InvalidPeriod(days_max=PERIOD_MAX.days)
+        since = since or until - LISTED_BY_DEFAULT
+        if not since < until or until - since > PERIOD_MAX:
+            raise InvalidPeriod(days_max=PERIOD_MAX.days)
+        before_at, before_id = decode_cursor(cursor, (datetime, UUID)) if cursor else (None, None)
+        rows = await statement(
+            self.db,
+            tenant_id=self.tenant_id,
+            since=since,
+            until=until,
+            before_at=before_at,
+            before_id=before_id,
+            rows=size + 1,
+            **asked,
+        )
+        return page_of(rows, size, lambda event: (event.created_at, event.id))
+
+    def _rows(self, events: Sequence[EventDraft]) -> Sequence[dict[str, Any]]:
+        if not 1 <= len(events) <= EVENTS_MAX:
+            raise InvalidEventBatch(events=len(events), events_max=EVENTS_MAX)
+        for event in events:
+            event.check()
+        return [_row_of(event) for event in events]
+
+    async def _origin(self) -> dict[str, Any]:
+        return _origin_of(self.context, await self._place())
+
+    async def _place(self) -> Place | None:
+        if self._places is None or self.context.ip is None:
+            return None
+        try:
+            async with asyncio.timeout(PLACE_TIMEOUT_S):
+                return await self._places(self.context.ip)
+        except Exception as error:  # noqa: BLE001  # somebody else's code, and no event is lost for it
+            _log.warning("the place of an address is not known: %r", error)
+            return None
+
+
+async def note(
+    tx: Executor,
+    context: Context,
+    *,
+    event_name: str,
+    user_id: UserId | None = None,
+    session_id: SessionId | None = None,
+    **about: Any,
+) -> None:
+    """Take down something that a service has just done, in its transaction: with it, or not at all.
+
+    Where neither an account nor a visitor is known there is nobody whose event it were, and nothing is written.
+
+    Args:
+        tx: the transaction of the change.
+        context: of the service.
+        event_name: `{category}.{action}[.{detail}]`.
+        user_id: the account.
+        session_id: of the visitor; it stands for the visit too.
+        about: `cart_id`, `order_id`, `payment_id`, `product_id`, `properties`.
+    """
+    if user_id is None and session_id is None:
+        return
+    event = EventDraft(
+        event_name=event_name,
+        event_category=EventCategory(event_name.partition(".")[0]),
+        session_id=str(session_id or context.request_id or "server"),
+        **about,
+    )
+    await queries.insert_events(
+        tx,
+        tenant_id=context.tenant_id,
+        user_id=user_id,
+        anonymous_id=None,
+        visitor_id=session_id,
+        events=[_row_of(event)],
+        **_origin_of(context, None),
+    )
+
+
+def _row_of(event: EventDraft) -> dict[str, Any]:
+    row: dict[str, Any] = msgspec.to_builtins(event)
+    row["id"] = new_id()
+    return row
+
+
+def _origin_of(context: Context, place: Place | None) -> dict[str, Any]:
+    """What all events of one call share."""
+    user_agent = (context.user_agent or "")[:USER_AGENT_LENGTH_MAX].replace("\x00", "") or None
+    client, place = client_of(user_agent), place or Place()
+    return {
+        "ip": context.ip,
+        "user_agent": user_agent,
+        "device_type": client.device_type,
+        "browser": client.browser,
+        "os": client.os,
+        "country_code": place.country_code,
+        "region": place.region,
+        "city": place.city,
+    }
