@@ -121,6 +121,7 @@ def _shown(tenant_id: str, name: str, value: Any, depth: int) -> Any:
         return {str(key): _shown(tenant_id, str(key), each, depth + 1) for key, each in inside}
     if isinstance(value, list):
         return [_shown(tenant_id, "", each, depth + 1) for each in value[:ITEMS_MAX]]
-    if isinstance(value, str) and len(value) > TEXT_LENGTH_MAX:
-        return value[:TEXT_LENGTH_MAX] + "…"
+    if isinstance(value, str):
+        value = value.replace("\x00", "\ufffd")  # what was refused may hold what no column takes
+        return value if len(value) <= TEXT_LENGTH_MAX else value[:TEXT_LENGTH_MAX] + "…"
     return value

@@ -1,26 +1,24 @@
--- What was there before an action and what is there after it: the rows of other rooms, read as they are. Each locks what
--- the action itself locks first, so nothing can change between the look and the change, and no new order of locks arises.
+-- What was there before an action and what is there after it: the rows of other rooms, read as they are. Where an action
+-- locks this row first, so does the look before it, and nothing can change between the two. Where it locks another row
+-- first, the look does not lock at all: an order of locks that is nobody else's would make circles.
 
 -- name: address(tenant_id, id) -> dict?
 SELECT to_jsonb(r) AS row
   FROM {user_addresses} r
  WHERE r.tenant_id = :tenant_id
-   AND r.id = :id
-   FOR NO KEY UPDATE;
+   AND r.id = :id;
 
 -- name: batch(tenant_id, id) -> dict?
 SELECT to_jsonb(r) AS row
   FROM {product_batches} r
  WHERE r.tenant_id = :tenant_id
-   AND r.id = :id
-   FOR NO KEY UPDATE;
+   AND r.id = :id;
 
 -- name: category(tenant_id, id) -> dict?
 SELECT to_jsonb(r) AS row
   FROM {product_categories} r
  WHERE r.tenant_id = :tenant_id
-   AND r.id = :id
-   FOR NO KEY UPDATE;
+   AND r.id = :id;
 
 -- name: order(tenant_id, id) -> dict?
 SELECT to_jsonb(r) AS row
@@ -61,15 +59,13 @@ SELECT to_jsonb(r) AS row
 SELECT to_jsonb(r) AS row
   FROM {product_variants} r
  WHERE r.tenant_id = :tenant_id
-   AND r.id = :id
-   FOR NO KEY UPDATE;
+   AND r.id = :id;
 
 -- name: profile(tenant_id, id) -> dict?
 SELECT to_jsonb(r) AS row
   FROM {user_profiles} r
  WHERE r.tenant_id = :tenant_id
-   AND r.user_id = :id
-   FOR NO KEY UPDATE;
+   AND r.user_id = :id;
 
 -- name: stock(tenant_id, id) -> dict?
 SELECT to_jsonb(r) AS row

@@ -4,6 +4,7 @@ from datetime import date, timedelta
 from typing import Final, TypeAlias
 from zoneinfo import ZoneInfo
 
+from storeroom.audit import audited
 from storeroom.catalog import queries
 from storeroom.catalog.drafts import BatchDraft, batch_row, checked
 from storeroom.catalog.errors import (
@@ -28,6 +29,7 @@ _Allocations: TypeAlias = list[Allocation]
 class Batches(Service):
     """The batches of a shop's products. Days are those of the shop's time zone; a batch is good through its last."""
 
+    @audited("catalog.create_batch", "batch")
     @transactional
     async def create(
         self,
@@ -63,6 +65,7 @@ class Batches(Service):
                 self.db, tenant_id=self.tenant_id, batch_id=new_id(), product_id=product_id, **row
             )
 
+    @audited("catalog.verify_batch", "batch", "batch_id")
     @transactional
     async def verify(self, *, batch_id: BatchId) -> Batch:
         """Record that the caller has looked at the certificate; the first one who did stays recorded.
@@ -79,6 +82,7 @@ class Batches(Service):
         await self._show_newest(batch.product_id)
         return verified or await self.get(batch_id=batch_id)
 
+    @audited("catalog.activate_batch", "batch", "batch_id")
     @transactional
     async def activate(self, *, batch_id: BatchId) -> Batch:
         """Use a batch again.
@@ -92,6 +96,7 @@ class Batches(Service):
             raise BatchExpired(batch_id=batch_id)
         return await self._switch(batch, is_active=True)
 
+    @audited("catalog.deactivate_batch", "batch", "batch_id")
     @transactional
     async def deactivate(self, *, batch_id: BatchId) -> Batch:
         """Ship nothing from it any more, and show it no more: a recall, or used up."""

@@ -2,6 +2,7 @@
 
 from typing import Any, TypedDict, Unpack
 
+from storeroom.audit import audited
 from storeroom.catalog import queries
 from storeroom.catalog.drafts import CategoryDraft, category_row, checked
 from storeroom.catalog.errors import (
@@ -35,6 +36,7 @@ class CategoryFields(TypedDict, total=False):
 class Categories(Service):
     """The categories of a shop."""
 
+    @audited("catalog.create_category", "category")
     @transactional
     async def create(
         self,
@@ -64,6 +66,7 @@ class Categories(Service):
                 self.db, tenant_id=self.tenant_id, category_id=category_id, parent_id=parent_id, **row
             )
 
+    @audited("catalog.update_category", "category", "category_id")
     @transactional
     async def update(
         self,
@@ -99,6 +102,7 @@ class Categories(Service):
         """Hide it, and what stands below it, from the shop."""
         return await self.update(category_id=category_id, is_active=False)
 
+    @audited("catalog.move_category", "category", "category_id")
     @transactional
     async def move(self, *, category_id: CategoryId, parent_id: CategoryId | None) -> Category:
         """Put a category, with all below it, under another or at the root.
@@ -149,6 +153,7 @@ class Categories(Service):
             raise CategoryNotFound(category=category_id)
         return found
 
+    @audited("catalog.assign_category", "product", "product_id")
     @transactional
     async def assign(self, *, product_id: ProductId, category_id: CategoryId, is_primary: bool = False) -> None:
         """Put a product into a category; again changes nothing. The first one is its primary category by itself.
@@ -164,6 +169,7 @@ class Categories(Service):
         if is_primary:
             await self._make_primary(product_id, category_id)
 
+    @audited("catalog.set_primary_category", "product", "product_id")
     @transactional
     async def set_primary(self, *, product_id: ProductId, category_id: CategoryId) -> None:
         """Make one of a product's categories its primary one, in place of the one before.
@@ -175,6 +181,7 @@ class Categories(Service):
         await self._lock_product(product_id)
         await self._make_primary(product_id, category_id)
 
+    @audited("catalog.unassign_category", "product", "product_id")
     @transactional
     async def unassign(self, *, product_id: ProductId, category_id: CategoryId) -> None:
         """Take a product out of a category; again changes nothing. A primary one is followed by the oldest left."""

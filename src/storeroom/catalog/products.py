@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, Unpack
 
+from storeroom.audit import audited
 from storeroom.catalog import queries
 from storeroom.catalog.drafts import (
     ImageDraft,
@@ -61,6 +62,7 @@ CATEGORIES_OF_PRODUCT_MAX: Final = 100
 class Products(Listing):
     """The products of a shop. Each change holds the product's row until it commits, so rules over its parts hold."""
 
+    @audited("catalog.create_product", "product")
     @transactional
     async def create(
         self,
@@ -140,6 +142,7 @@ class Products(Listing):
                 )
         return await self.get(product_id=made)
 
+    @audited("catalog.update_product", "product", "product_id")
     @transactional
     async def update(
         self,
@@ -165,6 +168,7 @@ class Products(Listing):
             await queries.update_products(self.db, tenant_id=self.tenant_id, rows=[row])
         return await self.get(product_id=product_id)
 
+    @audited("catalog.publish", "product", "product_id")
     @transactional
     async def publish(self, *, product_id: ProductId) -> Product:
         """List and sell it. The instant of the first time stays in `published_at`.
@@ -175,16 +179,19 @@ class Products(Listing):
         """
         return await self._move(product_id, ProductStatus.ACTIVE)
 
+    @audited("catalog.unpublish", "product", "product_id")
     @transactional
     async def unpublish(self, *, product_id: ProductId) -> Product:
         """Take an active product back to be worked on."""
         return await self._move(product_id, ProductStatus.DRAFT)
 
+    @audited("catalog.discontinue", "product", "product_id")
     @transactional
     async def discontinue(self, *, product_id: ProductId) -> Product:
         """Sell it no more."""
         return await self._move(product_id, ProductStatus.DISCONTINUED)
 
+    @audited("catalog.set_out_of_stock", "product", "product_id")
     @transactional
     async def set_out_of_stock(self, *, product_id: ProductId) -> Product:
         """Take it off by hand until it can be had again, whatever the counters say."""
@@ -204,6 +211,7 @@ class Products(Listing):
             raise ProductMoveRefused(current="deleted" if product.deleted_at else product.status, wanted=to)
         return product
 
+    @audited("catalog.delete_product", "product", "product_id")
     @transactional
     async def delete(self, *, product_id: ProductId) -> None:
         """Take it out of every list for good. The row stays for old orders, and its slug stays taken.
@@ -216,6 +224,7 @@ class Products(Listing):
         if not await queries.delete_product(self.db, tenant_id=self.tenant_id, product_id=product_id):
             await self.get(product_id=product_id)
 
+    @audited("catalog.set_options", "product", "product_id")
     @transactional
     async def set_options(self, *, product_id: ProductId, options: Sequence[OptionDraft]) -> Product:
         """Replace the options; the variants keep what they chose and get their titles anew.
@@ -240,6 +249,7 @@ class Products(Listing):
         await queries.touch_product(self.db, tenant_id=self.tenant_id, product_id=product_id)
         return await self.get(product_id=product_id)
 
+    @audited("catalog.add_variant", "variant")
     @transactional
     async def add_variant(self, *, product_id: ProductId, variant: VariantDraft) -> Variant:
         """Sell another choice of the product's options.
@@ -259,6 +269,7 @@ class Products(Listing):
         await self._add_variants([row])
         return await self.variant(variant_id=variant_id)
 
+    @audited("catalog.update_variant", "variant", "variant_id")
     @transactional
     async def update_variant(self, *, variant_id: VariantId, **fields: Unpack[VariantFields]) -> Variant:
         """Change what is given and leave the rest. Carts keep the price they saw until it is looked at again.
@@ -285,6 +296,7 @@ class Products(Listing):
         """Sell it again."""
         return await self.update_variant(variant_id=variant_id, is_active=True)
 
+    @audited("catalog.add_image", "product", "product_id")
     @transactional
     async def add_image(self, *, product_id: ProductId, image: ImageDraft) -> Image:
         """Show a picture; one with the same address is changed.
@@ -300,6 +312,7 @@ class Products(Listing):
         written = await self.get(product_id=product_id)
         return next(shown for shown in written.images if shown.url == rows[0]["url"])
 
+    @audited("catalog.remove_image", "product", "product_id")
     @transactional
     async def remove_image(self, *, product_id: ProductId, image_id: Any) -> None:
         """Show a picture no more; the file stays where it is."""

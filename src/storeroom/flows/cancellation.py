@@ -1,5 +1,6 @@
 """Cancelling an order with all that hangs on it."""
 
+from storeroom.audit import audited
 from storeroom.core.ids import OrderId
 from storeroom.database.pool import Database
 from storeroom.database.service import Context, Service, transactional
@@ -10,6 +11,7 @@ from storeroom.payments import Payments
 class Cancellation(Service):
     """Orders know nothing of payments; who ends an order for good comes here."""
 
+    @audited("orders.cancel", "order", "order_id")
     @transactional
     async def cancel(self, *, order_id: OrderId, reason: str) -> Order:
         """End an order that was not shipped: its units are free again, and nothing more is asked for it.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from storeroom.audit import audited
 from storeroom.core.contact import Address, normal_address
 from storeroom.core.ids import AddressId, UserId, new_id
 from storeroom.database.service import operation, transactional
@@ -20,6 +21,7 @@ class Addresses(People):
     changes follow each other.
     """
 
+    @audited("identity.add_address", "address")
     @transactional
     async def add(
         self,
@@ -85,6 +87,7 @@ class Addresses(People):
             self.db, tenant_id=self.tenant_id, user_id=user_id, address_type=address_type
         )
 
+    @audited("identity.update_address", "address", "address_id")
     @transactional
     async def update(
         self,
@@ -124,6 +127,7 @@ class Addresses(People):
         )
         return await self._address(user_id, address_id)
 
+    @audited("identity.set_default_address", "address", "address_id")
     @transactional
     async def set_default(self, *, user_id: UserId, address_id: AddressId) -> SavedAddress:
         """Make an address the default of its type, instead of the one before.
@@ -136,6 +140,7 @@ class Addresses(People):
         await self._make_default(user_id, address_id, known.address_type)
         return await self._address(user_id, address_id)
 
+    @audited("identity.mark_address_validated", "address", "address_id")
     @transactional
     async def mark_validated(self, *, user_id: UserId, address_id: AddressId, source: str) -> SavedAddress:
         """Record that a parcel would arrive there, by the word of `source`: a carrier's service, or `manual`.
@@ -152,6 +157,7 @@ class Addresses(People):
             raise AddressNotFound(address_id=address_id)
         return await self._address(user_id, address_id)
 
+    @audited("identity.delete_address", "address", "address_id")
     @transactional
     async def delete(self, *, user_id: UserId, address_id: AddressId) -> None:
         """Forget an address. Carts that chose it stay as they are; orders have their own copy.

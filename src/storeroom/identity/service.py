@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from storeroom.audit import audited
 from storeroom.core.contact import normal_email, normal_phone
 from storeroom.core.ids import SessionId, UserId, new_id
 from storeroom.core.pages import Page, decode_cursor, page_of, page_size
@@ -190,6 +191,7 @@ class Users(People):
             metadata=_metadata(metadata),
         )
 
+    @audited("identity.create_user", "user")
     @transactional
     async def _insert(
         self,
@@ -286,6 +288,7 @@ class Users(People):
 
     # --- What an account is and may do: by those above it -------------------------------------------------------------
 
+    @audited("identity.set_role", "user", "user_id")
     @transactional
     async def set_role(self, *, user_id: UserId, role: UserRole) -> User:
         """Give an account another role. Permissions of staff are forgotten when they become something else.
@@ -300,6 +303,7 @@ class Users(People):
             await queries.set_permissions(self.db, tenant_id=self.tenant_id, user_id=user_id, permissions=[])
         return await self._with_new_rights(user_id)
 
+    @audited("identity.set_permissions", "user", "user_id")
     @transactional
     async def set_permissions(self, *, user_id: UserId, permissions: Iterable[Permission]) -> User:
         """Say what an account of role staff may do; the list replaces the one before.
@@ -318,6 +322,7 @@ class Users(People):
         )
         return await self._with_new_rights(user_id)
 
+    @audited("identity.set_status", "user", "user_id")
     @transactional
     async def set_status(self, *, user_id: UserId, status: UserStatus) -> User:
         """Move an account to another status; one that may not sign in loses its sessions at once.
@@ -341,6 +346,7 @@ class Users(People):
             await self._end_sessions(user_id, f"account {status}")
         return await self._user(user_id)
 
+    @audited("identity.verify_age", "user", "user_id")
     @transactional
     async def verify_age(self, *, user_id: UserId) -> User:
         """Record that somebody saw a proof of the date of birth in the profile.
@@ -362,6 +368,7 @@ class Users(People):
         await queries.set_age_verified(self.db, tenant_id=self.tenant_id, user_id=user_id)
         return await self._user(user_id)
 
+    @audited("identity.set_kyc", "user", "user_id")
     @transactional
     async def set_kyc(self, *, user_id: UserId, status: KycStatus) -> User:
         """Record how far the check of the person has come; approving notes when.
@@ -427,6 +434,7 @@ class Users(People):
             raise WrongPassword  # a rival changed it while we computed
         await self._end_sessions(user_id, "password changed", but=keep_session_id)
 
+    @audited("identity.set_name", "user", "user_id")
     @transactional
     async def set_name(self, *, user_id: UserId, full_name: str) -> User:
         """Change how the person is called.
@@ -440,6 +448,7 @@ class Users(People):
         await queries.set_name(self.db, tenant_id=self.tenant_id, user_id=user_id, full_name=name)
         return await self._user(user_id)
 
+    @audited("identity.update_user", "user", "user_id")
     @transactional
     async def update(
         self,
@@ -463,6 +472,7 @@ class Users(People):
         self._check_customer(user_id)
         return await self._user(user_id)
 
+    @audited("identity.change_email", "user", "user_id")
     @transactional
     async def change_email(self, *, user_id: UserId, email: str) -> User:
         """Change the mail address; the new one is not proven yet.
@@ -478,6 +488,7 @@ class Users(People):
             await queries.set_email(self.db, tenant_id=self.tenant_id, user_id=user_id, email=known)
         return await self._user(user_id)
 
+    @audited("identity.change_phone", "user", "user_id")
     @transactional
     async def change_phone(self, *, user_id: UserId, phone: str | None) -> User:
         """Change the telephone number, or forget it; the new one is not proven yet.
@@ -512,6 +523,7 @@ class Users(People):
         profile = await queries.profile(self.db, tenant_id=self.tenant_id, user_id=user_id)
         return profile if profile is not None else await self.update_profile(user_id=user_id, changes=ProfileChanges())
 
+    @audited("identity.update_profile", "user", "user_id", rows="profile")
     @transactional
     async def update_profile(self, *, user_id: UserId, changes: ProfileChanges) -> Profile:
         """Change what `changes` names. Where the person came from stays as it was at registration.
@@ -550,6 +562,7 @@ class Users(People):
             )
         return await self._profile(user_id)
 
+    @audited("identity.delete_user", "user", "user_id")
     @transactional
     async def delete(self, *, user_id: UserId) -> None:
         """Close an account: nobody finds it or signs in with it. Its row, profile and orders stay, as the law wants.

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from storeroom.audit import audited
 from storeroom.catalog import Batches
 from storeroom.core.clock import utc
 from storeroom.core.contact import InvalidPhone, normal_phone
@@ -310,6 +311,7 @@ class Orders(Service):
 
     # --- Changes ------------------------------------------------------------------------------------------------------
 
+    @audited("orders.move", "order", "order_id")
     @transactional
     async def move(
         self,
@@ -344,6 +346,7 @@ class Orders(Service):
             return await self._ship(order, reason=_reason(reason), metadata=metadata, entry_id=entry_id)
         return await self._move(order, to, reason=_reason(reason), metadata=metadata, entry_id=entry_id)
 
+    @audited("orders.cancel", "order", "order_id")
     @transactional
     async def cancel(self, *, order_id: OrderId, reason: str) -> Order:
         """End an order that was not shipped: the units it holds are free again, its payments stay as they are.
@@ -357,6 +360,7 @@ class Orders(Service):
         order = await self._hold(order_id)
         return await self._move(order, OrderStatus.CANCELLED, reason=_reason(reason))
 
+    @audited("orders.ship", "order", "order_id")
     @transactional
     async def ship(
         self,
@@ -390,11 +394,13 @@ class Orders(Service):
             reason=_reason(reason),
         )
 
+    @audited("orders.deliver", "order", "order_id")
     @transactional
     async def deliver(self, *, order_id: OrderId, reason: str | None = None) -> Order:
         """The parcel arrived. Raises OrderNotFound, OrderMoveRefused."""
         return await self._move(await self._hold(order_id), OrderStatus.DELIVERED, reason=_reason(reason))
 
+    @audited("orders.set_tracking", "order", "order_id")
     @operation
     async def set_tracking(
         self,
@@ -417,6 +423,7 @@ class Orders(Service):
             raise OrderNotFound(order=str(order_id))
         return await self._read(order_id)
 
+    @audited("orders.add_note", "order", "order_id")
     @transactional
     async def add_note(self, *, order_id: OrderId, note: str) -> Order:
         """Add a line to the internal notes, with its time and author; customers never see them.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from storeroom.audit import audited
 from storeroom.core.contact import normal_country
 from storeroom.core.ids import new_id
 from storeroom.core.money import CurrencyMismatch, Money
@@ -33,6 +34,7 @@ class ShippingRates(Service):
             raise ShippingRateNotFound(rate=str(rate_id))
         return rate
 
+    @audited("orders.create_shipping_rate", "shipping_rate")
     @transactional
     async def create(
         self,
@@ -79,6 +81,7 @@ class ShippingRates(Service):
                 position=position,
             )
 
+    @audited("orders.update_shipping_rate", "shipping_rate", "rate_id")
     @transactional
     async def update(
         self,
@@ -112,6 +115,7 @@ class ShippingRates(Service):
             raise ShippingRateNotFound(rate=str(rate_id))
         return rate
 
+    @audited("orders.delete_shipping_rate", "shipping_rate", "rate_id")
     @operation
     async def delete(self, *, rate_id: UUID) -> None:
         """Remove a rate. Raises ShippingRateNotFound."""

@@ -7,6 +7,7 @@ from typing import Any, Final, TypedDict
 import msgspec
 from typing_extensions import Unpack
 
+from storeroom.audit import audited
 from storeroom.core.ids import PaymentMethodId, new_id
 from storeroom.core.money import CurrencyMismatch, Money, currency_digits
 from storeroom.database.errors import violations
@@ -56,6 +57,7 @@ class MethodChanges(TypedDict, total=False):
 class PaymentMethods(Service):
     """What staff configure and a checkout offers."""
 
+    @audited("payments.create_method", "payment_method")
     @transactional
     async def create(
         self,
@@ -129,6 +131,7 @@ class PaymentMethods(Service):
             raise PaymentMethodTaken(method=code)
         return made
 
+    @audited("payments.update_method", "payment_method", "method_id")
     @transactional
     async def update(self, *, method_id: PaymentMethodId, **changes: Unpack[MethodChanges]) -> PaymentMethod:
         """Change settings by name; the others stay. Payments that were started keep their amount and window.
@@ -153,6 +156,7 @@ class PaymentMethods(Service):
             raise PaymentMethodNotFound(method=method_id)
         return updated
 
+    @audited("payments.reorder_methods", "payment_method")
     @transactional
     async def reorder(self, *, method_ids: Sequence[PaymentMethodId]) -> list[PaymentMethod]:
         """Show these methods first, in this order; the others follow as they did. Returns all of them.
@@ -173,6 +177,7 @@ class PaymentMethods(Service):
         )
         return await queries.methods(self.db, tenant_id=self.tenant_id, size=METHODS_MAX)
 
+    @audited("payments.delete_method", "payment_method", "method_id")
     @transactional
     async def delete(self, *, method_id: PaymentMethodId) -> None:
         """Remove a method by which nobody ever paid.

@@ -14,6 +14,7 @@ import msgspec
 from typing_extensions import override
 
 from storeroom import outbox
+from storeroom.audit import audited
 from storeroom.core.contact import normal_phone
 from storeroom.core.ids import OrderId, PaymentId, new_id
 from storeroom.core.money import CurrencyMismatch, Money
@@ -255,6 +256,7 @@ class Payments(Service):
         await self._tell("payment.proof_uploaded", submitted)
         return submitted
 
+    @audited("payments.cancel", "payment", "payment_id")
     @transactional
     async def cancel(self, *, payment_id: PaymentId, payer: Payer | None = None) -> Payment:
         """Withdraw a payment that was not made. A customer can do so until a proof was sent, staff also afterwards.
@@ -274,6 +276,7 @@ class Payments(Service):
 
     # --- The staff's side ---------------------------------------------------------------------------------------------
 
+    @audited("payments.verify", "payment", "payment_id")
     @transactional
     async def verify(
         self, *, payment_id: PaymentId, received: Money | None = None, notes: str | None = None
@@ -318,6 +321,7 @@ class Payments(Service):
         await self._credit(order, verified)
         return verified
 
+    @audited("payments.reject", "payment", "payment_id")
     @transactional
     async def reject(self, *, payment_id: PaymentId, reason: str) -> Payment:
         """Say that the money did not arrive, or that the proof proves nothing; the customer may submit again.
@@ -356,6 +360,7 @@ class Payments(Service):
         await self._tell("payment.failed", rejected, reason=why)
         return rejected
 
+    @audited("payments.record_received", "payment")
     @transactional
     async def record_received(
         self,
@@ -428,6 +433,7 @@ class Payments(Service):
 
     # --- For programs: providers, and flows that end an order ---------------------------------------------------------
 
+    @audited("payments.process", "payment", "payment_id")
     @transactional
     async def process(self, *, payment_id: PaymentId) -> Payment:
         """A provider has begun with a payment by an automatic method: `pending` becomes `processing`.
@@ -440,6 +446,7 @@ class Payments(Service):
             payment_id, PaymentStatus.PROCESSING, sources(PAYMENT_MOVES, PaymentStatus.PROCESSING), None
         )
 
+    @audited("payments.complete", "payment", "payment_id")
     @transactional
     async def complete(self, *, payment_id: PaymentId) -> Payment:
         """Complete a payment by an automatic method on its provider's word, and credit its order; see `verify`.
