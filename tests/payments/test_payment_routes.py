@@ -254,7 +254,7 @@ async def test_what_is_no_proof_is_refused_and_named(
     http: Http, sent: dict[str, Any], status: int, code: str, field: str | None
 ) -> None:
     payment = await http.till.pending()
-    ann = await staff(http)
+    ann = await staff(http, "payments.verify")
     answer = await http("POST", f"/v1/payments/{payment.reference}/proof", ann, **sent)
     assert (answer.status_code, answer.json()["code"], answer.json().get("field")) == (status, code, field), answer.text
     assert await http.till.log(payment.id) == []
@@ -264,7 +264,10 @@ async def test_a_file_of_ten_megabytes_passes(http: Http) -> None:
     payment = await http.till.pending()
     largest = PNG + bytes(10 * 1024 * 1024 - len(PNG))
     answer = await http(
-        "POST", f"/v1/payments/{payment.reference}/proof", await staff(http), files={"file": ("a.png", largest)}
+        "POST",
+        f"/v1/payments/{payment.reference}/proof",
+        await staff(http, "payments.verify"),
+        files={"file": ("a.png", largest)},
     )
     assert answer.status_code == 200, answer.text
 

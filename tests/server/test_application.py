@@ -26,6 +26,7 @@ WITHOUT_KEY = {  # POSTs that answer 201 and take no Idempotency-Key, each with 
     "/v1/auth/register",  # is sent a password
     "/v1/auth/guest",  # answers with a token
     "/v1/admin/users",  # is sent a password
+    "/v1/admin/api-keys",  # answers with a key
 }
 
 

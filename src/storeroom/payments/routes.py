@@ -300,7 +300,7 @@ async def start_payment(
 
     The order must be the caller's, by account or session, or the phone must be the order's.
     """
-    payer = await _payer(principal, limiter, number, data.phone)
+    payer = await _payer(principal, limiter, number, data.phone, right="payments.verify")
     started = await payments.start(order_number=number, method=data.method, amount=data.amount, payer=payer)
     return await payments.customer_view(reference=started.reference, payer=payer)
 
@@ -368,7 +368,7 @@ async def submit_proof(
     The payment must be the caller's, by account or session, or number and phone must be those of its order.
     """
     proof, file = await _proof(request)
-    payer = await _payer(principal, limiter, proof.number, proof.phone)
+    payer = await _payer(principal, limiter, proof.number, proof.phone, right="payments.verify")
     await payments.submit_proof(
         reference=reference, customer_reference=proof.customer_reference, file=file, notes=proof.notes, payer=payer
     )
@@ -655,9 +655,11 @@ def _methods(methods: Sequence[PaymentMethod]) -> MethodList:
     return MethodList(items=[as_view(MethodView, method) for method in methods])
 
 
-async def _payer(principal: Principal, limiter: Limiter, number: str | None, phone: str | None) -> Payer | None:
-    """Who asks; None for staff, who may act for any customer. Whoever names a phone is counted."""
-    if principal.staff:
+async def _payer(
+    principal: Principal, limiter: Limiter, number: str | None, phone: str | None, *, right: str = "payments.read"
+) -> Payer | None:
+    """Who asks; None for staff with the right, who act for any customer. Whoever names a phone is counted."""
+    if principal.may(right):
         return None
     if phone is not None:
         await limiter.by_address("payment_lookup", times=LOOKUPS_BY_ADDRESS, window=LOOKUP_WINDOW)

@@ -23,12 +23,18 @@ BOUNDS: Final = frozenset({"minLength", "maxLength", "pattern", "minimum", "maxi
 PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
 ACCOUNT: Final[dict[str, list[str]]] = {"account": []}
 GUEST: Final[dict[str, list[str]]] = {"guest": []}
+KEY: Final[dict[str, list[str]]] = {"key": []}
 SECURITY_SCHEMES: Final = {
     "account": {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
         "description": "The access token of `POST /v1/auth/sign-in`. It carries its shop.",
+    },
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The key of a program, `sk_…`, as `POST /v1/admin/api-keys` shows it once. It carries its shop.",
     },
     "guest": {
         "type": "apiKey",
@@ -142,8 +148,11 @@ def _finish(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
     if permissions:
         needs = f"Needs {', '.join(f'`{permission}`' for permission in permissions)}."
         operation["description"] = "\n\n".join(filter(None, (operation.get("description"), needs)))
+        operation["x-permissions"] = permissions
     wanted = handler.parsed_fn_signature.parameters
-    if permissions or "account" in wanted or requires_account in guards or requires_staff in guards:
+    if permissions:
+        operation["security"] = [ACCOUNT, KEY]
+    elif "account" in wanted or requires_account in guards or requires_staff in guards:
         operation["security"] = [ACCOUNT]
     elif "visitor" in wanted:
         operation["security"] = [GUEST, ACCOUNT]

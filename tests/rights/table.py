@@ -1,0 +1,210 @@
+"""Who may call what, written by hand: every route of the application under the one right that it asks for.
+
+    anyone      no token needed; a good one does no harm
+    arrival     anyone but a program; a visitor without a token becomes a guest
+    visitor     guests and accounts
+    account     who is signed in, for what is theirs
+    x.y         admins; staff and keys whose list has that permission
+
+A route that is not here fails the tests, so nobody opens one without saying to whom.
+"""
+
+from typing import Final
+
+RIGHTS: Final[dict[str, str]] = {
+    "anyone": """
+        GET /
+        GET /docs/api
+        GET /docs/errors
+        GET /docs/errors/{error_code}
+        GET /health
+        GET /metrics
+        GET /ready
+        GET /schema
+        GET /schema/openapi.json
+        GET /schema/{path}
+        POST /v1/auth/forgot-password
+        POST /v1/auth/guest
+        POST /v1/auth/otp/request
+        POST /v1/auth/otp/resend
+        POST /v1/auth/otp/verify
+        POST /v1/auth/refresh
+        POST /v1/auth/register
+        POST /v1/auth/reset-password
+        POST /v1/auth/second-factor
+        POST /v1/auth/second-factor/confirm
+        POST /v1/auth/second-factor/enrol
+        POST /v1/auth/send-verification
+        POST /v1/auth/sign-in
+        POST /v1/auth/sign-out
+        POST /v1/auth/verify-email
+        GET /v1/categories
+        POST /v1/checkout
+        GET /v1/order-statuses
+        POST /v1/orders/lookup
+        POST /v1/orders/{number}/payments
+        GET /v1/payment-methods
+        GET /v1/payments/{reference}
+        POST /v1/payments/{reference}/proof
+        GET /v1/products
+        GET /v1/products/{slug}
+        GET /v1/shipping-rates
+    """,
+    "account": """
+        GET /v1/account
+        PATCH /v1/account
+        GET /v1/account/addresses
+        POST /v1/account/addresses
+        DELETE /v1/account/addresses/{address_id}
+        GET /v1/account/addresses/{address_id}
+        PUT /v1/account/addresses/{address_id}
+        PUT /v1/account/addresses/{address_id}/default
+        GET /v1/account/orders
+        GET /v1/account/orders/{number}
+        PUT /v1/account/password
+        GET /v1/account/second-factor
+        POST /v1/account/second-factor
+        POST /v1/account/second-factor/confirm
+        POST /v1/account/second-factor/recovery-codes
+        POST /v1/account/second-factor/remove
+        DELETE /v1/account/sessions
+        GET /v1/account/sessions
+        DELETE /v1/account/sessions/{session_id}
+    """,
+    "settings.write": """
+        GET /v1/admin/account-settings
+        PUT /v1/admin/account-settings
+        GET /v1/admin/origins
+        PUT /v1/admin/origins
+        POST /v1/admin/payment-methods
+        PUT /v1/admin/payment-methods/order
+        DELETE /v1/admin/payment-methods/{method_id}
+        PATCH /v1/admin/payment-methods/{method_id}
+        POST /v1/admin/shipping-rates
+        DELETE /v1/admin/shipping-rates/{rate_id}
+        PUT /v1/admin/shipping-rates/{rate_id}
+    """,
+    "keys.write": """
+        GET /v1/admin/api-keys
+        POST /v1/admin/api-keys
+        DELETE /v1/admin/api-keys/{key_id}
+        GET /v1/admin/api-keys/{key_id}
+    """,
+    "audit.read": """
+        GET /v1/admin/audit
+    """,
+    "catalog.write": """
+        GET /v1/admin/batches/expiring
+        POST /v1/admin/batches/{batch_id}/activate
+        POST /v1/admin/batches/{batch_id}/deactivate
+        POST /v1/admin/batches/{batch_id}/verify
+        GET /v1/admin/categories
+        POST /v1/admin/categories
+        PATCH /v1/admin/categories/{category_id}
+        PUT /v1/admin/categories/{category_id}/parent
+        GET /v1/admin/categories/{category_id}/path
+        GET /v1/admin/products
+        POST /v1/admin/products
+        DELETE /v1/admin/products/{product_id}
+        GET /v1/admin/products/{product_id}
+        PATCH /v1/admin/products/{product_id}
+        GET /v1/admin/products/{product_id}/batches
+        POST /v1/admin/products/{product_id}/batches
+        DELETE /v1/admin/products/{product_id}/categories/{category_id}
+        PUT /v1/admin/products/{product_id}/categories/{category_id}
+        POST /v1/admin/products/{product_id}/discontinue
+        POST /v1/admin/products/{product_id}/images
+        DELETE /v1/admin/products/{product_id}/images/{image_id}
+        PUT /v1/admin/products/{product_id}/options
+        POST /v1/admin/products/{product_id}/out-of-stock
+        POST /v1/admin/products/{product_id}/publish
+        POST /v1/admin/products/{product_id}/unpublish
+        POST /v1/admin/products/{product_id}/variants
+        GET /v1/admin/variants/{variant_id}
+        PATCH /v1/admin/variants/{variant_id}
+    """,
+    "orders.read": """
+        GET /v1/admin/carts/abandoned
+        GET /v1/admin/orders
+        GET /v1/admin/orders/awaiting-payment
+        GET /v1/admin/orders/changes
+        GET /v1/admin/orders/needing-refund
+        GET /v1/admin/orders/pages
+        GET /v1/admin/orders/revenue
+        GET /v1/admin/orders/{order_id}
+        GET /v1/admin/orders/{order_id}/history
+        GET /v1/admin/shipping-rates
+    """,
+    "analytics.read": """
+        GET /v1/admin/events
+    """,
+    "orders.write": """
+        POST /v1/admin/orders/{order_id}/cancel
+        POST /v1/admin/orders/{order_id}/deliver
+        POST /v1/admin/orders/{order_id}/move
+        POST /v1/admin/orders/{order_id}/notes
+        POST /v1/admin/orders/{order_id}/ship
+        PUT /v1/admin/orders/{order_id}/tracking
+    """,
+    "payments.read": """
+        GET /v1/admin/orders/{order_id}/payments
+        GET /v1/admin/payment-methods
+        GET /v1/admin/payment-methods/{method_id}
+        GET /v1/admin/payments
+        GET /v1/admin/payments/review
+        GET /v1/admin/payments/{payment_id}
+        GET /v1/admin/payments/{payment_id}/attempts
+        GET /v1/admin/payments/{payment_id}/proof
+    """,
+    "payments.verify": """
+        POST /v1/admin/orders/{order_id}/payments
+        POST /v1/admin/payments/{payment_id}/cancel
+        POST /v1/admin/payments/{payment_id}/reject
+        POST /v1/admin/payments/{payment_id}/verify
+    """,
+    "inventory.write": """
+        GET /v1/admin/stock
+        GET /v1/admin/stock/low
+        GET /v1/admin/stock/oversold
+        GET /v1/admin/stock/{variant_id}
+        POST /v1/admin/stock/{variant_id}/adjustments
+        POST /v1/admin/stock/{variant_id}/counts
+        GET /v1/admin/stock/{variant_id}/movements
+        PUT /v1/admin/stock/{variant_id}/policy
+    """,
+    "users.read": """
+        GET /v1/admin/users
+        GET /v1/admin/users/{user_id}
+        GET /v1/admin/users/{user_id}/profile
+        GET /v1/admin/users/{user_id}/sessions
+    """,
+    "users.write": """
+        POST /v1/admin/users
+        DELETE /v1/admin/users/{user_id}
+        POST /v1/admin/users/{user_id}/addresses/{address_id}/validate
+        PUT /v1/admin/users/{user_id}/kyc
+        PUT /v1/admin/users/{user_id}/permissions
+        PUT /v1/admin/users/{user_id}/role
+        DELETE /v1/admin/users/{user_id}/second-factor
+        DELETE /v1/admin/users/{user_id}/sessions
+        PUT /v1/admin/users/{user_id}/status
+        POST /v1/admin/users/{user_id}/verify-age
+    """,
+    "arrival": """
+        POST /v1/carts
+        POST /v1/events
+    """,
+    "visitor": """
+        GET /v1/carts/{cart_id}
+        POST /v1/carts/{cart_id}/items
+        DELETE /v1/carts/{cart_id}/items/{item_id}
+        PATCH /v1/carts/{cart_id}/items/{item_id}
+        POST /v1/carts/{cart_id}/reprice
+        POST /v1/carts/{cart_id}/reserve
+        PUT /v1/carts/{cart_id}/shipping
+    """,
+}
+
+TABLE: Final[dict[str, str]] = {
+    line.strip(): right for right, lines in RIGHTS.items() for line in lines.strip().splitlines()
+}
