@@ -23,7 +23,7 @@ from storeroom.database.service import SYSTEM, Actor, Claim, Context
 from storeroom.flows.cancellation import Cancellation
 from storeroom.flows.checkout import Checkout, CheckoutGroups
 from storeroom.flows.sign_in import SignIn
-from storeroom.identity import Addresses, Sessions, TokenKeys, Users
+from storeroom.identity import Addresses, MailProofs, Sessions, TokenKeys, Users
 from storeroom.inventory import Inventory
 from storeroom.orders import Orders, ShippingRates
 from storeroom.payments import PaymentMethods, Payments
@@ -126,6 +126,11 @@ class Shop:
     def inventory(self) -> Inventory:
         """Stock and reservations."""
         return Inventory(self.context)
+
+    @cached_property
+    def mail_proofs(self) -> MailProofs:
+        """Mail addresses that are proven, and forgotten passwords."""
+        return MailProofs(self.context)
 
     @cached_property
     def orders(self) -> Orders:

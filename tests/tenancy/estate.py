@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyotp
+import pytest
+
 from factories import HOME, make_method, make_product, open_shop, place, usd
 from storeroom.access import ApiKey
 from storeroom.catalog import Batch, Category, ImageDraft, Product
@@ -15,18 +18,17 @@ from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database
 from storeroom.database.service import SYSTEM, Actor, ActorKind
 from storeroom.flows.model import Placement
-from storeroom.identity import Permission, Proof, SavedAddress, Session, SignedIn, User, UserRole
+from storeroom.identity import MailProofs, Permission, Proof, SavedAddress, Session, SignedIn, User, UserRole
 from storeroom.inventory import Reservation
-from storeroom.orders import ShippingRate
 from storeroom.notices import Notice
+from storeroom.orders import ShippingRate
 from storeroom.payments import PaymentMethod
 from storeroom.room import Shop, Storeroom
+from storeroom.verification import CodeSent, PhoneCodes, PhoneProof, SecondFactorRequired
 
-from storeroom.verification import CodeSent, PhoneCodes, PhoneProof
 PASSWORD = "correct horse battery"
 
 
-@dataclass(kw_only=True)
 class Inbox:
     """Where messages of a shop arrive."""
 
@@ -34,9 +36,10 @@ class Inbox:
         self.codes: list[str] = []
 
     async def send(self, notice: Notice) -> None:
-        self.codes.append(notice.facts["code"])
+        self.codes.append(notice.facts.get("code") or notice.facts["token"])
 
 
+@dataclass(kw_only=True)
 class Estate:
     """One shop, seen by its owner, and one of everything in it."""
 
@@ -57,14 +60,16 @@ class Estate:
     held: Reservation
     order: Placement
     paid: Placement
-    key: ApiKey
-    key_text: str
-
+    mail_token: str
     phone_proof: PhoneProof
     code: CodeSent
     digits: str
+    member: User
+    challenge: str
+    recovery_code: str
     key: ApiKey
     key_text: str
+
     @property
     def variant_id(self) -> VariantId:
         return self.product.variants[0].id
@@ -145,6 +150,19 @@ async def build(room: Storeroom) -> Estate:
     key, key_text = await shop.api_keys.create(name=f"key {mark}", permissions=[Permission.ORDERS_READ])
     await shop.api_keys.authenticate(key_text)  # its use is noted once a minute
     await shop.origins.replace(origins=[f"https://{mark}.example"])
+    inbox = Inbox()
+    await MailProofs(shop.context, inbox).send_reset(email=user.email)
+    mail_token = inbox.codes[-1]
+    codes = PhoneCodes(shop.context, inbox)
+    proven = await codes.request(phone="+1 212 555 0199")
+    phone_proof = await codes.verify(session_id=proven.session_id, code=inbox.codes[-1])
+    code = await codes.request(phone=f"+{user.phone}")
+    member = await shop.users.create(email=f"bo-{mark}@shop.example", role=UserRole.STAFF, password=PASSWORD)
+    bos = bare.second_factors
+    app = pyotp.TOTP((await bos.enrol(user_id=member.id)).secret)
+    recovery_code, *_ = await bos.confirm(user_id=member.id, code=app.now())
+    with pytest.raises(SecondFactorRequired) as asked:
+        await shop.sign_in.with_password(email=member.email, password=PASSWORD)
     return Estate(
         shop=shop,
         product=product,
@@ -154,14 +172,6 @@ async def build(room: Storeroom) -> Estate:
         method=method,
         user=user,
         address=address,
-    key, key_text = await shop.api_keys.create(name=f"key {mark}", permissions=[Permission.ORDERS_READ])
-    await shop.api_keys.authenticate(key_text)  # its use is noted once a minute
-    await shop.origins.replace(origins=[f"https://{mark}.example"])
-    inbox = Inbox()
-    codes = PhoneCodes(shop.context, inbox)
-    proven = await codes.request(phone="+1 212 555 0199")
-    phone_proof = await codes.verify(session_id=proven.session_id, code=inbox.codes[-1])
-    code = await codes.request(phone=f"+{user.phone}")
         guest=guest,
         guest_token=guest_token,
         signed_in=signed_in,
@@ -171,6 +181,13 @@ async def build(room: Storeroom) -> Estate:
         held=held,
         order=order,
         paid=paid,
+        mail_token=mail_token,
+        phone_proof=phone_proof,
+        code=code,
+        digits=inbox.codes[-1],
+        member=member,
+        challenge=asked.value.challenge,
+        recovery_code=recovery_code,
         key=key,
         key_text=key_text,
     )
@@ -183,11 +200,6 @@ async def fingerprint(db: Database, tenant_id: str) -> dict[str, Any]:
         "WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition "
         "AND a.attname = 'tenant_id' "
         "ORDER BY 1"
-        phone_proof=phone_proof,
-        code=code,
-        digits=inbox.codes[-1],
-        key=key,
-        key_text=key_text,
     )
     parts = [
         f"SELECT '{table['name']}', count(*), md5(coalesce(string_agg(t.ctid::text || t.xmin::text, ',' ORDER BY t.ctid), '')) "

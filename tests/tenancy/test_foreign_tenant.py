@@ -34,6 +34,7 @@ from storeroom.identity import (
     AddressNotFound,
     InvalidCredentials,
     KycStatus,
+    OneTimeTokenRefused,
     ProfileChanges,
     SessionNotFound,
     TokenRefused,
@@ -451,6 +452,17 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "phone_codes.verify": [
         (CodeRefused, lambda s, o, t: s.phone_codes.verify(session_id=t.code.session_id, code=t.digits))
     ],
+    "mail_proofs.reset_password": [
+        (
+            OneTimeTokenRefused,
+            lambda s, o, t: s.mail_proofs.reset_password(token=t.mail_token, new_password="another horse battery"),
+        )
+    ],
+    "mail_proofs.send_reset": [(nothing, lambda s, o, t: s.mail_proofs.send_reset(email=t.user.email))],
+    "mail_proofs.send_verification": [(nothing, lambda s, o, t: s.mail_proofs.send_verification(email=t.user.email))],
+    "mail_proofs.verify_email": [
+        (OneTimeTokenRefused, lambda s, o, t: s.mail_proofs.verify_email(token=t.mail_token))
+    ],
     "sessions.authenticate": [(TokenRefused, lambda s, o, t: s.sessions.authenticate(t.signed_in.access_token))],
     "sessions.end": [(SessionNotFound, lambda s, o, t: s.sessions.end(session_id=t.signed_in.session_id))],
     "sessions.end_all": [(UserNotFound, lambda s, o, t: s.sessions.end_all(user_id=t.user.id))],
@@ -538,10 +550,15 @@ READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
     "payments.recent_attempts": lambda s: s.payments.recent_attempts(limit=100),
     "products.search": lambda s: s.products.search(text="Shirt", limit=100),
     "shipping_rates.list": lambda s: s.shipping_rates.list(),
+    "mail_proofs.settings": lambda s: s.mail_proofs.settings(),
     "users.list": lambda s: s.users.list(limit=100),
 }
 # These write, and are told nothing that could be anybody else's.
 WRITES = {
+    "mail_proofs.finish",
+    "mail_proofs.prepare",
+    "mail_proofs.register",
+    "mail_proofs.set_settings",
     "api_keys.create",
     "origins.replace",
     "inventory.expire",

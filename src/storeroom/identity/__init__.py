@@ -10,6 +10,7 @@ from storeroom.identity.errors import (
     InvalidPassword,
     InvalidPerson,
     NotStaff,
+    OneTimeTokenRefused,
     PasswordsBusy,
     PhoneTaken,
     RefreshRaced,
@@ -25,6 +26,7 @@ from storeroom.identity.errors import (
     UserStatusRefused,
     WrongPassword,
 )
+from storeroom.identity.mail_proofs import MailProofs
 from storeroom.identity.model import (
     ACCESS_TOKEN_LIFETIME,
     ADDRESSES_MAX,
@@ -39,6 +41,7 @@ from storeroom.identity.model import (
     SESSION_IDLE_MAX,
     USER_MOVES,
     AccessClaims,
+    AccountSettings,
     AddressType,
     Attribution,
     Authenticated,
@@ -78,6 +81,7 @@ __all__ = [
     "USER_MOVES",
     "AccessClaims",
     "AccountBlocked",
+    "AccountSettings",
     "AddressNotFound",
     "AddressType",
     "Addresses",
@@ -90,7 +94,9 @@ __all__ = [
     "InvalidPassword",
     "InvalidPerson",
     "KycStatus",
+    "MailProofs",
     "NotStaff",
+    "OneTimeTokenRefused",
     "OpenSession",
     "PasswordsBusy",
     "Permission",

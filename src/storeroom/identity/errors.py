@@ -129,6 +129,15 @@ class TokenRefused(Unauthenticated):
         super().__init__("this token is not valid, or no longer")
 
 
+class OneTimeTokenRefused(Invalid):
+    """The token from the message was used, replaced by a later one, is too old, or is none of ours."""
+
+    code = "identity.one_time_token_refused"
+
+    def __init__(self, *, field: str = "token") -> None:
+        super().__init__("this token is not valid, or no longer; ask for another message", field=field)
+
+
 class RefreshRaced(Conflict):
     """The refresh token was used a moment ago, by another tab perhaps: use the one that it got."""
 

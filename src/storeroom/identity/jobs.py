@@ -1,4 +1,4 @@
-"""What the worker does for sessions."""
+"""What the worker does for sessions and one-time tokens."""
 
 from functools import partial
 from typing import Final
@@ -44,6 +44,21 @@ async def remove_sessions(db: Database, *, limit: int = 5_000) -> int:
             if batch <= 0:
                 break
             done += await db.run(partial(_remove, tenant_id=TenantId(tenant_id), limit=batch))
+        if done == before:
+            break
+    return done
+
+
+async def remove_account_tokens(db: Database, *, limit: int = 5_000) -> int:
+    """Remove one-time tokens whose time is over, at most `limit`; return how many it were. They are refused anyway."""
+    done = 0
+    while done < limit:
+        before = done
+        for tenant_id in await queries.tenants_with_old_tokens(db, rows=TENANTS_MAX):
+            batch = min(BATCH_MAX, limit - done)
+            if batch <= 0:
+                break
+            done += await queries.delete_old_tokens(db, tenant_id=tenant_id, rows=batch)
         if done == before:
             break
     return done

@@ -20,6 +20,8 @@ PROFILE_NAME_LENGTH_MAX: Final = 100
 LABEL_LENGTH_MAX: Final = 50
 SOURCE_LENGTH_MAX: Final = 50
 REASON_LENGTH_MAX: Final = 100
+CLIENT_IDS_MAX: Final = 20  # of one provider, in one shop
+CLIENT_ID_LENGTH_MAX: Final = 255
 UTM_LENGTH_MAX: Final = 100
 URL_LENGTH_MAX: Final = 2000
 DEVICE_LENGTH_MAX: Final = 255
@@ -43,6 +45,9 @@ SESSION_LIFETIME_MAX: Final = timedelta(days=180)  # then one signs in again, ho
 REFRESH_GRACE: Final = timedelta(seconds=10)  # two tabs may refresh at once; later the old token counts as stolen
 TOUCH_EVERY: Final = timedelta(minutes=1)  # how exactly last_used_at of a guest is kept
 ENDED_SESSIONS_KEPT: Final = timedelta(days=90)
+VERIFICATION_LIFETIME: Final = timedelta(days=2)  # of the token that proves a mail address
+RESET_LIFETIME: Final = timedelta(hours=1)
+NONCE_LIFETIME: Final = timedelta(minutes=10)
 
 
 class UserRole(StrEnum):
@@ -101,6 +106,14 @@ class SessionStatus(StrEnum):
     ACTIVE = "active"
     EXPIRED = "expired"  # its time was up
     REVOKED = "revoked"  # signed out, or ended by somebody; the row says why
+
+
+class TokenPurpose(StrEnum):
+    """What a one-time token is good for."""
+
+    VERIFY_EMAIL = "verify_email"
+    RESET_PASSWORD = "reset_password"  # noqa: S105
+    SIGN_IN_NONCE = "sign_in_nonce"
 
 
 class AddressType(StrEnum):
@@ -197,6 +210,21 @@ class Managed(msgspec.Struct, frozen=True):
     id: UserId
     role: UserRole
     status: UserStatus
+
+
+class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a shop lets people in."""
+
+    verify_email: bool = False  # customers sign in only once they proved the mail address; nobody learns who is known
+    google_client_ids: list[str] = []  # whom an ID token must be for; none: Google is not offered
+    apple_client_ids: list[str] = []
+
+
+class RedeemedToken(msgspec.Struct, frozen=True):
+    """What a one-time token was for."""
+
+    user_id: UserId | None
+    email: str | None
 
 
 class Attribution(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,9 +5,10 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from storeroom.core.ids import SessionId
+from storeroom.core.ids import SessionId, UserId
 from storeroom.database.executor import Executor
 from storeroom.identity.model import (
+    AccountSettings,
     AddressType,
     Authenticated,
     AuthProvider,
@@ -17,6 +18,7 @@ from storeroom.identity.model import (
     Managed,
     OpenSession,
     Profile,
+    RedeemedToken,
     Refreshed,
     RevokedSession,
     Rights,
@@ -236,3 +238,31 @@ async def tenants_with_ended(db: Executor, /, *, kept: timedelta, rows: int) -> 
 async def lock_ended(db: Executor, /, *, tenant_id: str, kept: timedelta, rows: int) -> list[SessionId]: ...
 async def delete_sessions(db: Executor, /, *, tenant_id: str, ids: Sequence[UUID]) -> int: ...
 async def strip_sessions(db: Executor, /, *, tenant_id: str, ids: Sequence[UUID]) -> int: ...
+async def account_settings(db: Executor, /, *, tenant_id: str) -> AccountSettings | None: ...
+async def set_account_settings(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    verify_email: bool,
+    google_client_ids: Sequence[str],
+    apple_client_ids: Sequence[str],
+) -> None: ...
+async def insert_account_token(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    id: UUID,
+    purpose: str,
+    token_hash: str,
+    user_id: UUID | None,
+    email: str | None,
+    lifetime: timedelta,
+) -> None: ...
+async def delete_account_tokens(db: Executor, /, *, tenant_id: str, user_id: UUID, purpose: str) -> int: ...
+async def owner_of_token(db: Executor, /, *, tenant_id: str, token_hash: str, purpose: str) -> UserId | None: ...
+async def redeem_token(db: Executor, /, *, tenant_id: str, token_hash: str, purpose: str) -> RedeemedToken | None: ...
+async def set_email_verified(db: Executor, /, *, tenant_id: str, user_id: UUID, email: str) -> int: ...
+async def tenants_with_old_tokens(db: Executor, /, *, rows: int) -> list[str]: ...
+async def delete_old_tokens(db: Executor, /, *, tenant_id: str, rows: int) -> int: ...

@@ -548,3 +548,77 @@ UPDATE {auth_sessions}
    SET ip_address = NULL, user_agent = NULL, device_fingerprint = NULL, expires_at = 'infinity'
  WHERE tenant_id = :tenant_id
    AND id = ANY (:ids);
+
+-- Proofs of a mail address --------------------------------------------------------------------------------------------
+
+-- name: account_settings(tenant_id) -> AccountSettings?
+SELECT verify_email, google_client_ids, apple_client_ids
+  FROM {account_settings}
+ WHERE tenant_id = :tenant_id;
+
+-- name: set_account_settings(tenant_id, verify_email, google_client_ids, apple_client_ids)
+INSERT INTO {account_settings} (tenant_id, verify_email, google_client_ids, apple_client_ids)
+VALUES (:tenant_id, :verify_email, :google_client_ids, :apple_client_ids)
+    ON CONFLICT (tenant_id) DO UPDATE
+   SET verify_email = excluded.verify_email, google_client_ids = excluded.google_client_ids,
+       apple_client_ids = excluded.apple_client_ids, updated_at = excluded.updated_at;
+
+-- name: insert_account_token(tenant_id, id, purpose, token_hash, user_id?, email?, lifetime)
+INSERT INTO {account_tokens} (tenant_id, id, purpose, token_hash, user_id, email, expires_at)
+VALUES (:tenant_id, :id, :purpose, :token_hash, :user_id, :email, now() + :lifetime);
+
+-- name: delete_account_tokens(tenant_id, user_id, purpose) -> count
+-- The one that was sent last is the one that works.
+DELETE FROM {account_tokens}
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND purpose = :purpose;
+
+-- name: owner_of_token(tenant_id, token_hash, purpose) -> UserId?
+-- Before the account is locked; whether the token still works is asked by `redeem_token`, after it.
+SELECT user_id
+  FROM {account_tokens}
+ WHERE tenant_id = :tenant_id
+   AND token_hash = :token_hash
+   AND purpose = :purpose
+   AND user_id IS NOT NULL;
+
+-- name: redeem_token(tenant_id, token_hash, purpose) -> RedeemedToken?
+-- The DELETE is the check: of two who have the token, one gets the row.
+DELETE FROM {account_tokens}
+ WHERE tenant_id = :tenant_id
+   AND token_hash = :token_hash
+   AND purpose = :purpose
+   AND expires_at > now()
+RETURNING user_id, email;
+
+-- name: set_email_verified(tenant_id, user_id, email) -> count
+-- Only of the address that was proven. An account that waited for this is active from here on.
+UPDATE {users}
+   SET email_verified = TRUE, email_verified_at = now(), updated_at = now(),
+       status = CASE WHEN status = 'pending_verification' THEN 'active' ELSE status END
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id
+   AND email = :email
+   AND NOT email_verified;
+
+-- name: tenants_with_old_tokens(rows) -> str*
+-- scope: all tenants
+SELECT tenant_id
+  FROM {account_tokens}
+ WHERE expires_at <= now()
+ GROUP BY tenant_id
+ ORDER BY tenant_id
+ LIMIT :rows;
+
+-- name: delete_old_tokens(tenant_id, rows) -> count
+-- Two workers take different rows.
+DELETE FROM {account_tokens}
+ WHERE tenant_id = :tenant_id
+   AND id = ANY (ARRAY(SELECT o.id
+                         FROM {account_tokens} o
+                        WHERE o.tenant_id = :tenant_id
+                          AND o.expires_at <= now()
+                        ORDER BY o.expires_at
+                        LIMIT :rows
+                          FOR UPDATE SKIP LOCKED));

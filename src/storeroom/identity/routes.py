@@ -10,8 +10,9 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
-from litestar import delete, get, patch, post, put
+from litestar import Response, delete, get, patch, post, put
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 from msgspec import UNSET, Meta, UnsetType
@@ -49,6 +50,7 @@ from storeroom.identity.errors import (
     UserStatusRefused,
     WrongPassword,
 )
+from storeroom.identity.mail_proofs import MailProofs
 from storeroom.identity.model import (
     FULL_NAME_LENGTH_MAX,
     LABEL_LENGTH_MAX,
@@ -71,6 +73,8 @@ from storeroom.identity.model import (
     UserRole,
     UserStatus,
 )
+from storeroom.identity.proof_routes import MessageSent, afterwards
+from storeroom.identity.proof_routes import route_handlers as proof_routes
 from storeroom.identity.service import Users
 from storeroom.identity.sessions import Sessions
 from storeroom.identity.tokens import TOKEN_LENGTH_MAX
@@ -330,21 +334,35 @@ _PERSON: Final = (InvalidEmail, InvalidPhone, InvalidPerson, InvalidPassword, Em
     "/v1/auth/register",
     summary="Make an account",
     tags=["auth"],
-    responses=says(*_PERSON, RateLimited),
+    responses={
+        **says(*_PERSON, RateLimited),
+        202: ResponseSpec(MessageSent, description="The shop wants the mail address proven first."),
+    },
 )
 async def register(
-    data: JSONBody[Registration], users: NamedDependency[Users], limiter: NamedDependency[Limiter]
-) -> Account:
-    """The mail address is not proven yet; signing in and buying work. Where the person came from is kept for ever."""
+    data: JSONBody[Registration],
+    users: NamedDependency[Users],
+    mail_proofs: NamedDependency[MailProofs],
+    limiter: NamedDependency[Limiter],
+) -> Response[Account | MessageSent]:
+    """The mail address is not proven yet: a message is sent there. Where the person came from is kept for ever.
+
+    Where the shop wants addresses proven first, the answer is 202 for every address, known or not; elsewhere signing in
+    and buying work at once.
+    """
     await limiter.by_address("register", times=REGISTRATIONS_BY_ADDRESS, window=WINDOW)
-    user = await users.register(
-        email=data.email,
-        password=data.password,
-        full_name=data.full_name,
-        phone=data.phone,
-        attribution=Attribution(**{name: getattr(data, name) for name in Attribution.__struct_fields__}),
-    )
-    return _account(user)
+    person: dict[str, Any] = {
+        "email": data.email,
+        "password": data.password,
+        "full_name": data.full_name,
+        "phone": data.phone,
+        "attribution": Attribution(**{name: getattr(data, name) for name in Attribution.__struct_fields__}),
+    }
+    if (await mail_proofs.settings()).verify_email:
+        new = await mail_proofs.prepare(**person)
+        return Response(MessageSent(), status_code=202, background=afterwards(mail_proofs.finish, new=new))
+    user = await users.register(**person)
+    return Response(_account(user), background=afterwards(mail_proofs.send_verification, email=user.email))
 
 
 @post("/v1/auth/guest", summary="Begin a guest session", tags=["auth"], responses=says(RateLimited))
@@ -797,4 +815,5 @@ route_handlers: Final[Sequence[ControllerRouterHandler]] = (
     end_user_sessions,
     validate_user_address,
     delete_user,
+    *proof_routes,
 )

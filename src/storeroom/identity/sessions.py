@@ -7,6 +7,7 @@ from typing import Final, Self
 import msgspec
 from typing_extensions import override
 
+from storeroom.audit import audited
 from storeroom.core.contact import InvalidEmail, normal_email
 from storeroom.core.errors import StoreroomError
 from storeroom.core.ids import SessionId, UserId, new_id
@@ -43,6 +44,7 @@ from storeroom.identity.model import (
     SignedIn,
     User,
     UserRole,
+    UserStatus,
 )
 from storeroom.identity.revocations import Revocations
 from storeroom.identity.service import People
@@ -56,6 +58,12 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
 
     user_id: UserId
     password_hash: str | None = None  # None: proven by something else than a password
+    password_mark: str | None = None  # instead of the hash, in a proof that has travelled
+
+    @property
+    def mark(self) -> str | None:
+        """What stands for the password where the proof leaves the process: a hash of its hash."""
+        return token_hash(self.password_hash) if self.password_hash is not None else self.password_mark
 
     @override
     def __repr__(self) -> str:
@@ -120,6 +128,9 @@ class Sessions(People):
     ) -> SignedIn:
         """Begin a session of an account. `flows.SignIn` does the same and brings the guest's cart along.
 
+        It also asks for the second factor, and this does not: for programs that are sure by other means. No route leads
+        here.
+
         Args:
             email: however it is written.
             password: the account's.
@@ -128,7 +139,8 @@ class Sessions(People):
             device: what the client calls itself, at most 255 characters of it are kept.
 
         Raises:
-            InvalidCredentials: no such address, or not its password; it takes as long either way.
+            InvalidCredentials: no such address, or not its password; it takes as long either way. Or the shop wants
+                mail addresses proven first, and this one is not.
             AccountBlocked: the password is right, the account suspended or banned.
             PasswordsBusy: too many sign in at once.
             SigningSecretMissing: the installation has no secret to sign tokens with.
@@ -156,6 +168,8 @@ class Sessions(People):
             raise InvalidCredentials
         if known.status not in MAY_SIGN_IN:
             raise AccountBlocked(status=known.status)
+        if known.status is UserStatus.PENDING_VERIFICATION:
+            await self._check_email_proven(known.user_id)
         if passwords.outdated(present):
             renewed = await passwords.rehashed(password)
             if await queries.replace_password_hash(
@@ -163,6 +177,18 @@ class Sessions(People):
             ):
                 present = renewed
         return Proof(user_id=known.user_id, password_hash=present)
+
+    async def _check_email_proven(self, user_id: UserId) -> None:
+        """Where a shop wants mail addresses proven, an account that waits for it is like none.
+
+        Saying more would tell whoever has just registered somebody else's address that it was free.
+        """
+        settings = await queries.account_settings(self.db, tenant_id=self.tenant_id)
+        if settings is None or not settings.verify_email:
+            return
+        role = await queries.role_of(self.db, tenant_id=self.tenant_id, user_id=user_id)
+        if role in (UserRole.CUSTOMER, UserRole.WHOLESALE):  # staff did not register themselves
+            raise InvalidCredentials
 
     @transactional
     async def start(self, *, proof: Proof, guest_token: str | None = None, device: str | None = None) -> SignedIn:
@@ -173,7 +199,7 @@ class Sessions(People):
             AccountBlocked: it was suspended or banned since.
         """
         known = await queries.lock_credentials(self.db, tenant_id=self.tenant_id, user_id=proof.user_id)
-        if known is None or (proof.password_hash is not None and known.password_hash != proof.password_hash):
+        if known is None or (proof.mark is not None and token_hash(known.password_hash or "") != proof.mark):
             raise InvalidCredentials
         if known.status not in MAY_SIGN_IN:
             raise AccountBlocked(status=known.status)
@@ -297,6 +323,7 @@ class Sessions(People):
         if found is not None:
             await self._revoke(found.id, "signed out")
 
+    @audited("identity.end_session", "session", "session_id")
     @transactional
     async def end(self, *, session_id: SessionId, user_id: UserId | None = None, reason: str = "signed out") -> None:
         """End a session by its id, and of `user_id` only where that is given; again is no error.
@@ -324,6 +351,7 @@ class Sessions(People):
         await self._user_known(user_id)
         return await queries.open_sessions(self.db, tenant_id=self.tenant_id, user_id=user_id, rows=SESSIONS_LISTED_MAX)
 
+    @audited("identity.end_sessions", "user", "user_id")
     @transactional
     async def end_all(self, *, user_id: UserId, reason: str = "signed out everywhere") -> int:
         """End all sessions of an account; return how many it were.

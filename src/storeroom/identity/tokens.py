@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 from typing_extensions import override
 
+from storeroom.core.crypto import KeyRing
 from storeroom.core.ids import SessionId, TenantId, UserId
 from storeroom.core.secrets import Secret, new_token, token_hash
 from storeroom.identity.errors import SigningSecretMissing, TokenRefused
@@ -43,19 +44,26 @@ class TokenKeys:
         """Raise SigningSecretMissing where tokens cannot be signed."""
         self._key  # noqa: B018  # derived when it is first asked for
 
+    def ring(self, purpose: str) -> KeyRing:
+        """Keys to seal with, from the same secret. Raises SigningSecretMissing."""
+        return KeyRing([self._required()], purpose=purpose)
+
     @cached_property
     def _key(self) -> "OctKey":
         from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415  # slow to import
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
         from joserfc.jwk import OctKey  # noqa: PLC0415
 
-        if not self._secret:
-            raise SigningSecretMissing
-        secret = self._secret.reveal()
-        if len(secret) < SECRET_LENGTH_MIN:
-            raise SigningSecretMissing(reason=f"it has fewer than {SECRET_LENGTH_MIN} characters")
+        secret = self._required().reveal()
         key = HKDF(algorithm=SHA256(), length=32, salt=None, info=_PURPOSE).derive(secret.encode())
         return OctKey.import_key(key)
+
+    def _required(self) -> Secret:
+        if not self._secret:
+            raise SigningSecretMissing
+        if len(self._secret.reveal()) < SECRET_LENGTH_MIN:
+            raise SigningSecretMissing(reason=f"it has fewer than {SECRET_LENGTH_MIN} characters")
+        return self._secret
 
     def sign(
         self,

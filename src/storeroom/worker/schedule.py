@@ -11,7 +11,7 @@ from storeroom.audit.jobs import make_months, seal
 from storeroom.carts.jobs import abandon_carts
 from storeroom.catalog.jobs import deactivate_expired_batches
 from storeroom.flows.cancellation import cancel_unpaid
-from storeroom.identity.jobs import expire_sessions, remove_sessions
+from storeroom.identity.jobs import expire_sessions, remove_account_tokens, remove_sessions
 from storeroom.inventory.jobs import expire_reservations
 from storeroom.orders.jobs import fill_search
 from storeroom.payments.jobs import expire_payments
@@ -35,6 +35,7 @@ SCHEDULE: Final[tuple[Job, ...]] = (
     _every(60, "catalog.deactivate_expired_batches", deactivate_expired_batches),
     _every(60, "identity.expire_sessions", expire_sessions),
     _every(600, "identity.remove_sessions", remove_sessions),
+    _every(600, "identity.remove_account_tokens", remove_account_tokens),
     _every(60, "verification.remove_expired_codes", remove_expired_codes, limit=1_000),
     _every(3600, "analytics.make_partitions", make_partitions),
     _every(60, "web.delete_expired_keys", delete_expired_keys, limit=1_000),

@@ -1,0 +1,281 @@
+"""Mail addresses proven by a message: for a new account, and for one whose password was forgotten.
+
+Nothing here tells whether an address is known: the same is answered either way, and the one who reads that mail learns
+the rest. A token goes out in the message and nowhere else; the table keeps its hash.
+"""
+
+from datetime import timedelta
+from os import environ
+from typing import Any, Final, Self
+
+import msgspec
+from typing_extensions import override
+
+from storeroom.audit import audited
+from storeroom.core.contact import normal_email, normal_phone
+from storeroom.core.ids import UserId, new_id
+from storeroom.core.secrets import new_token, token_hash
+from storeroom.database.executor import Executor
+from storeroom.database.service import Context, operation, transactional
+from storeroom.identity import checks, passwords, queries
+from storeroom.identity.errors import EmailTaken, InvalidPerson, OneTimeTokenRefused, PhoneTaken, UserNotFound
+from storeroom.identity.model import (
+    CLIENT_ID_LENGTH_MAX,
+    CLIENT_IDS_MAX,
+    FULL_NAME_LENGTH_MAX,
+    MAY_SIGN_IN,
+    RESET_LIFETIME,
+    VERIFICATION_LIFETIME,
+    AccountSettings,
+    Attribution,
+    TokenPurpose,
+    User,
+)
+from storeroom.identity.service import People, Users
+from storeroom.identity.tokens import TOKEN_LENGTH_MAX
+from storeroom.notices import Channel, Notice, NoticeFolder, Notices
+from storeroom.tenants import settings_of
+
+VERIFY: Final = "verify_email"  # kinds of notice
+RESET: Final = "reset_password"
+KNOWN: Final = "account_exists"
+
+
+class NewAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """Who wants an account, in the form in which it is kept."""
+
+    email: str
+    full_name: str
+    phone: str | None
+    password_hash: str
+    attribution: Attribution | None
+
+    @override
+    def __repr__(self) -> str:
+        return "NewAccount(hidden)"
+
+
+class MailProofs(People):
+    """Tokens by mail, for the accounts of one tenant."""
+
+    def __init__(self, context: Context, notices: Notices | None = None) -> None:
+        """Without a sender of its own, the folder that the environment names."""
+        super().__init__(context)
+        self._notices = notices or NoticeFolder.from_environment(environ)
+
+    @override
+    def bound(self, db: Executor) -> Self:
+        return type(self)(self.context.on(db), self._notices)
+
+    # --- How the shop lets people in ----------------------------------------------------------------------------------
+
+    @operation
+    async def settings(self) -> AccountSettings:
+        """How this shop lets people in."""
+        return await queries.account_settings(self.db, tenant_id=self.tenant_id) or AccountSettings()
+
+    @audited("identity.set_account_settings", "account_settings")
+    @transactional
+    async def set_settings(self, *, settings: AccountSettings) -> AccountSettings:
+        """Change it; the whole of it.
+
+        Raises:
+            InvalidPerson: too many client ids, or one that is none.
+        """
+        for field in ("google_client_ids", "apple_client_ids"):
+            ids = getattr(settings, field)
+            if len(ids) > CLIENT_IDS_MAX:
+                raise InvalidPerson(field=field, reason=f"at most {CLIENT_IDS_MAX}")
+            for each in ids:
+                if checks.required(each, field=field, length_max=CLIENT_ID_LENGTH_MAX) != each:
+                    raise InvalidPerson(field=field, reason="holds blanks that belong to no id")
+        await queries.set_account_settings(
+            self.db,
+            tenant_id=self.tenant_id,
+            verify_email=settings.verify_email,
+            google_client_ids=settings.google_client_ids,
+            apple_client_ids=settings.apple_client_ids,
+        )
+        return settings
+
+    # --- Registering --------------------------------------------------------------------------------------------------
+
+    async def register(
+        self,
+        *,
+        email: str,
+        password: str,
+        full_name: str,
+        phone: str | None = None,
+        attribution: Attribution | None = None,
+    ) -> None:
+        """As `Users.register`, telling nobody but the reader of that mail whether the address was known.
+
+        A new account gets a message with the token for `verify_email`; a known one that it exists. A telephone number
+        that another account has is left out, for the same reason.
+
+        Raises:
+            InvalidEmail, InvalidPassword, InvalidPhone, InvalidPerson, PasswordsBusy: as `Users.register`.
+        """
+        await self.finish(
+            await self.prepare(
+                email=email, password=password, full_name=full_name, phone=phone, attribution=attribution
+            )
+        )
+
+    async def prepare(
+        self,
+        *,
+        email: str,
+        password: str,
+        full_name: str,
+        phone: str | None = None,
+        attribution: Attribution | None = None,
+    ) -> NewAccount:
+        """The half of `register` that takes the same time for every address; raises what it raises."""
+        country = (await settings_of(self.context)).country_code
+        return NewAccount(
+            full_name=checks.required(full_name, field="full_name", length_max=FULL_NAME_LENGTH_MAX),
+            email=normal_email(email),
+            phone=None if phone is None else normal_phone(phone, country),
+            password_hash=await passwords.hashed(password),
+            attribution=attribution,
+        )
+
+    async def finish(self, new: NewAccount) -> None:
+        """The other half: an answer does not wait for it."""
+        try:
+            try:
+                await self._insert(new)
+            except PhoneTaken:
+                await self._insert(msgspec.structs.replace(new, phone=None))
+        except EmailTaken:
+            await self._send(KNOWN, new.email, {})
+            return
+        await self.send_verification(email=new.email)
+
+    async def _insert(self, new: NewAccount) -> None:
+        given = {name: getattr(new, name) for name in NewAccount.__struct_fields__}
+        await Users(self.context)._insert(**given)  # noqa: SLF001 - the password is a hash already
+
+    # --- Proving an address -------------------------------------------------------------------------------------------
+
+    async def send_verification(self, *, email: str) -> None:
+        """Send the token that proves the address, if an account has it and did not prove it yet.
+
+        Give this no transaction of your own: the message goes out when the token is committed.
+
+        Raises:
+            InvalidEmail: not an address.
+        """
+        user = await self._reachable(normal_email(email))
+        if user is not None and not user.email_verified:
+            await self._issue(user, TokenPurpose.VERIFY_EMAIL, VERIFICATION_LIFETIME, VERIFY)
+
+    @transactional
+    async def verify_email(self, *, token: str) -> User:
+        """Take the token back: the address is proven, and an account that waited for it is active.
+
+        Raises:
+            OneTimeTokenRefused: used, replaced, too old, none of ours; or the account has another address now.
+        """
+        user_id, email = await self._redeem(token, TokenPurpose.VERIFY_EMAIL)
+        await queries.set_email_verified(self.db, tenant_id=self.tenant_id, user_id=user_id, email=email)
+        return await self._found(user_id)
+
+    # --- A forgotten password -----------------------------------------------------------------------------------------
+
+    async def send_reset(self, *, email: str) -> None:
+        """Send the token that lets an account have a new password, if an account that may sign in has the address.
+
+        Give this no transaction of your own: the message goes out when the token is committed.
+
+        Raises:
+            InvalidEmail: not an address.
+        """
+        user = await self._reachable(normal_email(email))
+        if user is not None:
+            await self._issue(user, TokenPurpose.RESET_PASSWORD, RESET_LIFETIME, RESET)
+
+    async def reset_password(self, *, token: str, new_password: str) -> None:
+        """Replace a password by whoever reads the account's mail; all its sessions end, and the address is proven.
+
+        Raises:
+            OneTimeTokenRefused: used, replaced, too old, none of ours; or the account has another address now.
+            InvalidPassword, PasswordsBusy: as for `Users.register`. The token is not used up.
+        """
+        await self.context.settings()
+        normal = passwords.normal_password(new_password, field="new_password")
+        if await self._owner(token, TokenPurpose.RESET_PASSWORD) is None:
+            raise OneTimeTokenRefused  # before the work of a hash
+        await self._reset(token, await passwords.hashed(normal, field="new_password"))
+
+    @transactional
+    async def _reset(self, token: str, password_hash: str) -> None:
+        user_id, email = await self._redeem(token, TokenPurpose.RESET_PASSWORD)
+        await queries.set_password(self.db, tenant_id=self.tenant_id, user_id=user_id, password_hash=password_hash)
+        await queries.set_email_verified(self.db, tenant_id=self.tenant_id, user_id=user_id, email=email)
+        await self._end_sessions(user_id, "password reset")
+
+    # --- Shared steps -------------------------------------------------------------------------------------------------
+
+    async def _reachable(self, email: str) -> User | None:
+        await self.context.settings()
+        user = await queries.user_by_email(self.db, tenant_id=self.tenant_id, email=email)
+        return user if user is not None and user.status in MAY_SIGN_IN else None
+
+    async def _issue(self, user: User, purpose: TokenPurpose, lifetime: timedelta, kind: str) -> None:
+        token = new_token()
+        if await self._keep(user, purpose, token_hash(token), lifetime):
+            expires_at = self.context.clock.now() + lifetime
+            await self._send(kind, user.email, {"token": token, "name": user.full_name, "expires_at": expires_at})
+
+    @transactional
+    async def _keep(self, user: User, purpose: TokenPurpose, hashed: str, lifetime: timedelta) -> bool:
+        if await queries.lock_user(self.db, tenant_id=self.tenant_id, user_id=user.id) is None:
+            return False
+        await queries.delete_account_tokens(self.db, tenant_id=self.tenant_id, user_id=user.id, purpose=purpose)
+        await queries.insert_account_token(
+            self.db,
+            tenant_id=self.tenant_id,
+            id=new_id(),
+            purpose=purpose,
+            token_hash=hashed,
+            user_id=user.id,
+            email=user.email,
+            lifetime=lifetime,
+        )
+        return True
+
+    async def _send(self, kind: str, to: str, facts: dict[str, Any]) -> None:
+        await self._notices.send(Notice(tenant_id=self.tenant_id, kind=kind, channel=Channel.MAIL, to=to, facts=facts))
+
+    async def _owner(self, token: str, purpose: TokenPurpose) -> UserId | None:
+        if not 1 <= len(token) <= TOKEN_LENGTH_MAX or not token.isascii():
+            return None
+        return await queries.owner_of_token(
+            self.db, tenant_id=self.tenant_id, token_hash=token_hash(token), purpose=purpose
+        )
+
+    async def _redeem(self, token: str, purpose: TokenPurpose) -> tuple[UserId, str]:
+        """The account under lock, and the address that was proven: still the account's."""
+        owner = await self._owner(token, purpose)
+        if owner is None:
+            raise OneTimeTokenRefused
+        try:
+            account = await self._lock(owner)
+        except UserNotFound:
+            raise OneTimeTokenRefused from None
+        redeemed = await queries.redeem_token(
+            self.db, tenant_id=self.tenant_id, token_hash=token_hash(token), purpose=purpose
+        )
+        user = await self._found(owner)
+        if redeemed is None or redeemed.email != user.email or account.status not in MAY_SIGN_IN:
+            raise OneTimeTokenRefused
+        return owner, user.email
+
+    async def _found(self, user_id: UserId) -> User:
+        user = await queries.user(self.db, tenant_id=self.tenant_id, user_id=user_id)
+        if user is None:
+            raise OneTimeTokenRefused
+        return user

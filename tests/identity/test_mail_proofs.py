@@ -1,0 +1,333 @@
+"""Mail addresses proven by a message, forgotten passwords, and that nobody learns from them who has an account."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from house import PASSWORD, SECRET, House
+
+from rivals import race
+from storeroom.core.secrets import token_hash
+from storeroom.database.pool import Database, Transaction
+from storeroom.identity import (
+    AccountSettings,
+    InvalidCredentials,
+    InvalidPassword,
+    InvalidPerson,
+    MailProofs,
+    OneTimeTokenRefused,
+    SignedIn,
+    TokenRefused,
+    UserRole,
+    UserStatus,
+)
+from storeroom.identity.jobs import remove_account_tokens
+from storeroom.identity.model import RESET_LIFETIME, VERIFICATION_LIFETIME
+from storeroom.identity.proof_routes import MESSAGES_BY_EMAIL
+from storeroom.notices import NOTICES_FOLDER
+from storeroom.room import Storeroom
+from storeroom.server import create_app
+from storeroom.settings import Settings
+
+ANN = {"email": "ann@example.com", "password": PASSWORD, "full_name": "Ann Buyer"}
+NEXT = "another horse battery"
+
+
+class Mailbox:
+    """What was sent, read once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self) -> list[dict[str, Any]]:
+        files = sorted(self._folder.glob("*.json")) if self._folder.exists() else []
+        found = [json.loads(file.read_text()) for file in files]
+        for file in files:
+            file.unlink()
+        return found
+
+    def token(self, kind: str) -> str:
+        """Of the only message there is."""
+        (notice,) = self.read()
+        assert notice["kind"] == kind
+        return str(notice["facts"]["token"])
+
+
+@pytest.fixture(autouse=True)
+def mailbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
+    monkeypatch.setenv("STOREROOM_DATA_DIR", str(tmp_path))
+    return Mailbox(tmp_path / NOTICES_FOLDER)
+
+
+async def sign_in(house: House, password: str = PASSWORD) -> SignedIn:
+    return await house.shop.sessions.sign_in(email="ann@example.com", password=password)
+
+
+async def outdated(house: House) -> None:
+    await house.run("UPDATE {account_tokens} SET expires_at = now() WHERE tenant_id = $1")
+
+
+@pytest.mark.requirement("SBB-USR-07")
+async def test_an_address_is_proven_by_whoever_reads_its_mail(house: House, mailbox: Mailbox) -> None:
+    user = await house.customer()
+    await house.shop.mail_proofs.send_verification(email=" ANN@example.com")
+    (notice,) = mailbox.read()
+    assert (notice["to"], notice["channel"], notice["facts"]["name"]) == ("ann@example.com", "mail", "Ann Buyer")
+    token = notice["facts"]["token"]
+    assert await house.rows("SELECT token_hash, email FROM {account_tokens} WHERE tenant_id = $1") == [
+        (token_hash(token), "ann@example.com")
+    ]
+    proven = await house.shop.mail_proofs.verify_email(token=token)
+    assert (proven.email_verified, proven.status) == (True, UserStatus.ACTIVE)
+    assert proven.email_verified_at is not None
+    assert await house.count("account_tokens") == 0
+    with pytest.raises(OneTimeTokenRefused):
+        await house.shop.mail_proofs.verify_email(token=token)
+    await house.shop.mail_proofs.send_verification(email=user.email)
+    assert mailbox.read() == [], "there is nothing left to prove"
+
+
+@pytest.mark.requirement("SBB-USR-07")
+async def test_a_token_proves_only_the_address_that_it_was_sent_to(house: House, mailbox: Mailbox) -> None:
+    user = await house.customer()
+    await house.shop.mail_proofs.send_verification(email=user.email)
+    token = mailbox.token("verify_email")
+    await house.of(user).users.change_email(user_id=user.id, email="eve@example.com")
+    with pytest.raises(OneTimeTokenRefused):
+        await house.shop.mail_proofs.verify_email(token=token)
+    assert await house.column("email_verified", user.id) is False
+    await house.shop.mail_proofs.send_verification(email="eve@example.com")
+    await house.shop.mail_proofs.verify_email(token=mailbox.token("verify_email"))
+    await house.of(user).users.change_email(user_id=user.id, email="ann@example.com")
+    row = await house.rows("SELECT email_verified, email_verified_at FROM {users} WHERE tenant_id = $1")
+    assert row == [(False, None)]
+
+
+async def test_a_token_is_good_once_for_one_thing_in_one_shop_and_for_a_time(
+    house: House, other: House, mailbox: Mailbox
+) -> None:
+    user = await house.customer()
+    await house.shop.mail_proofs.send_verification(email=user.email)
+    replaced = mailbox.token("verify_email")
+    await house.shop.mail_proofs.send_verification(email=user.email)
+    token = mailbox.token("verify_email")
+    proofs = house.shop.mail_proofs
+    for refused in (
+        proofs.verify_email(token=replaced),
+        proofs.reset_password(token=token, new_password=NEXT),
+        other.shop.mail_proofs.verify_email(token=token),
+        *(proofs.verify_email(token=odd) for odd in ("", "x", token_hash(token), token + "x", "\ud800", "x" * 9999)),
+    ):
+        with pytest.raises(OneTimeTokenRefused):
+            await refused
+    await outdated(house)
+    with pytest.raises(OneTimeTokenRefused):
+        await proofs.verify_email(token=token)
+    assert await house.column("email_verified", user.id) is False
+    assert timedelta(hours=2) >= RESET_LIFETIME < VERIFICATION_LIFETIME
+
+
+async def test_a_forgotten_password_is_replaced_and_every_session_ends(house: House, mailbox: Mailbox) -> None:
+    user = await house.customer()
+    stolen = await sign_in(house)
+    await house.shop.mail_proofs.send_reset(email=user.email)
+    token = mailbox.token("reset_password")
+    with pytest.raises(InvalidPassword):
+        await house.shop.mail_proofs.reset_password(token=token, new_password="short")
+    await house.shop.mail_proofs.reset_password(token=token, new_password=NEXT)
+    with pytest.raises(InvalidCredentials):
+        await sign_in(house)
+    assert (await sign_in(house, NEXT)).user.email_verified, "who got the message reads that mail"
+    for refused in (
+        house.shop.sessions.authenticate(stolen.access_token),
+        house.shop.sessions.refresh(stolen.refresh_token),
+    ):
+        with pytest.raises(TokenRefused):
+            await refused
+    with pytest.raises(OneTimeTokenRefused):
+        await house.shop.mail_proofs.reset_password(token=token, new_password="a third horse battery")
+    await sign_in(house, NEXT)
+
+
+async def test_of_two_who_use_one_token_at_once_one_sets_the_password(house: House, mailbox: Mailbox) -> None:
+    user = await house.customer()
+    await house.shop.mail_proofs.send_reset(email=user.email)
+    token = mailbox.token("reset_password")
+
+    async def first(tx: Transaction) -> None:
+        await house.shop.mail_proofs.bound(tx)._reset(token, "the hash of the first")
+
+    outcome = await race(house.db, first, lambda: house.shop.mail_proofs.reset_password(token=token, new_password=NEXT))
+    assert isinstance(outcome, OneTimeTokenRefused)
+    assert await house.column("password_hash", user.id) == "the hash of the first"
+
+
+@pytest.mark.parametrize("status", [UserStatus.SUSPENDED, UserStatus.BANNED, UserStatus.DELETED])
+async def test_an_account_that_may_not_sign_in_gets_no_message(
+    house: House, mailbox: Mailbox, status: UserStatus
+) -> None:
+    user = await house.customer()
+    await house.shop.mail_proofs.send_reset(email=user.email)
+    token = mailbox.token("reset_password")
+    if status is UserStatus.DELETED:
+        await house.shop.users.delete(user_id=user.id)
+    else:
+        await house.shop.users.set_status(user_id=user.id, status=status)
+    await house.shop.mail_proofs.send_reset(email=user.email)
+    await house.shop.mail_proofs.send_verification(email=user.email)
+    assert mailbox.read() == []
+    with pytest.raises(OneTimeTokenRefused):  # the one that is under way
+        await house.shop.mail_proofs.reset_password(token=token, new_password=NEXT)
+
+
+async def test_where_addresses_must_be_proven_nobody_signs_in_before(house: House, mailbox: Mailbox) -> None:
+    """And whoever registers another one's address learns nothing, not even by signing in afterwards."""
+    proofs = house.shop.mail_proofs
+    await proofs.set_settings(settings=AccountSettings(verify_email=True))
+    await proofs.register(**ANN, phone="212 555 0123")
+    with pytest.raises(InvalidCredentials):
+        await sign_in(house)
+    await proofs.verify_email(token=mailbox.token("verify_email"))
+    await sign_in(house)
+    await proofs.register(**{**ANN, "password": NEXT})
+    (notice,) = mailbox.read()
+    assert (notice["kind"], notice["to"], notice["facts"]) == ("account_exists", "ann@example.com", {})
+    with pytest.raises(InvalidCredentials):
+        await sign_in(house, NEXT)
+    assert await house.count("users") == 1
+    await proofs.register(**{**ANN, "email": "bo@example.com"}, phone="212 555 0123")
+    assert await house.rows("SELECT email, phone FROM {users} WHERE tenant_id = $1 ORDER BY email") == [
+        ("ann@example.com", "12125550123"),
+        ("bo@example.com", None),
+    ]
+    staff = await house.member(UserRole.STAFF)
+    await house.shop.users.set_password(user_id=staff.id, password=PASSWORD)
+    assert await house.shop.sessions.sign_in(email=staff.email, password=PASSWORD)
+    for bad in ([""], ["x" * 256], [" id"], ["id"] * 21):
+        with pytest.raises(InvalidPerson):
+            await proofs.set_settings(settings=AccountSettings(google_client_ids=bad))
+    assert await proofs.settings() == AccountSettings(verify_email=True)
+
+
+async def test_a_password_and_a_token_show_themselves_nowhere(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    new = await house.shop.mail_proofs.prepare(**ANN)
+    assert "argon2" not in repr(new)
+    await house.shop.mail_proofs.finish(new)
+    assert PASSWORD not in caplog.text
+
+
+# --- Over HTTP --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    host = f"{secrets.token_hex(6)}.test"
+    await house.room.tenants.add_host(house.shop.tenant_id, host)
+    app: Any = create_app(house.room, Settings())
+    transport = httpx.ASGITransport(app=app, client=(f"2001:db8::{secrets.token_hex(2)}", 1))
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
+        yield client
+
+
+async def test_from_registration_to_a_new_password_over_http(
+    house: House, mailbox: Mailbox, http: httpx.AsyncClient
+) -> None:
+    assert (await http.post("/v1/auth/register", json=ANN)).status_code == 201
+    verified = await http.post("/v1/auth/verify-email", json={"token": mailbox.token("verify_email")})
+    assert (verified.status_code, verified.json()) == (200, {"email": "ann@example.com"})
+    again = await http.post("/v1/auth/verify-email", json={"token": "x" * 43})
+    assert (again.status_code, again.json()["code"]) == (422, "identity.one_time_token_refused")
+    assert (await http.post("/v1/auth/forgot-password", json={"email": ANN["email"]})).status_code == 202
+    body = {"token": mailbox.token("reset_password"), "new_password": NEXT}
+    assert (await http.post("/v1/auth/reset-password", json=body)).status_code == 204
+    for password, status in ((PASSWORD, 401), (NEXT, 200)):
+        answer = await http.post("/v1/auth/sign-in", json={"email": ANN["email"], "password": password})
+        assert answer.status_code == status
+
+
+@pytest.mark.parametrize("path", ["register", "send-verification", "forgot-password"])
+async def test_no_answer_and_no_work_before_it_tells_who_is_known(
+    house: House, mailbox: Mailbox, http: httpx.AsyncClient, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What differs is done once the answer is out: until then both ask the database the same."""
+    await house.shop.mail_proofs.set_settings(settings=AccountSettings(verify_email=True))
+    await house.customer()
+    asked: list[str] = []
+    for name in ("fetch", "fetchrow", "fetchval", "execute"):
+        real: Callable[..., Any] = getattr(Database, name)
+
+        async def ask(self: Database, sql: str, *args: object, real: Callable[..., Any] = real) -> Any:
+            asked.append(sql)
+            return await real(self, sql, *args)
+
+        monkeypatch.setattr(Database, name, ask)
+    held: list[Any] = []
+    monkeypatch.setattr(
+        "storeroom.identity.proof_routes.BackgroundTask.__call__", lambda self: _kept(held, self), raising=True
+    )
+    said = []
+    for email in ("ann@example.com", "bo@example.com", "ann@example.com", "cy@example.com"):
+        asked.clear()
+        body = {**ANN, "email": email} if path == "register" else {"email": email}
+        answer = await http.post(f"/v1/auth/{path}", json=body)
+        said.append((answer.status_code, answer.text, list(asked)))
+    assert said[2] == said[3], "the first two warm caches"
+    assert said[2][0] == 202
+    assert len(held) == 4
+    monkeypatch.undo()
+
+
+async def _kept(held: list[Any], task: Any) -> None:
+    held.append(task)
+
+
+async def test_messages_to_one_address_are_bounded(house: House, mailbox: Mailbox, http: httpx.AsyncClient) -> None:
+    await house.customer()
+    for _ in range(MESSAGES_BY_EMAIL):
+        assert (await http.post("/v1/auth/forgot-password", json={"email": "ann@example.com"})).status_code == 202
+    limited = await http.post("/v1/auth/forgot-password", json={"email": "ANN@example.com "})
+    assert limited.status_code == 429
+    assert len(mailbox.read()) == MESSAGES_BY_EMAIL
+    buckets = await house.rows("SELECT bucket FROM {rate_counters} WHERE tenant_id = $1")
+    assert not [bucket for (bucket,) in buckets if "ann" in bucket]
+
+
+async def test_a_message_that_cannot_be_sent_is_logged_and_breaks_nothing(
+    house: House, http: httpx.AsyncClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / NOTICES_FOLDER).write_text("no folder")
+    assert (await http.post("/v1/auth/register", json=ANN)).status_code == 201
+    assert "a message was not sent" in caplog.text
+    assert "ann@" not in caplog.text
+
+
+async def test_how_the_shop_lets_people_in_is_set_by_staff_who_may(house: House, http: httpx.AsyncClient) -> None:
+    boss = await house.member(UserRole.ADMIN)
+    for user, status in ((await house.customer(), 403), (boss, 200)):
+        await house.shop.users.set_password(user_id=user.id, password=PASSWORD)
+        token = (await house.shop.sessions.sign_in(email=user.email, password=PASSWORD)).access_token
+        headers = {"Authorization": f"Bearer {token}"}
+        body = {"verify_email": True, "google_client_ids": ["shop.apps.example"]}
+        answer = await http.put("/v1/admin/account-settings", json=body, headers=headers)
+        assert answer.status_code == status
+    kept = await http.get("/v1/admin/account-settings", headers=headers)
+    assert kept.json() == {**body, "apple_client_ids": []}
+
+
+async def test_old_tokens_are_removed_and_only_they(fresh_database: Callable[..., Any], mailbox: Mailbox) -> None:
+    async with Storeroom.open(await fresh_database(), secret=SECRET) as room:
+        house = await House.open(room.db)
+        for email in ("ann@example.com", "bo@example.com"):
+            await house.customer(email)
+            await house.shop.mail_proofs.send_verification(email=email)
+        await house.run("UPDATE {account_tokens} SET expires_at = now() WHERE tenant_id = $1 AND email LIKE 'ann%'")
+        assert await asyncio.gather(*(remove_account_tokens(room.db) for _ in range(2))) in ([1, 0], [0, 1])
+        assert await house.rows("SELECT email FROM {account_tokens} WHERE tenant_id = $1") == [("bo@example.com",)]
+        assert await remove_account_tokens(room.db) == 0
+    assert MailProofs
