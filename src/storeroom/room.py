@@ -25,7 +25,7 @@ from storeroom.flows.checkout import Checkout, CheckoutGroups
 from storeroom.flows.sign_in import SignIn
 from storeroom.identity import Addresses, MailProofs, Sessions, TokenKeys, Users
 from storeroom.inventory import Inventory
-from storeroom.orders import Orders, ShippingRates
+from storeroom.orders import Customers, Orders, ShippingRates
 from storeroom.payments import PaymentMethods, Payments
 from storeroom.tenants import DEFAULT_TENANT, Tenants
 from storeroom.verification import PhoneCodes
@@ -121,6 +121,11 @@ class Shop:
     def events(self) -> Events:
         """What visitors do."""
         return Events(self.context)
+
+    @cached_property
+    def customers(self) -> Customers:
+        """Accounts as buyers: what they bought, and who may be written to."""
+        return Customers(self.context)
 
     @cached_property
     def inventory(self) -> Inventory:

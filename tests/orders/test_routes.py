@@ -16,7 +16,7 @@ from storeroom.database.executor import Executor
 from storeroom.database.service import Service
 from storeroom.flows import cancellation_routes
 from storeroom.flows.cancellation import Cancellation
-from storeroom.orders import Orders, OrderStatus, ShippingRates, routes
+from storeroom.orders import Customers, Orders, OrderStatus, ShippingRates, routes
 from storeroom.web import (
     DEPENDENCIES,
     EXCEPTION_HANDLERS,
@@ -94,6 +94,7 @@ async def http(gate: DeskGate) -> AsyncIterator[httpx.AsyncClient]:
             **DEPENDENCIES,
             "orders": provide(Orders),
             "shipping_rates": provide(ShippingRates),
+            "customers": provide(Customers),
             "cancellation": provide(Cancellation),
         },
         exception_handlers=EXCEPTION_HANDLERS,

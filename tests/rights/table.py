@@ -173,6 +173,11 @@ RIGHTS: Final[dict[str, str]] = {
         PUT /v1/admin/stock/{variant_id}/policy
     """,
     "users.read": """
+        GET /v1/admin/customers
+        GET /v1/admin/customers/consenting
+        GET /v1/admin/customers/{customer_id}
+        GET /v1/admin/customers/{customer_id}/addresses
+        GET /v1/admin/customers/{customer_id}/orders
         GET /v1/admin/users
         GET /v1/admin/users/{user_id}
         GET /v1/admin/users/{user_id}/profile

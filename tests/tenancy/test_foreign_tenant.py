@@ -228,6 +228,17 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
         (EventUserNotFound, lambda s, o, t: s.events.record(events=[EVENT], user_id=t.user.id, anonymous_id="a")),
     ],
     "events.take": [(nothing, lambda s, o, t: s.events.take(events=[EVENT], visitor=t.visitor))],
+    "customers.addresses": [(nothing, lambda s, o, t: s.customers.addresses(customer_id=t.user.id))],
+    "customers.by_email": [(nothing, lambda s, o, t: s.customers.by_email(email=t.user.email))],
+    "customers.by_phone": [(nothing, lambda s, o, t: s.customers.by_phone(phone=f"+{t.user.phone}"))],
+    "customers.by_vendure_id": [
+        (nothing, lambda s, o, t: s.customers.by_vendure_id(vendure_customer_id=str(t.user.id)))
+    ],
+    "customers.get": [(UserNotFound, lambda s, o, t: s.customers.get(customer_id=t.user.id))],
+    "customers.search": [(nothing, lambda s, o, t: s.customers.search(text=t.user.email))],
+    "customers.update_statistics": [
+        (UserNotFound, lambda s, o, t: s.customers.update_statistics(customer_id=t.user.id))
+    ],
     "inventory.active_for_cart": [(nothing, lambda s, o, t: s.inventory.active_for_cart(cart_id=t.cart.id))],
     "inventory.adjust": [
         (VariantNotFound, lambda s, o, t: s.inventory.adjust(variant_id=t.variant_id, by=1, reason="mine"))
@@ -552,6 +563,8 @@ READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
     "shipping_rates.list": lambda s: s.shipping_rates.list(),
     "mail_proofs.settings": lambda s: s.mail_proofs.settings(),
     "users.list": lambda s: s.users.list(limit=100),
+    "customers.consenting": lambda s: s.customers.consenting(limit=100),
+    "customers.list": lambda s: s.customers.list(limit=100),
 }
 # These write, and are told nothing that could be anybody else's.
 WRITES = {

@@ -67,6 +67,13 @@ CUSTOMER_READS: Final[Mapping[str, OwnRows]] = MappingProxyType(
             marketing_consent marketing_consent_at sms_consent sms_consent_at created_at updated_at
             """,
         ),
+        "customer_statistics": _own(
+            "customer_statistics",
+            _OWN,
+            """
+            user_id currency total_orders total_spent last_order_at created_at updated_at
+            """,
+        ),
         "user_addresses": _own(
             "user_addresses",
             f"{_OWN} AND deleted_at IS NULL",
@@ -121,4 +128,4 @@ CUSTOMER_READS: Final[Mapping[str, OwnRows]] = MappingProxyType(
         ),
     }
 )
-CUSTOMER_VIEWS: Final = frozenset({"customer_order_items", "customer_orders_summary"})
+CUSTOMER_VIEWS: Final = frozenset({"customer_addresses", "customer_order_items", "customer_orders_summary"})

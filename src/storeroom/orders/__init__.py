@@ -1,5 +1,6 @@
 """Orders: what was agreed, where it stands, and how it came there."""
 
+from storeroom.orders.customers import Customers
 from storeroom.orders.errors import (
     InvalidOrderInput,
     InvalidShippingRate,
@@ -17,6 +18,8 @@ from storeroom.orders.model import (
     REASON_LENGTH_MAX,
     STATUS_WORDS,
     CampaignRevenue,
+    Customer,
+    CustomerAddress,
     CustomerOrder,
     CustomerOrderItem,
     CustomerOrderLine,
@@ -49,10 +52,13 @@ __all__ = [
     "REASON_LENGTH_MAX",
     "STATUS_WORDS",
     "CampaignRevenue",
+    "Customer",
+    "CustomerAddress",
     "CustomerOrder",
     "CustomerOrderItem",
     "CustomerOrderLine",
     "CustomerOrderSummary",
+    "Customers",
     "DeliveryStage",
     "HeldOrder",
     "InvalidOrderInput",

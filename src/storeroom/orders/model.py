@@ -12,10 +12,11 @@ from uuid import UUID
 import msgspec
 
 from storeroom.core.contact import Address
-from storeroom.core.ids import BatchId, CartId, OrderId, OrderLineId, ProductId, SessionId, UserId, VariantId
+from storeroom.core.ids import AddressId, BatchId, CartId, OrderId, OrderLineId, ProductId, SessionId, UserId, VariantId
 from storeroom.core.money import Money
 from storeroom.core.states import Moves, declare_moves
 from storeroom.database.service import ActorKind
+from storeroom.identity import AddressType
 from storeroom.orders.errors import UnknownStatusWord
 
 REASON_LENGTH_MAX: Final = 500
@@ -374,6 +375,49 @@ class CustomerOrderItem(msgspec.Struct, frozen=True, kw_only=True):
     patch_type: str | None
     print_name: str | None
     print_number: str | None
+
+
+class Customer(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the view `customers`: an account and what it has bought so far."""
+
+    id: UserId
+    vendure_customer_id: str | None
+    email: str
+    first_name: str | None
+    last_name: str | None
+    full_name: str | None
+    phone_number: str | None
+    phone_verified: bool
+    total_orders: int  # all that were not cancelled
+    total_spent: Money  # what they came to, less what went back
+    last_order_date: datetime | None
+    marketing_consent: bool
+    marketing_consent_at: datetime | None
+    is_active: bool
+    custom_fields: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+
+class CustomerAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the view `customer_addresses`."""
+
+    id: AddressId
+    customer_id: UserId
+    vendure_address_id: str | None
+    address_type: AddressType
+    is_default: bool
+    full_name: str
+    company: str | None
+    street_line_1: str
+    street_line_2: str | None
+    city: str
+    province: str
+    postal_code: str
+    country_code: str
+    phone_number: str | None
+    created_at: datetime
+    updated_at: datetime
 
 
 def customer_view(order: Order, lines: list[OrderLine]) -> CustomerOrder:

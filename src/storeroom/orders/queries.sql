@@ -189,6 +189,94 @@ SELECT id, order_summary_id, product_name, variant_name, quantity, unit_price_wi
    AND order_summary_id = :order_id
  ORDER BY id;
 
+-- Customers: accounts and what they bought -------------------------------------------------------------------------------
+
+-- name: customer(tenant_id, customer_id) -> Customer?
+SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_number, phone_verified, total_orders,
+       total_spent, last_order_date, marketing_consent, marketing_consent_at, is_active, custom_fields, created_at,
+       updated_at, currency
+  FROM {customers}
+ WHERE tenant_id = :tenant_id
+   AND id = :customer_id;
+
+-- name: customer_by_email(tenant_id, email) -> Customer?
+SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_number, phone_verified, total_orders,
+       total_spent, last_order_date, marketing_consent, marketing_consent_at, is_active, custom_fields, created_at,
+       updated_at, currency
+  FROM {customers}
+ WHERE tenant_id = :tenant_id
+   AND email = :email;
+
+-- name: customer_by_phone(tenant_id, phone) -> Customer?
+SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_number, phone_verified, total_orders,
+       total_spent, last_order_date, marketing_consent, marketing_consent_at, is_active, custom_fields, created_at,
+       updated_at, currency
+  FROM {customers}
+ WHERE tenant_id = :tenant_id
+   AND phone_number = :phone;
+
+-- name: customer_by_vendure_id(tenant_id, vendure_customer_id) -> Customer?
+SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_number, phone_verified, total_orders,
+       total_spent, last_order_date, marketing_consent, marketing_consent_at, is_active, custom_fields, created_at,
+       updated_at, currency
+  FROM {customers}
+ WHERE tenant_id = :tenant_id
+   AND vendure_customer_id = :vendure_customer_id;
+
+-- name: customers_page(tenant_id, before?, size) -> Customer*
+-- Newest first.
+SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_number, phone_verified, total_orders,
+       total_spent, last_order_date, marketing_consent, marketing_consent_at, is_active, custom_fields, created_at,
+       updated_at, currency
+  FROM {customers}
+ WHERE tenant_id = :tenant_id
+   AND id < :before                                  -- if before
+ ORDER BY id DESC
+ LIMIT :size;
+
+-- name: active_customers_page(tenant_id, before?, size) -> Customer*
+SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_number, phone_verified, total_orders,
+       total_spent, last_order_date, marketing_consent, marketing_consent_at, is_active, custom_fields, created_at,
+       updated_at, currency
+  FROM {customers}
+ WHERE tenant_id = :tenant_id
+   AND is_active
+   AND id < :before                                  -- if before
+ ORDER BY id DESC
+ LIMIT :size;
+
+-- name: customers_of(tenant_id, customer_ids) -> Customer*
+SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_number, phone_verified, total_orders,
+       total_spent, last_order_date, marketing_consent, marketing_consent_at, is_active, custom_fields, created_at,
+       updated_at, currency
+  FROM {customers}
+ WHERE tenant_id = :tenant_id
+   AND id = ANY (:customer_ids)
+ ORDER BY id DESC;
+
+-- name: customers_consenting(tenant_id, after?, size) -> Customer*
+-- Who may be written to, now. Read from the consents, so that whoever takes theirs back is not on the next page.
+SELECT c.id, c.vendure_customer_id, c.email, c.first_name, c.last_name, c.full_name, c.phone_number, c.phone_verified,
+       c.total_orders, c.total_spent, c.last_order_date, c.marketing_consent, c.marketing_consent_at, c.is_active,
+       c.custom_fields, c.created_at, c.updated_at, c.currency
+  FROM {user_profiles} g
+  JOIN {customers} c ON c.tenant_id = :tenant_id AND c.id = g.user_id
+ WHERE g.tenant_id = :tenant_id
+   AND g.marketing_consent
+   AND c.is_active
+   AND g.user_id > :after                            -- if after
+ ORDER BY g.user_id
+ LIMIT :size;
+
+-- name: customer_addresses(tenant_id, customer_id, size) -> CustomerAddress*
+SELECT id, customer_id, vendure_address_id, address_type, is_default, full_name, company, street_line_1, street_line_2,
+       city, province, postal_code, country_code, phone_number, created_at, updated_at
+  FROM {customer_addresses}
+ WHERE tenant_id = :tenant_id
+   AND customer_id = :customer_id
+ ORDER BY is_default DESC, id DESC
+ LIMIT :size;
+
 -- name: status_labels(tenant_id) -> StatusLabel*
 SELECT status, label, description
   FROM {order_status_labels}
@@ -279,6 +367,27 @@ UPDATE {orders}
        updated_at = now()
  WHERE tenant_id = :tenant_id
    AND id = :order_id;
+
+-- name: recount_buyer(tenant_id, order_id) -> bool*
+-- See flows/functions.sql. No row where a guest bought.
+SELECT {update_customer_statistics}(:tenant_id, o.user_id)
+  FROM {orders} o
+ WHERE o.tenant_id = :tenant_id
+   AND o.id = :order_id
+   AND o.user_id IS NOT NULL;
+
+-- name: recount_buyer_refunded(tenant_id, order_id) -> bool*
+-- Money that only comes changes nothing: an order counts from its placing. What went back does.
+SELECT {update_customer_statistics}(:tenant_id, o.user_id)
+  FROM {orders} o
+ WHERE o.tenant_id = :tenant_id
+   AND o.id = :order_id
+   AND o.user_id IS NOT NULL
+   AND EXISTS (SELECT FROM {payments} p
+                WHERE p.tenant_id = :tenant_id AND p.order_id = :order_id AND p.refunded_amount > 0);
+
+-- name: recount_customer(tenant_id, customer_id) -> bool
+SELECT {update_customer_statistics}(:tenant_id, :customer_id);
 
 -- name: claim_guest_orders(tenant_id, user_id) -> count
 -- Only a verified address proves that the orders of a guest with this address are the account's.

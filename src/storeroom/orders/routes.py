@@ -18,6 +18,7 @@ from storeroom.core.contact import PHONE_LENGTH_MAX, InvalidPhone
 from storeroom.core.ids import OrderId, UserId
 from storeroom.core.money import CurrencyMismatch, Money
 from storeroom.core.pages import InvalidCursor, Page
+from storeroom.orders import customer_routes
 from storeroom.orders.errors import (
     InvalidOrderInput,
     InvalidShippingRate,
@@ -594,6 +595,7 @@ async def delete_shipping_rate(rate_id: FromPath[UUID], shipping_rates: NamedDep
 
 
 route_handlers: Final[Sequence[ControllerRouterHandler]] = (
+    *customer_routes.route_handlers,
     look_up_order,
     list_account_orders,
     get_account_order,

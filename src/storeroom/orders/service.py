@@ -463,6 +463,7 @@ class Orders(Service):
         """
         await self._hold(order_id)
         await queries.recompute_paid(self.db, tenant_id=self.tenant_id, order_id=order_id)
+        await queries.recount_buyer_refunded(self.db, tenant_id=self.tenant_id, order_id=order_id)
         order = await self._hold(order_id)
         if order.status is OrderStatus.PENDING_PAYMENT and order.amount_paid >= order.total_amount:
             return await self._move(order, OrderStatus.PAYMENT_RECEIVED, reason="paid")
@@ -471,7 +472,10 @@ class Orders(Service):
     @transactional
     async def claim_guest_orders(self, *, user_id: UserId) -> int:
         """Make the orders that a guest placed with an account's verified mail address the account's; say how many."""
-        return await queries.claim_guest_orders(self.db, tenant_id=self.tenant_id, user_id=user_id)
+        claimed = await queries.claim_guest_orders(self.db, tenant_id=self.tenant_id, user_id=user_id)
+        if claimed:
+            await queries.recount_customer(self.db, tenant_id=self.tenant_id, customer_id=user_id)
+        return claimed
 
     @transactional
     async def cancel_if_unpaid(self, *, order_id: OrderId) -> bool:
@@ -547,6 +551,7 @@ class Orders(Service):
             raise _refusal(order, to)
         if to in _CLOSING:
             await queries.release_units(self.db, tenant_id=self.tenant_id, order_id=order.id)
+            await queries.recount_buyer(self.db, tenant_id=self.tenant_id, order_id=order.id)
         after = await self._read(order.id)
         await self._tell(after, order.status, reason)
         return after
