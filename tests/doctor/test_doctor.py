@@ -20,6 +20,8 @@ class Fault:
     sql: str  # {name}: an id of the ward
 
 
+SEALED_FIRST = "(SELECT audit_ids[1] FROM audit_seals WHERE number = 1)"
+
 FAULTS = [
     Fault("reserved_is_explained", 1, "UPDATE stock_levels SET reserved = reserved + 1 WHERE variant_id = '{shirt}'"),
     Fault("reserved_is_explained", 1, "UPDATE stock_levels SET reserved = 0 WHERE variant_id = '{shirt}'"),
@@ -144,6 +146,29 @@ FAULTS = [
         1,
         "UPDATE idempotency_keys SET response = response || jsonb_build_object('id', gen_random_uuid())",
     ),
+    Fault("entries_are_as_sealed", 1, f"UPDATE audit_logs SET action = 'nothing' WHERE id = {SEALED_FIRST}"),
+    Fault(
+        "entries_are_as_sealed",
+        1,
+        f"UPDATE audit_logs SET created_at = created_at - INTERVAL '1 microsecond' WHERE id = {SEALED_FIRST}",
+    ),
+    Fault("entries_are_as_sealed", 1, f"DELETE FROM audit_logs WHERE id = {SEALED_FIRST}"),
+    Fault(
+        "seals_are_a_chain",
+        1,
+        f"""UPDATE audit_logs SET action = 'nothing' WHERE id = {SEALED_FIRST};
+        UPDATE audit_seals
+           SET row_hashes[1] = (SELECT row_hash FROM audit_row_hashes WHERE id = audit_ids[1])
+         WHERE number = 1""",
+    ),
+    Fault("seals_are_a_chain", 2, "UPDATE audit_seals SET hash = sha256('x') WHERE number = 1"),
+    Fault("seals_are_a_chain", 1, "UPDATE audit_seals SET number = 3 WHERE number = 2"),
+    Fault(
+        "entries_are_sealed_or_wait",
+        1,
+        """INSERT INTO audit_logs (tenant_id, id, actor_kind, action, resource_type)
+        SELECT tenant_id, gen_random_uuid(), 'admin', 'orders.ship', 'order' FROM orders LIMIT 1""",
+    ),
     Fault("history_is_locked", 1, "GRANT UPDATE ON order_status_history TO storeroom_app"),
     Fault("history_is_locked", 1, "GRANT UPDATE (reason) ON stock_movements TO storeroom_app"),
     Fault("history_is_locked", 2, "GRANT DELETE, TRUNCATE ON orders TO storeroom_tenant"),
@@ -165,6 +190,12 @@ FAULTS = [
     Fault("jobs_are_late", 1, "UPDATE payments SET expires_at = now() - INTERVAL '1 hour'"),
     Fault("jobs_are_late", 1, "UPDATE orders SET payment_due_at = now() - INTERVAL '1 hour'"),
     Fault("jobs_are_late", 1, "UPDATE carts SET expires_at = now() - INTERVAL '1 hour'"),
+    Fault(
+        "jobs_are_late",
+        1,
+        """INSERT INTO audit_unsealed (tenant_id, audit_id, row_created_at, created_at)
+        SELECT tenant_id, gen_random_uuid(), now(), now() - INTERVAL '1 hour' FROM orders LIMIT 1""",
+    ),
     Fault("jobs_are_late", 1, "UPDATE order_search SET document = NULL, created_at = now() - INTERVAL '1 hour'"),
 ]
 

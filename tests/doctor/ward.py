@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from factories import SECRET, make_method, make_product, open_shop, place, purchase, usd
+from storeroom.audit.jobs import seal, seal_tenant
 from storeroom.catalog import StockPolicy
 from storeroom.core.ids import OrderId
 from storeroom.core.visitor import Visitor
@@ -95,4 +97,6 @@ async def open_ward(db: Database, dsn: str) -> Ward:
     await shop.inventory.adjust(variant_id=shirt, by=-3, reason="broken")
     await shop.inventory.count(variant_id=late, on_hand=6)
     await fill_search(db)
+    assert await db.run(partial(seal_tenant, tenant_id=shop.tenant_id, size=2)) == 2
+    assert await seal(db) > 2
     return Ward(db=db, dsn=dsn, shop=shop, ids=ids)

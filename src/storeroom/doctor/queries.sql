@@ -327,6 +327,51 @@ SELECT k.tenant_id, k.key AS subject, format('order %s', k.response->>'id') AS d
  ORDER BY k.tenant_id, k.key
  LIMIT :size;
 
+-- name: entries_are_as_sealed(size) -> Finding*
+-- scope: all tenants
+-- An entry of the audit trail that was sealed is there, and as it was.
+SELECT s.tenant_id, r.id::text AS subject,
+       format('%s since seal %s of %s', CASE WHEN h.id IS NULL THEN 'removed' ELSE 'changed' END, s.number, s.created_at) AS detail
+  FROM {audit_seals} s
+ CROSS JOIN LATERAL unnest(s.audit_ids, s.row_hashes) AS r (id, row_hash)
+  LEFT JOIN {audit_row_hashes} h ON h.tenant_id = s.tenant_id AND h.id = r.id
+ WHERE h.row_hash IS DISTINCT FROM r.row_hash
+ ORDER BY s.tenant_id, s.number, r.id
+ LIMIT :size;
+
+-- name: seals_are_a_chain(size) -> Finding*
+-- scope: all tenants
+-- The seals of the audit trail follow each other without a gap, each over its rows and the one before.
+SELECT c.tenant_id, format('seal %s', c.number) AS subject,
+       CASE WHEN c.number <> c.last_number + 1 THEN format('seal %s is before it', c.last_number)
+            WHEN c.previous_hash <> c.last_hash THEN 'the seal before it is another'
+            ELSE 'it is not what its rows come to' END AS detail
+  FROM (SELECT s.tenant_id, s.number, s.previous_hash, s.hash,
+               lag(s.number, 1, 0::bigint) OVER chain AS last_number,
+               lag(s.hash, 1, ''::bytea) OVER chain AS last_hash,
+               sha256(int8send(s.number) || s.previous_hash
+                      || (SELECT string_agg(uuid_send(r.id) || r.row_hash, ''::bytea ORDER BY r.place)
+                            FROM unnest(s.audit_ids, s.row_hashes) WITH ORDINALITY AS r (id, row_hash, place))) AS found
+          FROM {audit_seals} s
+        WINDOW chain AS (PARTITION BY s.tenant_id ORDER BY s.number)) c
+ WHERE c.number <> c.last_number + 1
+    OR c.previous_hash <> c.last_hash
+    OR c.hash <> c.found
+ ORDER BY c.tenant_id, c.number
+ LIMIT :size;
+
+-- name: entries_are_sealed_or_wait(size) -> Finding*
+-- scope: all tenants
+-- An entry of the audit trail is sealed or waits for it; nobody slipped one in.
+SELECT a.tenant_id, a.id::text AS subject, format('%s of %s has no seal and waits for none', a.action, a.created_at) AS detail
+  FROM {audit_logs} a
+  LEFT JOIN {audit_unsealed} u ON u.tenant_id = a.tenant_id AND u.audit_id = a.id
+  LEFT JOIN (SELECT s.tenant_id, unnest(s.audit_ids) AS id FROM {audit_seals} s) r ON r.tenant_id = a.tenant_id AND r.id = a.id
+ WHERE u.audit_id IS NULL
+   AND r.id IS NULL
+ ORDER BY a.tenant_id, a.created_at, a.id
+ LIMIT :size;
+
 -- name: history_is_locked(append_only, never_deleted, size) -> Finding*
 -- scope: all tenants
 -- Who works for the shop may add to history, and may not rewrite or remove it.
@@ -385,7 +430,10 @@ SELECT x.tenant_id, x.subject, format('%s overdue', count(*)) AS detail
          WHERE status = 'active' AND expires_at < now() - interval '10 minutes'
          UNION ALL
         SELECT tenant_id, 'order search' FROM {order_search}
-         WHERE document IS NULL AND created_at < now() - interval '10 minutes') x
+         WHERE document IS NULL AND created_at < now() - interval '10 minutes'
+         UNION ALL
+        SELECT tenant_id, 'seals of the audit trail' FROM {audit_unsealed}
+         WHERE created_at < now() - interval '10 minutes') x
  GROUP BY x.tenant_id, x.subject
  ORDER BY x.tenant_id, x.subject
  LIMIT :size;
