@@ -68,6 +68,7 @@ def create_app(room: Storeroom, settings: Settings | None = None) -> Litestar:
         trusted_proxies=settings.trusted_proxies,
         flood_requests=settings.flood_requests,
     )
+        origins=gate.origins,
     return app
 
 

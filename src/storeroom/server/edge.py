@@ -4,7 +4,7 @@ It stands around the router, so that also what no route answers (404, 405, 413) 
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, cast
 
 import msgspec
@@ -26,7 +26,23 @@ HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"strict-origin-when-cross-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"vary", b"origin"),
 )
+POLICY: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")  # pages have their own
+NO_STORE: Final = (b"cache-control", b"no-store")
+HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
+PREFLIGHT: Final = b"access-control-request-method"
+PREFLIGHT_HEADERS: Final = (
+    (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
+    (
+        b"access-control-allow-headers",
+        b"authorization, content-type, idempotency-key, storeroom-session, storeroom-tenant, x-request-id",
+    ),
+    (b"access-control-max-age", b"600"),
+    (b"content-length", b"0"),
+)
+EXPOSED: Final = (b"access-control-expose-headers", b"idempotency-replay, location, retry-after, x-request-id")
 BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 _log = structlog.get_logger("storeroom.access")
@@ -75,6 +91,7 @@ class Edge:
         metrics: Metrics,
         *,
         allowed: Mapping[str, bytes],
+        origins: Callable[[Call], Awaitable[frozenset[str]]],
         trusted_proxies: int = 0,
         flood_requests: int = 0,
     ) -> None:
@@ -85,6 +102,7 @@ class Edge:
             gate: for the Call of each request.
             metrics: where answers are counted.
             allowed: what OPTIONS answers for each path.
+            origins: whose pages may read the answer to a call. Cookies are not for them: they send tokens.
             trusted_proxies: see Call.
             flood_requests: of one address in FLOOD_WINDOW_S; 0 for any number.
         """
@@ -92,6 +110,7 @@ class Edge:
         self._gate = gate
         self._metrics = metrics
         self._allowed = allowed
+        self._origins = origins
         self._trusted_proxies = trusted_proxies
         self._flood = Flood(times=flood_requests, window_s=FLOOD_WINDOW_S, monotonic=time.monotonic)
 
@@ -116,6 +135,8 @@ class Edge:
                 message["headers"] = [
                     *headers,
                     *HEADERS,
+                    *self._more(call, {name.lower() for name, _ in headers}),
+                    *await self._crossing(call),
                     (b"x-request-id", call.request_id.encode()),
                     *((b"set-cookie", cookie) for cookie in call.cookies),
                 ]
@@ -124,6 +145,8 @@ class Edge:
         try:
             if call.ip is not None and call.ip not in LOOPBACK:
                 self._flood.hit(call.ip)
+            if method == "OPTIONS" and await self._preflight(call, scope, answer):
+                return
             await self._app(scope, receive, answer)
         except StoreroomError as error:
             await _refuse(error, call, answer)
@@ -142,6 +165,31 @@ class Edge:
                     tenant=call.tenant_known,
                     ip=call.ip,
                 )
+
+    async def _preflight(self, call: Call, scope: Scope, send: Send) -> bool:
+        """Answer a browser that asks whether a page of another origin may call; False: it may not, or nobody asks."""
+        if not any(name == PREFLIGHT for name, _ in scope["headers"]) or not await self._crossing(call):
+            return False
+        await send({"type": "http.response.start", "status": 204, "headers": [*PREFLIGHT_HEADERS]})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return True
+
+    async def _crossing(self, call: Call) -> list[tuple[bytes, bytes]]:
+        """What lets a page of another origin read the answer, if the shop allows that origin."""
+        origin = call.origin
+        if origin is None or not call.foreign or origin not in await self._origins(call):
+            return []
+        return [(b"access-control-allow-origin", origin.encode()), EXPOSED]
+
+    @staticmethod
+    def _more(call: Call, given: set[bytes]) -> list[tuple[bytes, bytes]]:
+        """A policy for what is no page, no copies of what is somebody's, and TLS from now on."""
+        found = [] if POLICY[0] in given else [POLICY]
+        if call.private and NO_STORE[0] not in given:
+            found.append(NO_STORE)
+        if call.https:
+            found.append(HSTS)
+        return found
 
 
 async def _refuse(error: StoreroomError, call: Call, send: Send) -> None:

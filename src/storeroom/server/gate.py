@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from storeroom.access import KEY, ApiKeyRefused, KeyText
+from storeroom.core.errors import StoreroomError
 from storeroom.core.ids import TenantId
 from storeroom.database.executor import Executor
 from storeroom.database.service import TENANT_CACHE_S, TenantUnknown
@@ -31,6 +32,7 @@ class RoomGate:
     def __init__(self, room: Storeroom) -> None:
         self._room = room
         self._hosts: dict[str, tuple[TenantId, float]] = {}
+        self._origins: dict[TenantId, tuple[frozenset[str], float]] = {}
 
     @property
     def db(self) -> Executor:
@@ -51,6 +53,20 @@ class RoomGate:
             self._hosts.clear()  # made-up names of the one-shop case; they are found again
         self._hosts[host] = (tenant_id, time.monotonic() + TENANT_CACHE_S)
         return tenant_id
+
+    async def origins(self, call: Call) -> frozenset[str]:
+        """The web origins that the call's shop allows, at most TENANT_CACHE_S old; none where there is no shop."""
+        try:
+            tenant_id = call.tenant_known or await self.tenant_at(call.domain or "")
+            kept = self._origins.get(tenant_id)
+            if kept is None or time.monotonic() >= kept[1]:
+                found = frozenset(await self._room.tenant(tenant_id).origins.list())
+                if len(self._origins) >= HOSTS_CACHED_MAX:
+                    self._origins.clear()
+                kept = self._origins[tenant_id] = (found, time.monotonic() + TENANT_CACHE_S)
+        except StoreroomError:  # of the shop or the database; the answer itself says so
+            return frozenset()
+        return kept[0]
 
     async def authenticate(self, access_token: str) -> Principal:
         """Ask the sessions, or the keys, of the tenant that the token says it is of; they check that it is."""

@@ -19,7 +19,10 @@ from storeroom.server.openapi import finished
 from storeroom.web import AnyRequest, Call, status_of, title_of
 
 PRODUCTS_SHOWN: Final = 8
-HEADERS: Final = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src https: data:"}
+HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src https: data:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+}
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 

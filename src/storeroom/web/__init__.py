@@ -55,6 +55,7 @@ from storeroom.web.context import (
     read_guest_token,
 )
 from storeroom.web.errors import (
+    ForeignOrigin,
     InvalidRequest,
     InvalidToken,
     MalformedRequest,
@@ -104,6 +105,7 @@ __all__ = [
     "Call",
     "CursorParameter",
     "Flood",
+    "ForeignOrigin",
     "Gate",
     "Idempotency",
     "IdempotencyAnswerLost",

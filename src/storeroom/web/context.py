@@ -21,7 +21,7 @@ from storeroom.core.ids import ApiKeyId, SessionId, TenantId, UserId, new_id
 from storeroom.core.visitor import Visitor
 from storeroom.database.executor import Executor
 from storeroom.database.service import Actor, ActorKind, Claim, TenantUnknown
-from storeroom.web.errors import InvalidToken, SignInRequired, VisitorRequired
+from storeroom.web.errors import ForeignOrigin, InvalidToken, SignInRequired, VisitorRequired
 from storeroom.web.limits import Limiter
 
 COOKIE: Final = "storeroom_session"
@@ -39,6 +39,8 @@ _WANTED: Final = frozenset(
         b"authorization",
         b"cookie",
         b"host",
+        b"origin",
+        b"sec-fetch-site",
         b"storeroom-session",
         b"storeroom-tenant",
         b"user-agent",
@@ -47,6 +49,8 @@ _WANTED: Final = frozenset(
         b"x-request-id",
     )
 )
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})  # change nothing
+_PRIVATE: Final = frozenset((b"authorization", b"cookie", b"storeroom-session"))
 _KEY: Final = "storeroom.call"  # of the ASGI scope
 
 AnyRequest = Request[Any, Any, State]
@@ -167,6 +171,7 @@ class Call:
     __slots__ = (
         "_headers",
         "_principal",
+        "_safe",
         "_tenant",
         "claim",
         "cookies",
@@ -194,6 +199,7 @@ class Call:
         self.ip = _client(scope.get("client"), headers.get(b"x-forwarded-for"), trusted_proxies)
         forwarded_proto = headers.get(b"x-forwarded-proto", b"") if trusted_proxies else b""
         self.https = forwarded_proto.strip().lower() == b"https" or scope.get("scheme") == "https"
+        self._safe = scope.get("method") in _SAFE
         self.claim: Claim | None = None  # of the Idempotency-Key, while it is in flight
         self.cookies: list[bytes] = []  # Set-Cookie of the answer
         self._principal: Principal | None = None
@@ -216,6 +222,27 @@ class Call:
     def domain(self) -> str | None:
         """The host without its port: where an order was bought."""
         return _without_port(self.host) or None
+
+    @property
+    def origin(self) -> str | None:
+        """The origin of the page that sent this, where a browser says it."""
+        return self._header(b"origin")[:HOST_LENGTH_MAX].lower() or None
+
+    @property
+    def foreign(self) -> bool:
+        """Whether a page of another origin sent this. Programs say nothing of the kind, and are believed.
+
+        The scheme does not count: behind a proxy that nobody told us of, we do not know our own.
+        """
+        origin = self.origin
+        if origin is not None:
+            return _without_default_port(origin.rpartition("/")[2]) != _without_default_port(self.host)
+        return self._header(b"sec-fetch-site") in {"cross-site", "same-site"}
+
+    @property
+    def private(self) -> bool:
+        """Whether the answer may be for one person only."""
+        return bool(self.cookies) or not _PRIVATE.isdisjoint(self._headers)
 
     @property
     def tenant_known(self) -> TenantId | None:
@@ -303,14 +330,21 @@ class Call:
         return read_guest_token(sent) if sent.startswith(GUEST) or self._header(b"storeroom-session") else None
 
     def _cookie_token(self) -> tuple[TenantId, str] | None:
-        """A guest's token that the browser sent by itself."""
+        """A guest's token that the browser sent by itself.
+
+        Raises:
+            ForeignOrigin: the page of another origin made it do so, for something that changes what is kept.
+        """
         if b"cookie" not in self._headers:
             return None
         try:
             kept = SimpleCookie(self._header(b"cookie")).get(COOKIE)
-            return read_guest_token(kept.value) if kept else None
+            found = read_guest_token(kept.value) if kept else None
         except (CookieError, InvalidToken):
             return None
+        if found is not None and not self._safe and self.foreign:
+            raise ForeignOrigin
+        return found
 
     async def _proven(self) -> Principal:
         bearer = self._bearer()
@@ -360,6 +394,10 @@ def _client(peer: Any, forwarded: bytes | None, trusted_proxies: int) -> str | N
         return str(ip_address(text))
     except ValueError:
         return None  # a socket, or nonsense: the column takes addresses only
+
+
+def _without_default_port(host: str) -> str:
+    return host.removesuffix(":443").removesuffix(":80")
 
 
 def _without_port(host: str) -> str:

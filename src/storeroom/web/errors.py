@@ -113,6 +113,15 @@ class PermissionMissing(Forbidden):
         self.permission = permission
 
 
+class ForeignOrigin(Forbidden):
+    """A page of another origin cannot act by the cookie of a visitor; it sends a token in a header."""
+
+    code = "auth.foreign_origin"
+
+    def __init__(self) -> None:
+        super().__init__("pages of other origins send the visitor's token as the header Storeroom-Session")
+
+
 class RateLimited(TooMany):
     """The limit of this call is used up for now."""
 
