@@ -28,7 +28,7 @@ from storeroom.inventory import Inventory
 from storeroom.orders import Customers, Orders, ShippingRates
 from storeroom.payments import PaymentMethods, Payments
 from storeroom.tenants import DEFAULT_TENANT, Tenants
-from storeroom.verification import PhoneCodes
+from storeroom.verification import PhoneCodes, SecondFactors
 
 
 class Shop:
@@ -179,6 +179,11 @@ class Shop:
 
     @cached_property
     def sign_in(self) -> SignIn:
+    @cached_property
+    def second_factors(self) -> SecondFactors:
+        """What staff sign in with beside a password."""
+        return SecondFactors(self.context, self._keys)
+
         """Signing in with all that a guest has gathered."""
         return SignIn(self.context, self._keys)
 

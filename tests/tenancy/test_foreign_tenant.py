@@ -46,7 +46,13 @@ from storeroom.inventory import ReservationNotFound, ReservedCartNotFound
 from storeroom.orders import OrderNotFound, OrderStatus, ShippingRateNotFound
 from storeroom.payments import Payer, PaymentMethodNotFound, PaymentNotFound
 from storeroom.room import Shop
-from storeroom.verification import CodeRefused, PhoneProofRequired
+from storeroom.verification import (
+    ChallengeRefused,
+    CodeRefused,
+    PhoneProofRequired,
+    SecondFactorNotYours,
+    SecondFactorRefused,
+)
 
 EVENT = EventDraft(event_name="page.view", event_category=EventCategory.PAGE, session_id="visit")
 
@@ -471,9 +477,26 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     ],
     "mail_proofs.send_reset": [(nothing, lambda s, o, t: s.mail_proofs.send_reset(email=t.user.email))],
     "mail_proofs.send_verification": [(nothing, lambda s, o, t: s.mail_proofs.send_verification(email=t.user.email))],
-    "mail_proofs.verify_email": [
-        (OneTimeTokenRefused, lambda s, o, t: s.mail_proofs.verify_email(token=t.mail_token))
+    "mail_proofs.verify_email": [(OneTimeTokenRefused, lambda s, o, t: s.mail_proofs.verify_email(token=t.mail_token))],
+    "second_factors.ask": [(nothing, lambda s, o, t: s.second_factors.ask(proof=t.proof))],
+    "second_factors.check": [
+        (SecondFactorRefused, lambda s, o, t: s.second_factors.check(user_id=t.member.id, code=t.recovery_code))
     ],
+    "second_factors.confirm": [
+        (SecondFactorNotYours, lambda s, o, t: s.second_factors.confirm(user_id=t.member.id, code=t.recovery_code))
+    ],
+    "second_factors.enrol": [(SecondFactorNotYours, lambda s, o, t: s.second_factors.enrol(user_id=t.member.id))],
+    "second_factors.remove": [
+        (SecondFactorNotYours, lambda s, o, t: s.second_factors.remove(user_id=t.member.id, code=t.recovery_code))
+    ],
+    "second_factors.renew_recovery_codes": [
+        (
+            SecondFactorNotYours,
+            lambda s, o, t: s.second_factors.renew_recovery_codes(user_id=t.member.id, code=t.recovery_code),
+        )
+    ],
+    "second_factors.reset": [(UserNotFound, lambda s, o, t: s.second_factors.reset(user_id=t.member.id))],
+    "second_factors.status": [(UserNotFound, lambda s, o, t: s.second_factors.status(user_id=t.member.id))],
     "sessions.authenticate": [(TokenRefused, lambda s, o, t: s.sessions.authenticate(t.signed_in.access_token))],
     "sessions.end": [(SessionNotFound, lambda s, o, t: s.sessions.end(session_id=t.signed_in.session_id))],
     "sessions.end_all": [(UserNotFound, lambda s, o, t: s.sessions.end_all(user_id=t.user.id))],
@@ -493,6 +516,16 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
             ShippingRateNotFound,
             lambda s, o, t: s.shipping_rates.update(rate_id=t.rate.id, code="mine", name="Mine", amount=usd(0)),
         )
+    ],
+    "sign_in.enrol": [(ChallengeRefused, lambda s, o, t: s.sign_in.enrol(challenge=t.challenge))],
+    "sign_in.with_new_second_factor": [
+        (
+            ChallengeRefused,
+            lambda s, o, t: s.sign_in.with_new_second_factor(challenge=t.challenge, code=t.recovery_code),
+        )
+    ],
+    "sign_in.with_second_factor": [
+        (ChallengeRefused, lambda s, o, t: s.sign_in.with_second_factor(challenge=t.challenge, code=t.recovery_code))
     ],
     "sign_in.with_password": [
         (InvalidCredentials, lambda s, o, t: s.sign_in.with_password(email=t.user.email, password=PASSWORD))

@@ -11,6 +11,7 @@ from phones import PHONE, Phones
 
 from rivals import race
 from storeroom.core.contact import InvalidPhone
+from storeroom.core.errors import TooMany
 from storeroom.database.pool import Database, Transaction
 from storeroom.notices import Channel, Notice
 from storeroom.verification import (
@@ -24,6 +25,8 @@ from storeroom.verification import (
     queries,
 )
 from storeroom.verification.jobs import remove_expired_codes
+
+REFUSED = (CodeRefused, TooMany)  # by the code's own count, or because the phone failed too often by whatever code
 
 
 @pytest.mark.requirement("SIG-OTP-01", "SIG-OTP-02")
@@ -83,7 +86,7 @@ async def test_wrong_codes_are_counted_and_then_the_right_one_is_refused(phones:
             await phones.codes.verify(session_id=sent.session_id, code=wrong)
         assert await phones.attempts() == count
     assert count == CODE_ATTEMPTS_MAX
-    with pytest.raises(CodeRefused):
+    with pytest.raises(REFUSED):
         await phones.codes.verify(session_id=sent.session_id, code=phones.code())
     assert await phones.one("SELECT NOT verified FROM {otp_sessions} WHERE tenant_id = $1")
 
@@ -96,9 +99,10 @@ async def test_many_wrong_codes_at_once_are_all_counted(phones: Phones) -> None:
         *(phones.codes.verify(session_id=sent.session_id, code=wrong) for _ in range(4 * CODE_ATTEMPTS_MAX)),
         return_exceptions=True,
     )
-    assert [type(each) for each in said] == [CodeRefused] * 4 * CODE_ATTEMPTS_MAX
+    assert all(isinstance(each, REFUSED) for each in said)
+    assert sum(isinstance(each, CodeRefused) for each in said) >= CODE_ATTEMPTS_MAX
     assert await phones.attempts() == CODE_ATTEMPTS_MAX
-    with pytest.raises(CodeRefused):
+    with pytest.raises(REFUSED):
         await phones.codes.verify(session_id=sent.session_id, code=phones.code())
 
 

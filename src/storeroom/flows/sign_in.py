@@ -1,14 +1,17 @@
 """Signing in joins two lives: what the guest put into the cart, and did before, becomes the account's."""
 
+from collections.abc import Sequence
 from typing import Self
 
+import msgspec
 from typing_extensions import override
 
 from storeroom.analytics import Events, note
 from storeroom.carts import Carts
 from storeroom.database.executor import Executor
-from storeroom.database.service import Context, Service, transactional
+from storeroom.database.service import Actor, ActorKind, Context, Service, transactional
 from storeroom.identity import InvalidCredentials, Proof, Sessions, SignedIn, TokenKeys
+from storeroom.verification import Enrolment, SecondFactors
 
 
 class SignIn(Service):
@@ -34,6 +37,7 @@ class SignIn(Service):
 
         Raises:
             InvalidCredentials, AccountBlocked, PasswordsBusy, SigningSecretMissing: as `Sessions.sign_in`.
+            SecondFactorRequired: the password was right; go on with its challenge. The guest is still a guest.
         """
         try:
             proof = await Sessions(self.context, self._keys).prove(email=email, password=password)
@@ -42,8 +46,61 @@ class SignIn(Service):
             raise
         return await self._join(proof, guest_token, device)
 
+    async def with_second_factor(
+        self, *, challenge: str, code: str, guest_token: str | None = None, device: str | None = None
+    ) -> SignedIn:
+        """Go on where the first step ended with SecondFactorRequired.
+
+        Args:
+            challenge: of that error.
+            code: of the authenticator app, or a recovery code; each works once.
+            guest_token: as for the first step.
+            device: as for the first step.
+
+        Raises:
+            ChallengeRefused: it is none of ours, or its time is over.
+            SecondFactorRefused: not a code, or one too many.
+            InvalidCredentials, AccountBlocked: password or account were changed in between.
+        """
+        factors = SecondFactors(self.context, self._keys)
+        proof = factors.proof_of(challenge)
+        await factors.check(user_id=proof.user_id, code=code)
+        return await self._join(proof, guest_token, device, passed=True)
+
+    async def enrol(self, *, challenge: str) -> Enrolment:
+        """Set up the second factor that the shop requires of an account which has none yet.
+
+        Raises:
+            ChallengeRefused: as above.
+            SecondFactorActive: it has one, so the challenge asks for a code.
+        """
+        proof = SecondFactors(self.context, self._keys).proof_of(challenge)
+        return await self._factors_of(proof).enrol(user_id=proof.user_id)
+
+    async def with_new_second_factor(
+        self, *, challenge: str, code: str, guest_token: str | None = None, device: str | None = None
+    ) -> tuple[SignedIn, Sequence[str]]:
+        """Confirm what `enrol` has set up, and go on. Also returns the recovery codes, shown this once.
+
+        Raises:
+            as `with_second_factor`.
+        """
+        proof = SecondFactors(self.context, self._keys).proof_of(challenge)
+        codes = await self._factors_of(proof).confirm(user_id=proof.user_id, code=code)
+        return await self._join(proof, guest_token, device, passed=True), codes
+
+    def _factors_of(self, proof: Proof) -> SecondFactors:
+        """In the name of whoever has just said the password."""
+        actor = Actor(kind=ActorKind.ADMIN, user_id=proof.user_id)
+        return SecondFactors(msgspec.structs.replace(self.context, actor=actor), self._keys)
+
     @transactional
-    async def _join(self, proof: Proof, guest_token: str | None, device: str | None) -> SignedIn:
+    async def _join(
+        self, proof: Proof, guest_token: str | None, device: str | None, *, passed: bool = False
+    ) -> SignedIn:
+        """Every way to sign in ends here, so that none goes past the second factor unless it was passed."""
+        if not passed:
+            await SecondFactors(self.context, self._keys).ask(proof=proof)
         signed_in = await Sessions(self.context, self._keys).start(proof=proof, guest_token=guest_token, device=device)
         if signed_in.was_guest:
             await Carts(self.context).merge(user_id=signed_in.user.id, session_id=signed_in.session_id)

@@ -1,4 +1,4 @@
--- Proving who one is beside a password: codes sent to a phone.
+-- Proving who one is beside a password: codes sent to a phone, and a second factor for staff.
 -- Lock: none on existing data (new tables). Run before the new code.
 
 -- A code that was sent to a phone, and later that it was right. A phone has one at most: a new code replaces it.
@@ -36,3 +36,37 @@ CREATE TABLE {otp_requests} (
     CONSTRAINT otp_requests_counted CHECK (requests >= 1)
 );
 CREATE INDEX {idx_otp_requests_window} ON {otp_requests} (window_ends_at);
+
+-- The second thing that staff sign in with: an authenticator app (TOTP, RFC 6238).
+CREATE TABLE {second_factors} (
+    tenant_id       TEXT NOT NULL,
+    id              UUID NOT NULL,
+    user_id         UUID NOT NULL,
+    secret          TEXT NOT NULL,                  -- sealed: AES-256-GCM with a key of the installation
+    confirmed_at    TIMESTAMPTZ,                    -- NULL: shown to its owner, who has not said a code of it yet
+    last_step       BIGINT NOT NULL DEFAULT 0,      -- of the code used last: a code counts once
+    failures        INTEGER NOT NULL DEFAULT 0,     -- tries that were wrong since the window began
+    window_ends_at  TIMESTAMPTZ NOT NULL DEFAULT now(),
+    created_at      TIMESTAMPTZ NOT NULL DEFAULT now(),
+    updated_at      TIMESTAMPTZ NOT NULL DEFAULT now(),
+
+    CONSTRAINT {second_factors_pkey} PRIMARY KEY (tenant_id, id),
+    CONSTRAINT {second_factors_user_unique} UNIQUE (tenant_id, user_id),
+    CONSTRAINT second_factors_user_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES {users} (tenant_id, id) ON DELETE CASCADE,
+    CONSTRAINT second_factors_failures_counted CHECK (failures >= 0)
+);
+
+-- What opens instead when the phone is lost: each code once.
+CREATE TABLE {recovery_codes} (
+    tenant_id   TEXT NOT NULL,
+    id          UUID NOT NULL,
+    user_id     UUID NOT NULL,
+    code_hash   TEXT NOT NULL,                      -- SHA-256 of 78 random bits
+    used_at     TIMESTAMPTZ,
+    created_at  TIMESTAMPTZ NOT NULL DEFAULT now(),
+
+    CONSTRAINT {recovery_codes_pkey} PRIMARY KEY (tenant_id, id),
+    CONSTRAINT {recovery_codes_code_unique} UNIQUE (tenant_id, user_id, code_hash),
+    CONSTRAINT recovery_codes_user_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES {users} (tenant_id, id) ON DELETE CASCADE,
+    CONSTRAINT recovery_codes_hash_length CHECK (length(code_hash) = 64)
+);

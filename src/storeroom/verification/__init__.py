@@ -1,30 +1,69 @@
-"""Proving who one is beside a password: codes sent to a phone."""
+"""Proving who one is beside a password: codes sent to a phone, and a second factor for staff."""
 
-from storeroom.verification.errors import CodeRefused, CodesBusy, PhoneProofRequired, TooManyCodes
+from storeroom.verification.errors import (
+    ChallengeRefused,
+    CodeRefused,
+    CodesBusy,
+    PhoneProofRequired,
+    SecondFactorActive,
+    SecondFactorKept,
+    SecondFactorMissing,
+    SecondFactorNotOffered,
+    SecondFactorNotYours,
+    SecondFactorRefused,
+    SecondFactorRequired,
+    TooManyCodes,
+)
 from storeroom.verification.model import (
+    CHALLENGE_LENGTH_MAX,
+    CHALLENGE_LIFETIME,
     CODE_ATTEMPTS_MAX,
     CODE_DIGITS,
     CODE_LIFETIME,
     CODE_REQUESTS_MAX,
     CODE_WINDOW,
+    FACTOR_FAILURES_MAX,
+    FACTOR_WINDOW,
     PROOF_LIFETIME,
+    RECOVERY_CODE_LENGTH,
+    RECOVERY_CODES,
     CodeSent,
+    Enrolment,
     PhoneProof,
+    SecondFactorStatus,
 )
 from storeroom.verification.otp import PhoneCodes
+from storeroom.verification.second_factors import SecondFactors
 
 __all__ = [
+    "CHALLENGE_LENGTH_MAX",
+    "CHALLENGE_LIFETIME",
     "CODE_ATTEMPTS_MAX",
     "CODE_DIGITS",
     "CODE_LIFETIME",
     "CODE_REQUESTS_MAX",
     "CODE_WINDOW",
+    "FACTOR_FAILURES_MAX",
+    "FACTOR_WINDOW",
     "PROOF_LIFETIME",
+    "RECOVERY_CODES",
+    "RECOVERY_CODE_LENGTH",
+    "ChallengeRefused",
     "CodeRefused",
     "CodeSent",
     "CodesBusy",
+    "Enrolment",
     "PhoneCodes",
     "PhoneProof",
     "PhoneProofRequired",
+    "SecondFactorActive",
+    "SecondFactorKept",
+    "SecondFactorMissing",
+    "SecondFactorNotOffered",
+    "SecondFactorNotYours",
+    "SecondFactorRefused",
+    "SecondFactorRequired",
+    "SecondFactorStatus",
+    "SecondFactors",
     "TooManyCodes",
 ]

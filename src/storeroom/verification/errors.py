@@ -1,6 +1,9 @@
 """What is refused to who does not prove who they are. None of these carries a code, a number or a secret."""
 
-from storeroom.core.errors import TooMany, Unauthenticated, Unavailable
+from datetime import datetime
+from uuid import UUID
+
+from storeroom.core.errors import Conflict, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
 
 
 class CodeRefused(Unauthenticated):
@@ -37,3 +40,79 @@ class CodesBusy(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("too many codes at once; try again in a moment")
+
+
+class SecondFactorRequired(Unauthenticated):
+    """The password was right; a code is needed as well. The challenge stands for the password until it expires."""
+
+    code = "verification.second_factor_required"
+
+    def __init__(self, *, challenge: str, expires_at: datetime, active: bool) -> None:
+        what = "say a code of the authenticator app" if active else "set up a second factor first"
+        super().__init__(f"{what}, with this challenge")
+        self.challenge, self.expires_at = challenge, expires_at
+        self.active = active  # False: the shop requires a second factor, and the account has none yet
+
+
+class ChallengeRefused(Unauthenticated):
+    """The challenge is none of ours, or its time is over: sign in again."""
+
+    code = "verification.challenge_refused"
+
+    def __init__(self) -> None:
+        super().__init__("this challenge is not valid, or no longer; sign in again")
+
+
+class SecondFactorRefused(Unauthenticated):
+    """The code is wrong or was used, or too many were wrong lately. Which of these is not said."""
+
+    code = "verification.second_factor_refused"
+
+    def __init__(self) -> None:
+        super().__init__("this code is not valid, or no longer; wait for the next one")
+
+
+class SecondFactorActive(Conflict):
+    """The account has a second factor; it is removed first, with a code of it."""
+
+    code = "verification.second_factor_active"
+
+    def __init__(self) -> None:
+        super().__init__("a second factor is active; remove it first")
+
+
+class SecondFactorMissing(NotFound):
+    """The account has no second factor, or none that waits to be confirmed."""
+
+    code = "verification.second_factor_missing"
+
+    def __init__(self) -> None:
+        super().__init__("there is no second factor to do this with")
+
+
+class SecondFactorKept(Conflict):
+    """The shop requires a second factor of its staff, so nobody removes their own."""
+
+    code = "verification.second_factor_kept"
+
+    def __init__(self) -> None:
+        super().__init__("the shop requires a second factor; somebody above you can reset it")
+
+
+class SecondFactorNotOffered(Forbidden):
+    """A second factor is for those who work here."""
+
+    code = "verification.second_factor_not_offered"
+
+    def __init__(self) -> None:
+        super().__init__("a second factor is for staff")
+
+
+class SecondFactorNotYours(Forbidden):
+    """One's own second factor is one's own affair; somebody else's can be reset by those above them."""
+
+    code = "verification.second_factor_not_yours"
+
+    def __init__(self, *, user_id: UUID) -> None:
+        super().__init__("you may not do this for that account")
+        self.user_id = user_id

@@ -101,3 +101,74 @@ DELETE FROM {otp_requests}
                            ORDER BY o.window_ends_at
                            LIMIT :rows
                              FOR UPDATE SKIP LOCKED));
+
+-- Second factors of staff.
+
+-- name: standing(tenant_id, user_id) -> Standing?
+-- What signing in asks of an account, in one statement by two keys.
+SELECT u.role, u.email, f.confirmed_at,
+       (SELECT count(*)
+          FROM {recovery_codes} r
+         WHERE r.tenant_id = :tenant_id
+           AND r.user_id = u.id
+           AND r.used_at IS NULL) AS recovery_codes_left
+  FROM {users} u
+  LEFT JOIN {second_factors} f ON f.tenant_id = :tenant_id AND f.user_id = u.id
+ WHERE u.tenant_id = :tenant_id
+   AND u.id = :user_id
+   AND u.deleted_at IS NULL;
+
+-- name: offer_factor(tenant_id, id, user_id, secret) -> count
+-- Until it is confirmed, a new secret replaces the one before. Its owner's failures stay counted.
+INSERT INTO {second_factors} AS f (tenant_id, id, user_id, secret)
+VALUES (:tenant_id, :id, :user_id, :secret)
+    ON CONFLICT (tenant_id, user_id) DO UPDATE
+   SET secret = EXCLUDED.secret, updated_at = EXCLUDED.updated_at
+ WHERE f.confirmed_at IS NULL;
+
+-- name: take_factor_try(tenant_id, user_id, confirmed, tried_at, window_ends_at, failures_max) -> Factor?
+-- A try is counted before it is tested, as with codes by phone; what was right takes the count back. The row stays locked
+-- until then, so two tries of one account are one after the other.
+UPDATE {second_factors}
+   SET failures = CASE WHEN window_ends_at <= :tried_at THEN 1 ELSE failures + 1 END,
+       window_ends_at = CASE WHEN window_ends_at <= :tried_at THEN :window_ends_at ELSE window_ends_at END
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND (confirmed_at IS NOT NULL) = :confirmed
+   AND (failures < :failures_max OR window_ends_at <= :tried_at)
+RETURNING id, secret, last_step;
+
+-- name: pass_factor(tenant_id, id, last_step)
+UPDATE {second_factors}
+   SET last_step = :last_step, failures = 0, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :id;
+
+-- name: confirm_factor(tenant_id, id)
+UPDATE {second_factors}
+   SET confirmed_at = now(), updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :id;
+
+-- name: delete_factor(tenant_id, user_id) -> count
+DELETE FROM {second_factors}
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id;
+
+-- name: use_recovery_code(tenant_id, user_id, code_hash) -> count
+UPDATE {recovery_codes}
+   SET used_at = now()
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND code_hash = :code_hash
+   AND used_at IS NULL;
+
+-- name: insert_recovery_codes(tenant_id, user_id, ids, code_hashes)
+INSERT INTO {recovery_codes} (tenant_id, id, user_id, code_hash)
+SELECT :tenant_id, c.id, :user_id, c.code_hash
+  FROM unnest(:ids::uuid[], :code_hashes::text[]) AS c (id, code_hash);
+
+-- name: delete_recovery_codes(tenant_id, user_id) -> count
+DELETE FROM {recovery_codes}
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id;
