@@ -65,10 +65,10 @@ def create_app(room: Storeroom, settings: Settings | None = None) -> Litestar:
         gate,
         metrics,
         allowed=allowed_methods(app),
+        origins=gate.origins,
         trusted_proxies=settings.trusted_proxies,
         flood_requests=settings.flood_requests,
     )
-        origins=gate.origins,
     return app
 
 
