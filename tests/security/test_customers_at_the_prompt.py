@@ -80,13 +80,14 @@ async def ids(connection: asyncpg.Connection, sql: str) -> list[Any]:
 async def test_a_customer_reads_its_own_rows_and_no_others(town: Town, prompt: As, admin: asyncpg.Connection) -> None:
     for customer in (town.ann, town.ben, town.cat):
         rules = mine(customer)
-        assert rules.keys() <= CUSTOMER_READS.keys()
         async with prompt(CUSTOMER_ROLE, claims=customer.claims) as sql:
             for table, rule in rules.items():
                 own = await ids(admin, f"SELECT id FROM {table} WHERE {rule}")
                 assert own, table
                 assert await ids(sql, f"SELECT id FROM {table}") == own, table
             assert set(await ids(sql, "SELECT id FROM orders")) == customer.orders
+            assert await ids(sql, "SELECT user_id FROM customer_statistics") == [customer.user.id]
+        assert {*rules, "customer_statistics"} == CUSTOMER_READS.keys()
 
 
 @pytest.mark.requirement("SIG-SEC-03", "SIG-CUS-10")
@@ -98,6 +99,10 @@ async def test_views_show_a_customer_its_own(town: Town, prompt: As) -> None:
         assert {row["payment_method"] for row in rows} == {"Zelle"}
         items = await sql.fetch("SELECT order_summary_id, product_name FROM customer_order_items")
         assert {row["order_summary_id"] for row in items} == town.ann.orders
+        addresses = await sql.fetch("SELECT id, customer_id FROM customer_addresses")
+        assert [(row["id"], row["customer_id"]) for row in addresses] == [(town.ann.address.id, town.ann.user.id)]
+        async with refused(sql):  # it shows what staff keep of customers
+            await sql.fetch("SELECT id FROM customers")
 
 
 async def test_every_view_of_the_role_asks_as_its_caller(admin: asyncpg.Connection) -> None:

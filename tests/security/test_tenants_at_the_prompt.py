@@ -12,7 +12,7 @@ from town import As, Town, refused
 from storeroom.database.migrations import TENANT_READS
 
 TENANTS_TABLES = """
-SELECT c.relname::TEXT AS name,
+SELECT c.relname::TEXT AS name, c.relkind = 'p' AS cut,
        string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FILTER (WHERE a.attgenerated = '' AND a.attnum > 1) AS columns,
        has_table_privilege('storeroom_tenant', c.oid, 'INSERT') AS grows,
        has_table_privilege('storeroom_tenant', c.oid, 'UPDATE') AS changes,
@@ -27,9 +27,9 @@ SELECT c.relname::TEXT AS name,
 # Of these the town has rows; the others are tried as well, and have none to lose.
 FILLED = frozenset(
     """
-    auth_sessions cart_items carts order_items order_search order_status_history orders payment_attempts payment_methods
-    payments product_variants products stock_levels stock_movements tenants user_addresses user_profiles users
-    webhook_queue
+    audit_logs auth_sessions cart_items carts customer_statistics order_items order_search order_status_history orders
+    payment_attempts payment_methods payments product_variants products stock_levels stock_movements tenants
+    user_addresses user_profiles users webhook_queue
     """.split()  # noqa: SIM905
 )
 
@@ -52,12 +52,16 @@ async def test_a_shop_sees_all_of_its_own_and_nothing_of_another(
             assert own or name not in FILLED, name
             assert await sql.fetchval(f"SELECT count(*) FROM {name}") == own, name
             output = io.BytesIO()
-            await sql.copy_from_table(name, columns=["tenant_id"], output=output)
+            if table["cut"]:  # COPY of such a table would look at no partition
+                await sql.copy_from_query(f"SELECT tenant_id FROM {name}", output=output)
+            else:
+                await sql.copy_from_table(name, columns=["tenant_id"], output=output)
             assert output.getvalue().decode().split() == [here] * own, name
         orders = await sql.fetch("SELECT tenant_id, id FROM customer_orders_summary")
         assert {row["id"] for row in orders} == town.ann.orders | town.ben.orders
-        items = await sql.fetch("SELECT DISTINCT tenant_id FROM customer_order_items")
-        assert [row["tenant_id"] for row in items] == [here]
+        for view in ("customer_order_items", "customer_addresses", "customers"):
+            rows = await sql.fetch(f"SELECT DISTINCT tenant_id FROM {view}")
+            assert [row["tenant_id"] for row in rows] == [here], view
 
 
 @pytest.mark.requirement("SIG-SEC-01")
