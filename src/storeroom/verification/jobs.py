@@ -8,7 +8,7 @@ from storeroom.database.pool import Database
 from storeroom.verification import queries
 
 BATCH_MAX: Final = 500  # rows in one transaction
-TENANTS_MAX: Final = 50  # looked at in one round
+OLDEST_MAX: Final = 500  # rows whose tenants are looked at in one round
 
 
 async def remove_expired_codes(db: Database, *, limit: int = 5_000) -> int:
@@ -23,8 +23,8 @@ async def remove_expired_codes(db: Database, *, limit: int = 5_000) -> int:
     async def requests(tenant_id: TenantId, rows: int) -> int:
         return await queries.delete_old_requests(db, tenant_id=tenant_id, rows=rows)
 
-    done = await _each(lambda: queries.tenants_with_expired(db, rows=TENANTS_MAX), codes, limit)
-    return done + await _each(lambda: queries.tenants_with_old_requests(db, rows=TENANTS_MAX), requests, limit - done)
+    done = await _each(lambda: queries.tenants_with_expired(db, rows=OLDEST_MAX), codes, limit)
+    return done + await _each(lambda: queries.tenants_with_old_requests(db, rows=OLDEST_MAX), requests, limit - done)
 
 
 async def _each(

@@ -70,12 +70,14 @@ SELECT EXISTS (SELECT
 
 -- name: tenants_with_expired(rows) -> str*
 -- scope: all tenants
-SELECT tenant_id
-  FROM {otp_sessions}
- WHERE expires_at <= now()
- GROUP BY tenant_id
- ORDER BY tenant_id
- LIMIT :rows;
+-- Of the oldest ones: to group all that expired would read the whole table by tenant.
+SELECT o.tenant_id
+  FROM (SELECT tenant_id
+          FROM {otp_sessions}
+         WHERE expires_at <= now()
+         ORDER BY expires_at
+         LIMIT :rows) o
+ GROUP BY o.tenant_id;
 
 -- name: cleanup_expired(tenant_id, rows) -> int
 -- See functions.sql.
@@ -83,12 +85,13 @@ SELECT {cleanup_expired_otps_v1}(:tenant_id, :rows);
 
 -- name: tenants_with_old_requests(rows) -> str*
 -- scope: all tenants
-SELECT tenant_id
-  FROM {otp_requests}
- WHERE window_ends_at <= now()
- GROUP BY tenant_id
- ORDER BY tenant_id
- LIMIT :rows;
+SELECT o.tenant_id
+  FROM (SELECT tenant_id
+          FROM {otp_requests}
+         WHERE window_ends_at <= now()
+         ORDER BY window_ends_at
+         LIMIT :rows) o
+ GROUP BY o.tenant_id;
 
 -- name: delete_old_requests(tenant_id, rows) -> count
 -- Two workers take different rows.
