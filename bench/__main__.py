@@ -13,7 +13,7 @@ import uvloop
 from rich.console import Console
 from rich.status import Status
 
-from bench import history, lines, orders, serving
+from bench import events, history, lines, orders, serving
 from bench.ground import Ground, prepared
 from bench.importing import importing
 from bench.lines import LINES, Line
@@ -50,6 +50,7 @@ class Run:
         """All stages, each with what it needs and nothing else running."""
         await self._stage(ground, self._orders)
         await self._stage(ground, self._http)
+        await self._stage(ground, self._events)
         await self._stage(ground, self._memory)
         await self._stage(ground, self._many_orders)
         await self._stage(ground, self._cold)
@@ -117,6 +118,16 @@ class Run:
             subjects[lines.BESIDE_HTTP] = orders.through_python(ground, alone, callers=orders.CALLERS)
             subjects[lines.HTTP] = serving.buying(ground, server)
         await self._measure(subjects)
+
+    async def _events(self, ground: Ground, stack: AsyncExitStack) -> None:
+        if not self._needs(lines.EVENTS):
+            return
+        dsn = await ground.new_shop("watched")
+        told = await events.Told.to(dsn)
+        server = await stack.enter_async_context(serving.storeroom(ground, dsn))
+        await events.check_equal(server, dsn, told)
+        copying = await stack.enter_async_context(events.copying(ground, dsn, told))
+        await self._measure({lines.EVENTS_COPIED: copying, lines.EVENTS: events.taking(ground, server, told)})
 
     async def _memory(self, ground: Ground, stack: AsyncExitStack) -> None:
         if self._needs(lines.MEMORY):

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Self, cast
 
 from typing_extensions import override
@@ -23,9 +24,12 @@ class Answer:
     body: bytes
 
 
-def request(method: str, path: str, host: str, body: bytes = b"") -> bytes:
+def request(
+    method: str, path: str, host: str, body: bytes = b"", headers: Mapping[str, str] = MappingProxyType({})
+) -> bytes:
     """The bytes of a request."""
     head = f"{method} {path} HTTP/1.1\r\nhost: {host}\r\naccept: application/json\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     if body:
         head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
     return head.encode() + b"\r\n" + body

@@ -51,6 +51,8 @@ HTTP = "POST /v1/checkout, 8 callers"
 BESIDE_HTTP = "Python, 8 callers, beside the server"
 FILLED = "Python, 8 callers, after many orders"
 EMPTY = "Python, 8 callers, in a new shop"
+EVENTS = "POST /v1/events, batches of 100"
+EVENTS_COPIED = "COPY, batches of 100"
 COLD = "storeroom serve, cold"
 MEMORY = "server's memory"
 IMPORT = "import's memory"
@@ -62,6 +64,7 @@ LINES: tuple[Line, ...] = (
     Line("one-caller", "grouped, one caller, median latency", LONE_GROUPED, 1.1, LONE, at_most=True),
     Line("list", "GET /v1/products, 24 of 1,000", LIST, 0.7, LIST_BARE),
     Line("http-checkout", "a whole checkout in one request, 8 callers", HTTP, 0.4, BESIDE_HTTP),
+    Line("events", "event intake over HTTP, batches of 100", EVENTS, 0.5, EVENTS_COPIED),
     Line("five-million", "checkout after five million orders", FILLED, 0.9, EMPTY),
     Line("cold-start", "process start to first answer, PostgreSQL included", COLD, 3.0, at_most=True, unit="s"),
     Line("memory", "the server's processes under load, PSS", MEMORY, 120.0, at_most=True, unit="MB"),

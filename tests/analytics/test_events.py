@@ -22,11 +22,12 @@ from storeroom.analytics import (
     InvalidEvent,
     InvalidEventBatch,
     InvalidPeriod,
+    NoEventKept,
     Place,
+    Refusal,
     client_of,
-    sift,
 )
-from storeroom.core.ids import UserId, new_id
+from storeroom.core.ids import SessionId, UserId, new_id
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database
 from storeroom.room import Shop
@@ -153,11 +154,16 @@ async def test_the_names_of_the_convention_are_taken(shop: Shop) -> None:
         raw(product_id="shirt"),
     ],
 )
-def test_what_is_refused_is_named_by_its_place(wrong: dict[str, Any]) -> None:
-    good, refused = sift([raw(), wrong, raw("cart.add")])
-    assert [each.event_name for each in good] == ["page.view", "cart.add"]
-    assert [each.index for each in refused] == [1]
-    assert refused[0].reason
+async def test_what_is_refused_is_named_by_its_place(shop: Shop, wrong: dict[str, Any]) -> None:
+    session, _ = await shop.sessions.guest()
+    visitor = Visitor(session_id=session.id)
+    taken = await shop.events.take(batch=[raw(), wrong, raw("cart.add")], visitor=visitor)
+    assert (taken.kept, [each.index for each in taken.refused]) == (2, [1])
+    assert taken.refused[0].reason
+    with pytest.raises(NoEventKept) as caught:
+        await shop.events.take(batch=[wrong], visitor=visitor)
+    assert caught.value.refused == [Refusal(index=0, reason=taken.refused[0].reason.replace("[1]", "[0]"))]
+    assert [event.event_name for event in (await shop.events.list()).items] == ["cart.add", "page.view"]
 
 
 def nested(depth: int) -> dict[str, Any]:
@@ -168,8 +174,14 @@ def nested(depth: int) -> dict[str, Any]:
 
 
 def test_properties_are_nested_so_deep_and_no_deeper() -> None:
-    assert sift([raw(properties=nested(15))])[1] == []
-    assert len(sift([raw(properties=nested(16))])[1]) == 1
+    assert draft(properties=nested(15)).encoded()
+    assert draft(properties={f"x{n}": [n] for n in range(40)}).encoded()  # wide is not deep
+    with pytest.raises(InvalidEvent):
+        draft(properties=nested(16)).encoded()
+
+
+def test_a_backslash_is_no_nul() -> None:
+    assert draft(properties={"path": "C:\\u0000"}, page_title="\\u0000").encoded()
 
 
 async def test_a_batch_has_its_bounds(shop: Shop) -> None:
@@ -183,7 +195,7 @@ async def test_somebody_it_must_have_been(shop: Shop) -> None:
     for nobody in ({}, {"anonymous_id": ""}, {"anonymous_id": "x" * 101}, {"anonymous_id": "\x00"}):
         with pytest.raises(InvalidEvent):
             await shop.events.record(events=[draft()], **nobody)
-    assert await shop.events.take(events=[draft()], visitor=Visitor(session_id=new_id())) == 0  # type: ignore[arg-type]
+    assert (await shop.events.take(batch=[raw()], visitor=Visitor(session_id=SessionId(new_id())))).kept == 0
     with pytest.raises(EventUserNotFound):
         await shop.events.record(events=[draft()], user_id=UserId(new_id()))
     assert (await shop.events.list()).items == []
@@ -251,7 +263,7 @@ async def test_each_event_keeps_its_own_campaign(shop: Shop) -> None:
 async def test_an_event_outlives_its_cart(shop: Shop) -> None:
     session, _ = await shop.sessions.guest()
     cart = await shop.carts.create(visitor=Visitor(session_id=session.id))
-    await shop.events.take(events=[draft("cart.view", cart_id=str(cart.id))], visitor=Visitor(session_id=session.id))
+    await shop.events.take(batch=[raw("cart.view", cart_id=str(cart.id))], visitor=Visitor(session_id=session.id))
     assert isinstance(shop.context.db, Database)
     gone = await shop.context.db.execute("DELETE FROM carts WHERE tenant_id = $1 AND id = $2", shop.tenant_id, cart.id)
     assert gone == "DELETE 1"

@@ -10,7 +10,6 @@ import pytest
 
 from factories import make_product
 from rivals import race
-from storeroom.analytics import EventCategory, EventDraft
 from storeroom.core.ids import UserId, new_id
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database, Transaction
@@ -18,7 +17,7 @@ from storeroom.identity import InvalidCredentials, Session
 from storeroom.room import Shop
 
 PASSWORD = "correct horse battery"
-VIEW = EventDraft(event_name="page.view", event_category=EventCategory.PAGE, session_id="visit")
+VIEW = {"event_name": "page.view", "event_category": "page", "session_id": "visit"}
 
 
 async def customer(shop: Shop) -> tuple[UserId, str]:
@@ -31,7 +30,7 @@ async def sign_in(shop: Shop, email: str, token: str | None = None) -> Any:
 
 
 async def view(shop: Shop, guest: Session) -> int:
-    return await shop.events.take(events=[VIEW], visitor=Visitor(session_id=guest.id))
+    return (await shop.events.take(batch=[VIEW], visitor=Visitor(session_id=guest.id))).kept
 
 
 async def owners(shop: Shop, guest: Session) -> list[UserId | None]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+import msgspec
 import pytest
 from estate import PASSWORD, Estate, fingerprint
 
@@ -233,7 +234,12 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
         (EventUserNotFound, lambda s, o, t: s.events.record(events=[EVENT], user_id=t.user.id)),
         (EventUserNotFound, lambda s, o, t: s.events.record(events=[EVENT], user_id=t.user.id, anonymous_id="a")),
     ],
-    "events.take": [(nothing, lambda s, o, t: s.events.take(events=[EVENT], visitor=t.visitor))],
+    "events.take": [
+        (
+            lambda taken: taken.kept == 0,
+            lambda s, o, t: s.events.take(batch=[msgspec.to_builtins(EVENT)], visitor=t.visitor),
+        )
+    ],
     "customers.addresses": [(nothing, lambda s, o, t: s.customers.addresses(customer_id=t.user.id))],
     "customers.by_email": [(nothing, lambda s, o, t: s.customers.by_email(email=t.user.email))],
     "customers.by_phone": [(nothing, lambda s, o, t: s.customers.by_phone(phone=f"+{t.user.phone}"))],

@@ -13,8 +13,8 @@ from storeroom.analytics.model import (
     EventDraft,
     Place,
     Refusal,
+    Taken,
     client_of,
-    sift,
 )
 from storeroom.analytics.service import Events, PlaceLookup, note
 
@@ -37,7 +37,7 @@ __all__ = [
     "Place",
     "PlaceLookup",
     "Refusal",
+    "Taken",
     "client_of",
     "note",
-    "sift",
 ]

@@ -1,7 +1,7 @@
 """What happened in a shop: events as clients send them, as the table keeps them, and which names they may have."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -83,8 +83,8 @@ class EventDraft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     screen_resolution: Annotated[str, Meta(max_length=20)] | None = None
     client_timestamp: Annotated[datetime, Meta(tz=True)] | None = None  # when it happened, by the client's clock
 
-    def check(self) -> None:
-        """What the types cannot say.
+    def encoded(self) -> bytes:
+        """The event as JSON, tested for what the types cannot say. It is looked into only where its bytes are suspect.
 
         Raises:
             InvalidEvent: the first thing that is wrong.
@@ -94,13 +94,18 @@ class EventDraft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         at = self.client_timestamp
         if at is not None and not EARLIEST <= at < LATEST:
             raise InvalidEvent(field="client_timestamp", reason="this clock is off by many years")
-        if self.properties:
-            if not _storable(self.properties, PROPERTIES_DEPTH_MAX):
-                raise InvalidEvent(
-                    field="properties", reason=f"nested deeper than {PROPERTIES_DEPTH_MAX}, or with a character NUL"
-                )
-            if len(msgspec.json.encode(self.properties)) > PROPERTIES_BYTES_MAX:
-                raise InvalidEvent(field="properties", reason=f"more than {PROPERTIES_BYTES_MAX} bytes of JSON")
+        text = msgspec.json.encode(self)
+        if text.count(b"{") + text.count(b"[") > PROPERTIES_DEPTH_MAX or b"\\u0000" in text:
+            self._look_closely()
+        if len(text) > PROPERTIES_BYTES_MAX and len(msgspec.json.encode(self.properties)) > PROPERTIES_BYTES_MAX:
+            raise InvalidEvent(field="properties", reason=f"more than {PROPERTIES_BYTES_MAX} bytes of JSON")
+        return text
+
+    def _look_closely(self) -> None:
+        if not _storable(self.properties, PROPERTIES_DEPTH_MAX):
+            raise InvalidEvent(
+                field="properties", reason=f"nested deeper than {PROPERTIES_DEPTH_MAX}, or with a character NUL"
+            )
         for field in _TEXTS:
             text = getattr(self, field)
             if text is not None and "\x00" in text:
@@ -140,21 +145,37 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-def sift(batch: Sequence[dict[str, Any]]) -> tuple[list[EventDraft], list[Refusal]]:
-    """The events of a batch that can be kept, in their order, and why the others cannot."""
-    good: list[EventDraft] = []
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a batch."""
+
+    kept: int
+    refused: list[Refusal]
+
+
+def sift(batch: Sequence[dict[str, Any]]) -> tuple[list[bytes], list[Refusal]]:
+    """The events of a batch that can be kept, as JSON in their order, and why the others cannot."""
+    good: list[bytes] = []
     refused: list[Refusal] = []
-    for index, each in enumerate(batch):
-        try:
-            draft = msgspec.convert(each, EventDraft)
-            draft.check()
-        except msgspec.ValidationError as error:
-            refused.append(Refusal(index=index, reason=str(error)))
-        except InvalidEvent as error:
-            refused.append(Refusal(index=index, reason=str(error)))
+    for index, draft in enumerate(_drafts(batch)):
+        if isinstance(draft, EventDraft):
+            try:
+                good.append(draft.encoded())
+            except InvalidEvent as error:
+                refused.append(Refusal(index=index, reason=str(error)))
         else:
-            good.append(draft)
+            refused.append(Refusal(index=index, reason=draft))
     return good, refused
+
+
+def _drafts(batch: Sequence[dict[str, Any]]) -> Iterator[EventDraft | str]:
+    try:
+        yield from msgspec.convert(batch, list[EventDraft])
+    except msgspec.ValidationError:  # some are wrong: one by one, then
+        for each in batch:
+            try:
+                yield msgspec.convert(each, EventDraft)
+            except msgspec.ValidationError as error:
+                yield str(error)
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,7 +25,6 @@ from storeroom.analytics.model import (
     EventCategory,
     EventDraft,
     Refusal,
-    sift,
 )
 from storeroom.analytics.service import Events
 from storeroom.core.ids import OrderId, UserId
@@ -63,11 +62,9 @@ async def take_events(
     """
     if isinstance(data, EventDraft):
         data = [msgspec.to_builtins(data)]
-    good, refused = sift(data)
-    if not good:
-        raise NoEventKept(refused=refused)
-    kept = await events.take(events=good, visitor=arrival.visitor)
-    return Response(EventsKept(kept=kept, refused=refused, token=arrival.token), status_code=207 if refused else 201)
+    taken = await events.take(batch=data, visitor=arrival.visitor)
+    answer = EventsKept(kept=taken.kept, refused=taken.refused, token=arrival.token)
+    return Response(answer, status_code=207 if taken.refused else 201)
 
 
 def _text(description: str, length_max: int) -> QueryParameter:

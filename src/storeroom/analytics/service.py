@@ -11,7 +11,7 @@ import msgspec
 from typing_extensions import override
 
 from storeroom.analytics import queries
-from storeroom.analytics.errors import EventUserNotFound, InvalidEvent, InvalidEventBatch, InvalidPeriod
+from storeroom.analytics.errors import EventUserNotFound, InvalidEvent, InvalidEventBatch, InvalidPeriod, NoEventKept
 from storeroom.analytics.model import (
     ANONYMOUS_LENGTH_MAX,
     EARLIEST,
@@ -25,7 +25,9 @@ from storeroom.analytics.model import (
     EventCategory,
     EventDraft,
     Place,
+    Taken,
     client_of,
+    sift,
 )
 from storeroom.core.clock import NaiveInstant
 from storeroom.core.ids import OrderId, SessionId, UserId, new_id
@@ -61,29 +63,40 @@ class Events(Service):
     # --- Writing ------------------------------------------------------------------------------------------------------
 
     @operation
-    async def take(self, *, events: Sequence[EventDraft], visitor: Visitor) -> int:
-        """Keep what a visitor's client tells, all or nothing, in one statement; return how many it were.
+    async def take(self, *, batch: Sequence[dict[str, Any]], visitor: Visitor) -> Taken:
+        """Keep what a visitor's client tells, in one statement; what cannot be kept is named by its index.
 
         Whether the visitor has signed in meanwhile is read in the same statement, under a lock, so no event is left
         behind by a sign-in at the same moment.
 
         Args:
-            events: 1 to EVENTS_MAX.
-            visitor: of this shop. A session that is unknown keeps nothing, and the answer is 0.
+            batch: 1 to EVENTS_MAX events, each with the fields of `EventDraft`.
+            visitor: of this shop. Of one whose session is unknown nothing is kept.
 
         Raises:
-            InvalidEventBatch, InvalidEvent: nothing was written.
+            InvalidEventBatch: too few or too many.
+            NoEventKept: each of them is wrong; it says of each why.
         """
+        _bounded(batch)
+        good, refused = sift(batch)
+        if not good:
+            raise NoEventKept(refused=refused)
+        origin = await self._origin()
         if visitor.session_id is None:
-            return await self.record(events=events, user_id=visitor.user_id)
-        rows = self._rows(events)
-        return await queries.insert_events_of_visitor(
-            self.db,
-            tenant_id=self.tenant_id,
-            visitor_id=visitor.session_id,
-            events=rows,
-            **await self._origin(),
-        )
+            kept = await queries.insert_events(
+                self.db,
+                tenant_id=self.tenant_id,
+                user_id=visitor.user_id,
+                anonymous_id=None,
+                visitor_id=None,
+                events=_rows_of(good),
+                **origin,
+            )
+        else:
+            kept = await queries.insert_events_of_visitor(
+                self.db, tenant_id=self.tenant_id, visitor_id=visitor.session_id, events=_rows_of(good), **origin
+            )
+        return Taken(kept=kept, refused=refused)
 
     @operation
     async def record(
@@ -99,7 +112,8 @@ class Events(Service):
         Raises:
             InvalidEventBatch, InvalidEvent, EventUserNotFound: nothing was written.
         """
-        rows = self._rows(events)
+        _bounded(events)
+        texts = [event.encoded() for event in events]
         if user_id is None and anonymous_id is None:
             raise InvalidEvent(field="anonymous_id", reason="say which account or which visitor it was")
         if anonymous_id is not None and not (
@@ -114,7 +128,7 @@ class Events(Service):
             user_id=user_id,
             anonymous_id=anonymous_id,
             visitor_id=None,
-            events=rows,
+            events=_rows_of(texts),
             **await self._origin(),
         )
 
@@ -268,13 +282,6 @@ class Events(Service):
         )
         return page_of(rows, size, lambda event: (event.created_at, event.id))
 
-    def _rows(self, events: Sequence[EventDraft]) -> Sequence[dict[str, Any]]:
-        if not 1 <= len(events) <= EVENTS_MAX:
-            raise InvalidEventBatch(events=len(events), events_max=EVENTS_MAX)
-        for event in events:
-            event.check()
-        return [_row_of(event) for event in events]
-
     async def _origin(self) -> dict[str, Any]:
         return _origin_of(self.context, await self._place())
 
@@ -324,15 +331,21 @@ async def note(
         user_id=user_id,
         anonymous_id=None,
         visitor_id=session_id,
-        events=[_row_of(event)],
+        events=_rows_of([event.encoded()]),
         **_origin_of(context, None),
     )
 
 
-def _row_of(event: EventDraft) -> dict[str, Any]:
-    row: dict[str, Any] = msgspec.to_builtins(event)
-    row["id"] = new_id()
-    return row
+def _bounded(events: Sequence[object]) -> None:
+    if not 1 <= len(events) <= EVENTS_MAX:
+        raise InvalidEventBatch(events=len(events), events_max=EVENTS_MAX)
+
+
+def _rows_of(events: Sequence[bytes]) -> msgspec.Raw:
+    """One array of them all, each with an id of its own."""
+    return msgspec.Raw(
+        b"[" + b",".join([b'{"id":"%b",%b' % (str(new_id()).encode(), event[1:]) for event in events]) + b"]"
+    )
 
 
 def _origin_of(context: Context, place: Place | None) -> dict[str, Any]:
