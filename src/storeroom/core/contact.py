@@ -137,7 +137,7 @@ def normal_phone(text: str, region: str | None = None, *, mobile: bool = False, 
         raise InvalidPhone(region=region, field=field)
     text = text.strip()
     try:
-        number = parse(text if region or text[0] in "+\uff0b" else f"+{text}", region)
+        number = parse(text if region or text[:1] in "+\uff0b" else f"+{text}", region)
     except NumberParseException as error:
         raise InvalidPhone(region=region, field=field) from error
     mobiles = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
