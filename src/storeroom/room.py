@@ -168,6 +168,11 @@ class Shop:
         return Products(self.context)
 
     @cached_property
+    def second_factors(self) -> SecondFactors:
+        """What staff sign in with beside a password."""
+        return SecondFactors(self.context, self._keys)
+
+    @cached_property
     def sessions(self) -> Sessions:
         """Guests and sign-in."""
         return Sessions(self.context, self._keys)
@@ -179,11 +184,6 @@ class Shop:
 
     @cached_property
     def sign_in(self) -> SignIn:
-    @cached_property
-    def second_factors(self) -> SecondFactors:
-        """What staff sign in with beside a password."""
-        return SecondFactors(self.context, self._keys)
-
         """Signing in with all that a guest has gathered."""
         return SignIn(self.context, self._keys)
 
