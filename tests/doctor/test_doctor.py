@@ -22,6 +22,8 @@ class Fault:
 
 SEALED_FIRST = "(SELECT audit_ids[1] FROM audit_seals WHERE number = 1)"
 
+# A total that changed changes what the customer bought, which is no fault of these.
+RECOUNTED = ";\nSELECT update_customer_statistics(tenant_id, user_id) FROM orders WHERE id = '{pending}'"
 FAULTS = [
     Fault("reserved_is_explained", 1, "UPDATE stock_levels SET reserved = reserved + 1 WHERE variant_id = '{shirt}'"),
     Fault("reserved_is_explained", 1, "UPDATE stock_levels SET reserved = 0 WHERE variant_id = '{shirt}'"),
@@ -63,19 +65,24 @@ FAULTS = [
     Fault(
         "totals_are_their_lines",
         1,
-        "UPDATE orders SET subtotal_amount = 1, total_amount = 1 + shipping_amount WHERE id = '{pending}'",
+        "UPDATE orders SET subtotal_amount = 1, total_amount = 1 + shipping_amount WHERE id = '{pending}'" + RECOUNTED,
     ),
     Fault(
         "totals_are_their_lines",
         1,
         """ALTER TABLE orders DROP CONSTRAINT orders_total_sum;
-        UPDATE orders SET total_amount = total_amount + 1 WHERE id = '{pending}'""",
+        UPDATE orders SET total_amount = total_amount + 1 WHERE id = '{pending}'"""
+        + RECOUNTED,
     ),
     Fault("totals_are_their_lines", 1, "DELETE FROM order_items WHERE order_id = '{untracked}'"),
     Fault("currencies_agree", 1, "UPDATE order_items SET currency = 'EUR' WHERE order_id = '{pending}'"),
     Fault("currencies_agree", 1, "UPDATE payments SET currency = 'EUR' WHERE id = '{asked}'"),
     Fault("paid_is_what_arrived", 1, "UPDATE orders SET amount_paid = 1 WHERE id = '{pending}'"),
     Fault("paid_is_what_arrived", 1, "UPDATE orders SET amount_paid = 0 WHERE id = '{paid}'"),
+    Fault("statistics_are_their_orders", 1, "UPDATE customer_statistics SET total_orders = total_orders + 1"),
+    Fault("statistics_are_their_orders", 1, "UPDATE customer_statistics SET total_spent = total_spent - 1"),
+    Fault("statistics_are_their_orders", 1, "UPDATE customer_statistics SET last_order_at = now() + INTERVAL '1 day'"),
+    Fault("statistics_are_their_orders", 1, "DELETE FROM customer_statistics"),
     Fault("refunds_fit_their_payments", 1, "UPDATE payments SET status = 'refunded' WHERE order_id = '{paid}'"),
     Fault(
         "refunds_fit_their_payments",
@@ -92,7 +99,8 @@ FAULTS = [
     Fault(
         "paid_orders_moved_on",
         1,
-        "UPDATE orders SET discount_amount = subtotal_amount, total_amount = shipping_amount WHERE id = '{pending}'",
+        "UPDATE orders SET discount_amount = subtotal_amount, total_amount = shipping_amount WHERE id = '{pending}'"
+        + RECOUNTED,
     ),
     Fault("history_is_unbroken", 1, "DELETE FROM order_status_history WHERE order_id = '{sent}' AND sequence = 4"),
     Fault(

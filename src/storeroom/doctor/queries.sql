@@ -136,6 +136,31 @@ SELECT o.tenant_id, o.order_number AS subject,
  ORDER BY o.tenant_id, o.id
  LIMIT :size;
 
+-- name: statistics_are_their_orders(size) -> Finding*
+-- scope: all tenants
+-- What a customer bought is what was not cancelled of their orders, less what went back.
+SELECT u.tenant_id, u.id::text AS subject,
+       format('%s orders of %s, kept as %s of %s', coalesce(o.orders, 0), coalesce(o.spent, 0), coalesce(s.total_orders, 0),
+              coalesce(s.total_spent, 0)) AS detail
+  FROM {users} u
+  LEFT JOIN {customer_statistics} s ON s.tenant_id = u.tenant_id AND s.user_id = u.id
+  LEFT JOIN (SELECT d.tenant_id, d.user_id, count(*) AS orders, max(d.created_at) AS last_at,
+                    sum(CASE WHEN d.status = 'refunded' THEN 0
+                             WHEN p.order_id IS NOT NULL THEN least(d.total_amount, greatest(d.amount_paid, 0))
+                             ELSE d.total_amount END) AS spent
+               FROM {orders} d
+               LEFT JOIN (SELECT tenant_id, order_id
+                            FROM {payments}
+                           WHERE refunded_amount > 0
+                           GROUP BY tenant_id, order_id) p ON p.tenant_id = d.tenant_id AND p.order_id = d.id
+              WHERE d.user_id IS NOT NULL
+                AND d.cancelled_at IS NULL
+              GROUP BY d.tenant_id, d.user_id) o ON o.tenant_id = u.tenant_id AND o.user_id = u.id
+ WHERE (coalesce(s.total_orders, 0), coalesce(s.total_spent, 0)) <> (coalesce(o.orders, 0), coalesce(o.spent, 0))
+    OR s.last_order_at IS DISTINCT FROM o.last_at
+ ORDER BY u.tenant_id, u.id
+ LIMIT :size;
+
 -- name: refunds_fit_their_payments(size) -> Finding*
 -- scope: all tenants
 -- A payment is refunded when all that arrived went back, partially when some did, and completed while nothing did.

@@ -41,6 +41,7 @@ CHECKS: Final[tuple[tuple[Check, Gravity], ...]] = (
     (queries.totals_are_their_lines, Gravity.BROKEN),
     (queries.currencies_agree, Gravity.BROKEN),
     (queries.paid_is_what_arrived, Gravity.BROKEN),
+    (queries.statistics_are_their_orders, Gravity.BROKEN),
     (queries.refunds_fit_their_payments, Gravity.BROKEN),
     (queries.paid_orders_moved_on, Gravity.BROKEN),
     (queries.history_is_unbroken, Gravity.BROKEN),
