@@ -22,6 +22,8 @@ POOL_SIZE_LIMIT: Final = 200
 PROXIES_MAX: Final = 10
 FLOOD_REQUESTS_DEFAULT: Final = 3000  # of one address in ten seconds
 SECRET_LENGTH_MIN: Final = 32
+SECRET_LETTERS_MIN: Final = 12  # different ones, in production
+SAMPLE_WORDS: Final = ("change", "default", "example", "password", "secret", "storeroom")  # of secrets in documents
 SECRET_FILE: Final = "secret"  # noqa: S105  # the name of a file
 
 T = TypeVar("T")
@@ -96,7 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             pool_size=read("STOREROOM_POOL_SIZE", _number(1, POOL_SIZE_LIMIT), POOL_SIZE_MAX),
             migrate=read("STOREROOM_MIGRATE", _switch, True),
             worker=read("STOREROOM_WORKER", _switch, True),
-            secret=read("STOREROOM_SECRET", _secret, None),
+            secret=read("STOREROOM_SECRET", _secret, None) or read("STOREROOM_SECRET_FILE", _secret_file, None),
             files_url=read("STOREROOM_FILES_URL", str, None),
             trusted_proxies=read("STOREROOM_TRUSTED_PROXIES", _number(0, PROXIES_MAX), 0),
             flood_requests=read("STOREROOM_FLOOD_REQUESTS", _number(0, 10_000_000), FLOOD_REQUESTS_DEFAULT),
@@ -112,9 +114,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             SecretMissing: production, and none was given.
-            SettingInvalid: the file holds no secret of ours.
+            SettingInvalid: production, and it is a sample or easily guessed; or the file holds no secret of ours.
         """
         if self.secret is not None:
+            if self.mode is Mode.PRODUCTION and _guessable(self.secret.reveal()):
+                raise SettingInvalid(
+                    variable="STOREROOM_SECRET",
+                    reason="a sample, or easily guessed; take a random one, as of `openssl rand -base64 48`",
+                )
             return self.secret
         if self.mode is Mode.PRODUCTION:
             raise SecretMissing
@@ -186,3 +193,15 @@ def _secret(text: str) -> Secret:
     if len(text) < SECRET_LENGTH_MIN:
         raise ValueError(f"at least {SECRET_LENGTH_MIN} characters")
     return Secret(text)
+
+
+def _secret_file(text: str) -> Secret:
+    try:
+        return _secret(Path(text).read_text("utf-8").strip())
+    except (OSError, UnicodeDecodeError):
+        raise ValueError("a file that can be read") from None
+
+
+def _guessable(secret: str) -> bool:
+    """Whether it was made by a hand. A random one of 32 characters is taken for that once in millions."""
+    return len(set(secret)) < SECRET_LETTERS_MIN or any(word in secret.lower() for word in SAMPLE_WORDS)

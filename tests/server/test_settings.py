@@ -1,13 +1,15 @@
 """What the environment says, and what it may not say."""
 
+import secrets
 from pathlib import Path
 
 import pytest
 
+from storeroom.core.secrets import Secret
 from storeroom.database.names import InvalidTableName
 from storeroom.settings import Mode, SecretMissing, SettingInvalid, Settings
 
-SECRET = "s" * 32
+SECRET = "XHq2v8tR5mLpW0zKcY7nJf3aGd9uBs4e"
 
 
 def test_nothing_set_is_a_server_for_trying_out() -> None:
@@ -86,3 +88,38 @@ def test_a_secret_is_made_once_for_development_and_never_for_production(tmp_path
     (tmp_path / "data/secret").write_text("short")
     with pytest.raises(SettingInvalid):
         settings.signing_secret()
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "s" * 32,
+        "0123456789" * 4,
+        "change-me-to-something-long-and-random-0123",
+        "a secret of the tests, long enough to sign with",
+        "Storeroom-7f3a9c1e5b2d8046-qwzxvkjhg",
+    ],
+)
+def test_production_takes_no_sample_of_a_secret(secret: str) -> None:
+    given = {"STOREROOM_SECRET": secret}
+    assert Settings.from_environment(given).signing_secret().reveal() == secret, "fine to try things out"
+    with pytest.raises(SettingInvalid, match="STOREROOM_SECRET") as refused:
+        Settings.from_environment({**given, "STOREROOM_MODE": "production"}).signing_secret()
+    assert secret not in str(refused.value)
+
+
+def test_random_secrets_are_taken() -> None:
+    for _ in range(100):
+        settings = Settings(mode=Mode.PRODUCTION, secret=Secret(secrets.token_urlsafe(48)))
+        assert settings.signing_secret() is settings.secret
+
+
+def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "signing"
+    file.write_text(f"{SECRET}\n")
+    production = {"STOREROOM_MODE": "production", "STOREROOM_SECRET_FILE": str(file)}
+    assert Settings.from_environment(production).signing_secret().reveal() == SECRET
+    file.write_text("short")
+    for path in (file, tmp_path / "nowhere", tmp_path):
+        with pytest.raises(SettingInvalid, match="STOREROOM_SECRET_FILE"):
+            Settings.from_environment({**production, "STOREROOM_SECRET_FILE": str(path)})
