@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,13 +11,13 @@ import asyncpg
 import msgspec
 import pytest
 
-from factories import make_product
+from factories import HOME, make_method, make_product, place
 from storeroom.audit import Entry, InvalidAuditQuery
 from storeroom.catalog import StockPolicy, VariantNotFound
 from storeroom.core.ids import UserId, VariantId
 from storeroom.database.pool import Database
 from storeroom.database.service import Actor, ActorKind
-from storeroom.identity import UserRole
+from storeroom.identity import EmailTaken, UserRole
 from storeroom.inventory import StockOutOfRange
 from storeroom.room import Shop
 
@@ -215,3 +216,51 @@ async def test_only_the_documented_indexes_are_there(dsn: str) -> None:
         "idx_audit_logs_resource",
         "idx_audit_logs_user",
     ]
+
+
+@pytest.mark.requirement("SBB-AUD-01")
+async def test_neither_secrets_nor_people_stand_in_it(shop: Shop) -> None:
+    """Who is erased from the accounts has not to be erased here, so the chain stays whole."""
+    system = shop.acting(actor=Actor(kind=ActorKind.SYSTEM, name="console"))
+    email, name, password = "jo@buyer.example", "Jo Buyer", "correct horse battery"
+    user = await system.users.create(email=email, full_name=name, password=password, phone="+15125550123")
+    await system.users.set_name(user_id=user.id, full_name="Jo Other")
+    await system.addresses.add(user_id=user.id, address=HOME)
+    await system.users.delete(user_id=user.id)
+    with pytest.raises(EmailTaken):
+        await system.users.create(email="ann@shop.example")
+        await system.users.create(email="ann@shop.example")
+    texts = await shop.context.db.fetch(
+        "SELECT a.id, a::text AS row FROM audit_logs AS a WHERE tenant_id = $1", shop.tenant_id
+    )
+    assert len(texts) == 6
+    for known in (email, name, "Jo Other", password, "5125550123", "argon2", HOME.street_line_1, "ann@shop.example"):
+        assert [text["row"] for text in texts if known in text["row"]] == []
+    renamed = (await entries(shop, action="identity.set_name"))[0]
+    assert renamed.old_values is not None
+    assert renamed.new_values is not None
+    assert renamed.old_values["full_name"].startswith("sha256:")
+    assert renamed.old_values["full_name"] != renamed.new_values["full_name"]
+
+
+async def test_what_an_action_calls_is_part_of_it(shop: Shop) -> None:
+    await make_method(shop)
+    placed = await place(shop, (await make_product(shop), 1), payment_method="zelle")
+    before = len(await entries(shop))
+    await shop.cancellation.cancel(order_id=placed.order.id, reason="sold twice")
+    assert len(await entries(shop)) == before + 1
+    (entry,) = await entries(shop, resource_type="order", resource_id=placed.order.id)
+    assert entry.action == "orders.cancel"
+    assert (entry.old_values or {})["status"] == "pending_payment"
+    assert (entry.new_values or {})["status"] == "cancelled"
+
+
+async def test_two_at_once_each_see_what_they_changed(shop: Shop) -> None:
+    """The look before a change waits as the change does, so it never tells of an older state."""
+    variant_id = await make_product(shop, stock=0)
+    await asyncio.gather(*(shop.inventory.adjust(variant_id=variant_id, by=1, reason="found") for _ in range(8)))
+    steps = [
+        ((entry.old_values or {})["on_hand"], (entry.new_values or {})["on_hand"])
+        for entry in await entries(shop, action="inventory.adjust")
+    ]
+    assert sorted(steps) == [(number, number + 1) for number in range(8)]

@@ -26,6 +26,7 @@ from storeroom.access.model import (
     KeyText,
     normal_origin,
 )
+from storeroom.audit import audited
 from storeroom.core.clock import utc
 from storeroom.core.ids import ApiKeyId, new_id
 from storeroom.core.pages import Page, decode_cursor, page_of, page_size
@@ -36,6 +37,7 @@ from storeroom.identity import Permission, UserNotFound, Users, allows
 class ApiKeys(Service):
     """The keys of one shop. Each carries its own permissions, at most those of whoever made it."""
 
+    @audited("access.create_key", "api_key")
     @transactional
     async def create(
         self, *, name: str, permissions: Iterable[Permission], expires_at: datetime | None = None
@@ -93,6 +95,7 @@ class ApiKeys(Service):
         rows = await queries.keys_newest(self.db, tenant_id=self.tenant_id, before=before, rows=size + 1)
         return page_of(rows, size, lambda key: (key.id,))
 
+    @audited("access.revoke_key", "api_key", "key_id")
     @transactional
     async def revoke(self, *, key_id: ApiKeyId) -> ApiKey:
         """Let a key open nothing from the next call on; again is no error.
@@ -157,6 +160,7 @@ class Origins(Service):
         """All, by name."""
         return await queries.origins(self.db, tenant_id=self.tenant_id)
 
+    @audited("access.set_origins", "origins")
     @transactional
     async def replace(self, *, origins: Iterable[str]) -> Sequence[str]:
         """Allow these and no others, in every process within seconds.

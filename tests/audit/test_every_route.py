@@ -1,0 +1,163 @@
+"""Each route by which staff change something leaves one entry, and one more where it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from string import Formatter
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from litestar import Litestar
+from works import Works
+
+from storeroom.web.guards import PERMISSIONS
+
+TODAY = datetime.now(UTC).date()
+MONEY = {"amount": 1000, "currency": "USD"}
+BATCH = {
+    "batch_number": "B-9",
+    "quantity_produced": 5,
+    "coa_file_url": "https://files.example/coa.pdf",
+    "manufactured_at": str(TODAY),
+    "expires_at": str(TODAY + timedelta(days=90)),
+}
+METHOD = {
+    "code": "zelle",
+    "method_type": "zelle",
+    "name": "Zelle",
+    "instructions": "Send it",
+    "payment_details": {"email": "pay@shop.example", "recipient_name": "The Shop"},
+}
+
+
+@dataclass
+class Case:
+    """What is sent to a route. Refused is what names things that are not there, unless `refused` is sent instead."""
+
+    body: Any = None
+    before: Callable[[Works], Awaitable[None]] | None = None
+    refused: Any = None
+
+
+CASES: dict[str, Case] = {
+    "POST /v1/admin/users": Case({"email": "new@buyer.example"}, refused={"email": "ann@shop.example"}),
+    "PUT /v1/admin/users/{user_id}/role": Case({"role": "customer"}),
+    "PUT /v1/admin/users/{user_id}/permissions": Case({"permissions": ["orders.read"]}),
+    "PUT /v1/admin/users/{user_id}/status": Case({"status": "suspended"}),
+    "PUT /v1/admin/users/{user_id}/kyc": Case({"status": "pending"}),
+    "POST /v1/admin/users/{user_id}/verify-age": Case(before=Works.born),
+    "DELETE /v1/admin/users/{user_id}/sessions": Case(),
+    "DELETE /v1/admin/users/{user_id}/second-factor": Case(before=Works.enrolled),
+    "POST /v1/admin/users/{user_id}/addresses/{address_id}/validate": Case({"source": "usps"}),
+    "DELETE /v1/admin/users/{user_id}": Case(),
+    "PUT /v1/admin/account-settings": Case(
+        {"verify_email": True}, refused={"verify_email": True, "google_client_ids": ["\u0000"]}
+    ),
+    "POST /v1/admin/api-keys": Case(
+        {"name": "till", "permissions": ["orders.read"]}, refused={"name": "till", "permissions": ["keys.write"]}
+    ),
+    "DELETE /v1/admin/api-keys/{key_id}": Case(),
+    "PUT /v1/admin/origins": Case({"origins": ["https://shop.example"]}, refused={"origins": ["no origin"]}),
+    "POST /v1/admin/products": Case(
+        {"name": "Cap", "price": MONEY}, refused={"name": "Cap", "price": {"amount": 1, "currency": "EUR"}}
+    ),
+    "PATCH /v1/admin/products/{product_id}": Case({"name": "Cap"}),
+    "DELETE /v1/admin/products/{product_id}": Case(),
+    "POST /v1/admin/products/{product_id}/publish": Case(),
+    "POST /v1/admin/products/{product_id}/unpublish": Case(before=Works.published),
+    "POST /v1/admin/products/{product_id}/discontinue": Case(before=Works.published),
+    "POST /v1/admin/products/{product_id}/out-of-stock": Case(before=Works.published),
+    "PUT /v1/admin/products/{product_id}/options": Case({"options": [{"name": "Size", "values": ["S", "M", "L"]}]}),
+    "POST /v1/admin/products/{product_id}/variants": Case({"price": MONEY, "sku": "cap-2", "options": {"Size": "M"}}),
+    "PATCH /v1/admin/variants/{variant_id}": Case({"sku": "cap-3"}),
+    "POST /v1/admin/products/{product_id}/images": Case({"url": "https://img.example/2.png"}),
+    "DELETE /v1/admin/products/{product_id}/images/{image_id}": Case(),
+    "POST /v1/admin/categories": Case({"name": "Caps"}, refused={"name": "Caps", "parent_id": str(uuid4())}),
+    "PATCH /v1/admin/categories/{category_id}": Case({"name": "Caps"}),
+    "PUT /v1/admin/categories/{category_id}/parent": Case({"parent_id": None}),
+    "PUT /v1/admin/products/{product_id}/categories/{category_id}": Case({}),
+    "DELETE /v1/admin/products/{product_id}/categories/{category_id}": Case(before=Works.assigned),
+    "POST /v1/admin/products/{product_id}/batches": Case(BATCH),
+    "POST /v1/admin/batches/{batch_id}/verify": Case(),
+    "POST /v1/admin/batches/{batch_id}/activate": Case(before=Works.verified),
+    "POST /v1/admin/batches/{batch_id}/deactivate": Case(),
+    "POST /v1/admin/stock/{variant_id}/adjustments": Case({"by": 1, "reason": "found"}),
+    "POST /v1/admin/stock/{variant_id}/counts": Case({"on_hand": 1}),
+    "PUT /v1/admin/stock/{variant_id}/policy": Case({"policy": "untracked"}),
+    "POST /v1/admin/orders/{order_id}/move": Case({"to": "ready_to_ship"}, before=Works.paid),
+    "POST /v1/admin/orders/{order_id}/ship": Case({"carrier": "UPS"}, before=Works.paid),
+    "PUT /v1/admin/orders/{order_id}/tracking": Case({"tracking_number": "1Z"}, before=Works.sent),
+    "POST /v1/admin/orders/{order_id}/deliver": Case({}, before=Works.sent),
+    "POST /v1/admin/orders/{order_id}/notes": Case({"note": "called"}),
+    "POST /v1/admin/orders/{order_id}/cancel": Case({"reason": "sold twice"}),
+    "POST /v1/admin/orders/{order_id}/payments": Case({"method": "zelle", "amount": MONEY}),
+    "POST /v1/admin/shipping-rates": Case(
+        {"code": "van", "name": "Van", "amount": MONEY},
+        refused={"code": "van", "name": "Van", "amount": {"amount": 1, "currency": "EUR"}},
+    ),
+    "PUT /v1/admin/shipping-rates/{rate_id}": Case({"code": "van", "name": "Van", "amount": MONEY}),
+    "DELETE /v1/admin/shipping-rates/{rate_id}": Case(),
+    "POST /v1/admin/payments/{payment_id}/verify": Case({}, before=Works.claimed),
+    "POST /v1/admin/payments/{payment_id}/reject": Case({"reason": "nothing came"}, before=Works.claimed),
+    "POST /v1/admin/payments/{payment_id}/cancel": Case(),
+    "POST /v1/admin/payment-methods": Case(METHOD, refused={**METHOD, "payment_details": {}}),
+    "PUT /v1/admin/payment-methods/order": Case({"method_ids": []}, refused={"method_ids": [str(uuid4())]}),
+    "PATCH /v1/admin/payment-methods/{method_id}": Case({"name": "Zelle again"}),
+    "DELETE /v1/admin/payment-methods/{method_id}": Case(),
+}
+
+
+def staff_routes(app: Litestar) -> Iterator[str]:
+    """Every route with a permission and a method that writes."""
+    for route in app.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            if any(getattr(guard, PERMISSIONS, None) for guard in handler.resolve_guards()):
+                path = "".join(
+                    part if isinstance(part, str) else f"/{{{part.name}}}" for part in _parts(route.path_components)
+                )
+                yield from (f"{method} {path}" for method in handler.http_methods - {"GET", "HEAD", "OPTIONS"})
+
+
+def _parts(components: list[Any]) -> Iterator[Any]:
+    for component in components:
+        yield f"/{component}" if isinstance(component, str) else component
+
+
+@pytest.mark.requirement("SBB-AUD-01", "SBB-PRIN-05")
+def test_every_route_is_walked(app: Litestar) -> None:
+    """A route that is not in the table has no proof that it leaves an entry: add a line for it."""
+    assert sorted(staff_routes(app)) == sorted(CASES)
+
+
+@pytest.mark.requirement("SBB-AUD-01", "SBB-AUD-03", "SBB-PRIN-05")
+@pytest.mark.parametrize("name", CASES)
+async def test_it_leaves_one_entry_and_one_where_it_is_refused(works: Works, name: str) -> None:
+    case, (method, template) = CASES[name], name.split(" ")
+    if case.before is not None:
+        await case.before(works)
+    fields = [field for _, field, _, _ in Formatter().parse(template) if field]
+    known = {field: await works.id_of(field) for field in fields}
+    already = len(await works.entries())
+
+    async def send(path: str, body: Any) -> httpx.Response:
+        return await works.http.request(method, path, json=body)
+
+    done = await send(template.format(**known), case.body)
+    assert done.is_success, done.text
+    (entry, *older) = await works.entries()
+    assert len(older) == already
+    assert (entry.success, entry.user_email, entry.user_role) == (True, "ann@shop.example", "super_admin")
+    assert (entry.ip_address, entry.request_id, entry.user_agent) == ("203.0.113.9", "walk-1", "walker")
+
+    unknown = {field: uuid4() for field in fields}
+    refused = await send(template.format(**unknown), case.body if case.refused is None else case.refused)
+    assert refused.is_client_error, refused.text
+    (second, *older) = await works.entries()
+    assert len(older) == already + 1
+    assert (second.success, second.action) == (False, entry.action)
+    assert second.error_message is not None
+    assert second.error_message.startswith(refused.json()["code"])

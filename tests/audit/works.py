@@ -1,0 +1,147 @@
+"""A shop in which staff have something to change."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import httpx
+
+from factories import HOME, make_method, make_product, place, usd
+from storeroom.audit import Entry
+from storeroom.catalog import ImageDraft, OptionDraft, VariantDraft
+from storeroom.core.ids import ApiKeyId, OrderId, PaymentId, UserId
+from storeroom.database.service import Actor, ActorKind
+from storeroom.identity import Permission, ProfileChanges, UserRole
+from storeroom.orders import OrderStatus
+from storeroom.room import Shop
+
+TODAY = datetime.now(UTC).date()
+
+
+@dataclass
+class Works:
+    """A shop, one who may do everything in it, and things to do it to; each is made when a path asks for it."""
+
+    shop: Shop
+    admin: UserId
+    http: httpx.AsyncClient
+    ids: dict[str, UUID] = field(default_factory=dict)
+
+    @property
+    def by_admin(self) -> Shop:
+        return self.shop.acting(actor=Actor(kind=ActorKind.ADMIN, user_id=self.admin))
+
+    async def id_of(self, name: str) -> UUID:
+        if name not in self.ids:
+            self.ids[name] = await getattr(self, name)()
+        return self.ids[name]
+
+    async def product_id(self) -> UUID:
+        product = await self.shop.products.create(
+            name="Shirt",
+            requires_age_verification=False,
+            restricted_countries=None,
+            options=[OptionDraft("Size", ["S", "M"])],
+            variants=[VariantDraft(price=usd(1000), options={"Size": "S"}, sku=secrets.token_hex(4))],
+            images=[ImageDraft(url="https://img.example/1.png")],
+        )
+        self.ids["image_id"] = product.images[0].id
+        return product.id
+
+    async def image_id(self) -> UUID:
+        await self.id_of("product_id")
+        return self.ids["image_id"]
+
+    async def variant_id(self) -> UUID:
+        return await make_product(self.shop)
+
+    async def category_id(self) -> UUID:
+        return (await self.shop.categories.create(name=f"Shirts {secrets.token_hex(4)}")).id
+
+    async def batch_id(self) -> UUID:
+        batch = await self.shop.batches.create(
+            product_id=await self.id_of("product_id"),  # type: ignore[arg-type]
+            batch_number="B-1",
+            quantity_produced=5,
+            coa_file_url="https://files.example/coa.pdf",
+            manufactured_at=TODAY,
+            expires_at=TODAY + timedelta(days=90),
+        )
+        return batch.id
+
+    async def order_id(self) -> UUID:
+        await self.id_of("method_id")
+        placed = await place(self.shop, (await make_product(self.shop), 1), payment_method="zelle")
+        assert placed.order.payment is not None
+        self.ids["payment_id"] = placed.order.payment.id
+        return placed.order.id
+
+    async def payment_id(self) -> UUID:
+        await self.id_of("order_id")
+        return self.ids["payment_id"]
+
+    async def method_id(self) -> UUID:
+        return (await make_method(self.shop)).id
+
+    async def rate_id(self) -> UUID:
+        return (await self.shop.shipping_rates.create(code="post", name="Post", amount=usd(500))).id
+
+    async def user_id(self) -> UUID:
+        return (await self.shop.users.create(email="bo@buyer.example", role=UserRole.STAFF)).id
+
+    async def address_id(self) -> UUID:
+        user_id = UserId(await self.id_of("user_id"))
+        return (await self.shop.addresses.add(user_id=user_id, address=HOME)).id
+
+    async def domain_id(self) -> UUID:
+        return (await self.shop.domains.create(domain_name="other.example")).id
+
+    async def key_id(self) -> UUID:
+        key, _ = await self.by_admin.api_keys.create(name="till", permissions=[Permission.ORDERS_READ])
+        return ApiKeyId(key.id)
+
+    # --- What must have happened before ---------------------------------------------------------------------------
+
+    async def paid(self) -> None:
+        await self.order_at(OrderStatus.PROCESSING)
+
+    async def sent(self) -> None:
+        await self.order_at(OrderStatus.PROCESSING)
+        await self.shop.orders.ship(order_id=OrderId(self.ids["order_id"]))
+
+    async def claimed(self) -> None:
+        payment = await self.shop.payments.get(payment_id=PaymentId(await self.id_of("payment_id")))
+        await self.shop.payments.submit_proof(reference=payment.reference, customer_reference="TX-1")
+
+    async def order_at(self, status: OrderStatus) -> None:
+        await self.claimed()
+        await self.by_admin.payments.verify(payment_id=PaymentId(self.ids["payment_id"]))
+        await self.shop.orders.move(order_id=OrderId(self.ids["order_id"]), to=status)
+
+    async def published(self) -> None:
+        product_id = await self.id_of("product_id")
+        await self.shop.products.publish(product_id=product_id)  # type: ignore[arg-type]
+
+    async def assigned(self) -> None:
+        product_id, category_id = await self.id_of("product_id"), await self.id_of("category_id")
+        await self.shop.categories.assign(product_id=product_id, category_id=category_id)  # type: ignore[arg-type]
+
+    async def verified(self) -> None:
+        await self.shop.batches.verify(batch_id=await self.id_of("batch_id"))  # type: ignore[arg-type]
+
+    async def enrolled(self) -> None:
+        user_id = UserId(await self.id_of("user_id"))
+        own = self.shop.acting(actor=Actor(kind=ActorKind.ADMIN, user_id=user_id))
+        await own.second_factors.enrol(user_id=user_id)
+
+    async def born(self) -> None:
+        user_id = UserId(await self.id_of("user_id"))
+        await self.shop.users.update_profile(
+            user_id=user_id, changes=ProfileChanges(date_of_birth=TODAY.replace(year=1980))
+        )
+
+    async def entries(self) -> list[Entry]:
+        return (await self.shop.audit.list(user_id=self.admin)).items
