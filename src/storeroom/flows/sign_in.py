@@ -62,6 +62,7 @@ class SignIn(Service):
             SecondFactorRefused: not a code, or one too many.
             InvalidCredentials, AccountBlocked: password or account were changed in between.
         """
+        await self.context.settings()
         factors = SecondFactors(self.context, self._keys)
         proof = factors.proof_of(challenge)
         await factors.check(user_id=proof.user_id, code=code)
@@ -74,6 +75,7 @@ class SignIn(Service):
             ChallengeRefused: as above.
             SecondFactorActive: it has one, so the challenge asks for a code.
         """
+        await self.context.settings()
         proof = SecondFactors(self.context, self._keys).proof_of(challenge)
         return await self._factors_of(proof).enrol(user_id=proof.user_id)
 
@@ -85,6 +87,7 @@ class SignIn(Service):
         Raises:
             as `with_second_factor`.
         """
+        await self.context.settings()
         proof = SecondFactors(self.context, self._keys).proof_of(challenge)
         codes = await self._factors_of(proof).confirm(user_id=proof.user_id, code=code)
         return await self._join(proof, guest_token, device, passed=True), codes

@@ -111,8 +111,8 @@ class SecondFactors(Service):
             SecondFactorNotYours: somebody else's account.
             SecondFactorRefused: not a code of the app, or too many were wrong lately, or nothing waits for one.
         """
-        self._check_own(user_id)
         await self.context.settings()
+        self._check_own(user_id)
         codes = await self._confirmed(user_id, code)
         if codes is None:
             raise SecondFactorRefused
@@ -125,6 +125,7 @@ class SecondFactors(Service):
             SecondFactorNotYours: somebody else's account.
             SecondFactorRefused: as for `check`.
         """
+        await self.context.settings()
         self._check_own(user_id)
         await self.check(user_id=user_id, code=code)
         return await self._recovery_codes(user_id)
@@ -137,9 +138,10 @@ class SecondFactors(Service):
             SecondFactorKept: the shop requires it of its staff.
             SecondFactorRefused: as for `check`.
         """
+        settings = await settings_of(self.context)
         self._check_own(user_id)
         known = await self._standing(user_id)
-        if known.staff and (await settings_of(self.context)).staff_second_factor_required:
+        if known.staff and settings.staff_second_factor_required:
             raise SecondFactorKept
         await self.check(user_id=user_id, code=code)
         await self._delete(user_id)
