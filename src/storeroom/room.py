@@ -23,7 +23,7 @@ from storeroom.database.service import SYSTEM, Actor, Claim, Context
 from storeroom.flows.cancellation import Cancellation
 from storeroom.flows.checkout import Checkout, CheckoutGroups
 from storeroom.flows.sign_in import SignIn
-from storeroom.identity import Addresses, MailProofs, Sessions, TokenKeys, Users
+from storeroom.identity import Addresses, MailProofs, ProviderProofs, Sessions, TokenKeys, Users
 from storeroom.inventory import Inventory
 from storeroom.orders import Customers, Orders, ShippingRates
 from storeroom.payments import PaymentMethods, Payments
@@ -171,6 +171,11 @@ class Shop:
     def second_factors(self) -> SecondFactors:
         """What staff sign in with beside a password."""
         return SecondFactors(self.context, self._keys)
+
+    @cached_property
+    def provider_proofs(self) -> ProviderProofs:
+        """People whom Google or Apple vouch for."""
+        return ProviderProofs(self.context)
 
     @cached_property
     def sessions(self) -> Sessions:

@@ -25,6 +25,7 @@ RIGHTS: Final[dict[str, str]] = {
         GET /schema/{path}
         POST /v1/auth/forgot-password
         POST /v1/auth/guest
+        POST /v1/auth/nonce
         POST /v1/auth/otp/request
         POST /v1/auth/otp/resend
         POST /v1/auth/otp/verify
@@ -36,6 +37,7 @@ RIGHTS: Final[dict[str, str]] = {
         POST /v1/auth/second-factor/enrol
         POST /v1/auth/send-verification
         POST /v1/auth/sign-in
+        POST /v1/auth/sign-in/provider
         POST /v1/auth/sign-out
         POST /v1/auth/verify-email
         GET /v1/categories

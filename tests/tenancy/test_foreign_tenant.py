@@ -33,10 +33,12 @@ from storeroom.database.service import Service
 from storeroom.flows.errors import BuyerNotActive, CartUnknown, LineUnavailable, PaymentMethodRefused
 from storeroom.identity import (
     AddressNotFound,
+    AuthProvider,
     InvalidCredentials,
     KycStatus,
     OneTimeTokenRefused,
     ProfileChanges,
+    ProviderNotOffered,
     SessionNotFound,
     TokenRefused,
     UserNotFound,
@@ -503,6 +505,13 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     ],
     "second_factors.reset": [(UserNotFound, lambda s, o, t: s.second_factors.reset(user_id=t.member.id))],
     "second_factors.status": [(UserNotFound, lambda s, o, t: s.second_factors.status(user_id=t.member.id))],
+    "provider_proofs.list": [(UserNotFound, lambda s, o, t: s.provider_proofs.list(user_id=t.user.id))],
+    "provider_proofs.prove": [
+        (
+            ProviderNotOffered,
+            lambda s, o, t: s.provider_proofs.prove(provider=AuthProvider.GOOGLE, id_token="a.b.c", nonce="n"),
+        )
+    ],
     "sessions.authenticate": [(TokenRefused, lambda s, o, t: s.sessions.authenticate(t.signed_in.access_token))],
     "sessions.end": [(SessionNotFound, lambda s, o, t: s.sessions.end(session_id=t.signed_in.session_id))],
     "sessions.end_all": [(UserNotFound, lambda s, o, t: s.sessions.end_all(user_id=t.user.id))],
@@ -535,6 +544,14 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     ],
     "sign_in.with_password": [
         (InvalidCredentials, lambda s, o, t: s.sign_in.with_password(email=t.user.email, password=PASSWORD))
+    ],
+    "sign_in.with_provider": [
+        (
+            ProviderNotOffered,
+            lambda s, o, t: s.sign_in.with_provider(
+                provider=AuthProvider.GOOGLE, id_token="a.b.c", nonce="n", guest_token=t.guest_token
+            ),
+        )
     ],
     "users.by_email": [(UserNotFound, lambda s, o, t: s.users.by_email(email=t.user.email))],
     "users.change_email": [
@@ -616,6 +633,7 @@ WRITES = {
     "inventory.expire",
     "payment_methods.create",
     "phone_codes.request",
+    "provider_proofs.nonce",
     "sessions.guest",
     "shipping_rates.create",
     "users.create",

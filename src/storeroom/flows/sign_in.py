@@ -10,7 +10,16 @@ from storeroom.analytics import Events, note
 from storeroom.carts import Carts
 from storeroom.database.executor import Executor
 from storeroom.database.service import Actor, ActorKind, Context, Service, transactional
-from storeroom.identity import InvalidCredentials, Proof, Sessions, SignedIn, TokenKeys
+from storeroom.identity import (
+    Attribution,
+    AuthProvider,
+    InvalidCredentials,
+    Proof,
+    ProviderProofs,
+    Sessions,
+    SignedIn,
+    TokenKeys,
+)
 from storeroom.verification import Enrolment, SecondFactors
 
 
@@ -96,6 +105,27 @@ class SignIn(Service):
         """In the name of whoever has just said the password."""
         actor = Actor(kind=ActorKind.ADMIN, user_id=proof.user_id)
         return SecondFactors(msgspec.structs.replace(self.context, actor=actor), self._keys)
+
+    async def with_provider(
+        self,
+        *,
+        provider: AuthProvider,
+        id_token: str,
+        nonce: str,
+        attribution: Attribution | None = None,
+        guest_token: str | None = None,
+        device: str | None = None,
+    ) -> SignedIn:
+        """The same for whom Google or Apple vouches; a person whom the shop does not know gets an account.
+
+        Raises:
+            ProviderNotOffered, IdTokenRefused, ProviderUnavailable, LinkRefused, AccountBlocked: as
+                `ProviderProofs.prove`.
+        """
+        proof = await ProviderProofs(self.context).prove(
+            provider=provider, id_token=id_token, nonce=nonce, attribution=attribution
+        )
+        return await self._join(proof, guest_token, device)
 
     @transactional
     async def _join(

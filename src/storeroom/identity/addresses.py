@@ -81,11 +81,15 @@ class Addresses(People):
     async def default(
         self, *, user_id: UserId, address_type: AddressType = AddressType.SHIPPING
     ) -> SavedAddress | None:
-        """The default of a type, or None where there is none."""
+        """Where a parcel or a bill goes: the default of this type, else the one for both; None where there is neither."""
         self._check_customer(user_id)
-        return await queries.default_address(
-            self.db, tenant_id=self.tenant_id, user_id=user_id, address_type=address_type
-        )
+        for wanted in dict.fromkeys((address_type, AddressType.BOTH)):
+            found = await queries.default_address(
+                self.db, tenant_id=self.tenant_id, user_id=user_id, address_type=wanted
+            )
+            if found is not None:
+                return found
+        return None
 
     @audited("identity.update_address", "address", "address_id")
     @transactional

@@ -138,6 +138,45 @@ class OneTimeTokenRefused(Invalid):
         super().__init__("this token is not valid, or no longer; ask for another message", field=field)
 
 
+class IdTokenRefused(Unauthenticated):
+    """The token of the provider is not valid: its signature, audience, time or nonce; or it was used before."""
+
+    code = "identity.id_token_refused"
+
+    def __init__(self) -> None:
+        super().__init__("this token of the provider is not valid here, or no longer")
+
+
+class ProviderNotOffered(Invalid):
+    """The shop does not let people in by this provider."""
+
+    code = "identity.provider_not_offered"
+
+    def __init__(self, *, provider: str) -> None:
+        super().__init__(f"nobody signs in by {provider} here", field="provider")
+        self.provider = provider
+
+
+class ProviderUnavailable(Unavailable):
+    """The keys of the provider cannot be read, so its tokens cannot be tested."""
+
+    code = "identity.provider_unavailable"
+
+    def __init__(self, *, provider: str) -> None:
+        super().__init__(f"the keys of {provider} cannot be read now")
+        self.provider = provider
+
+
+class LinkRefused(Forbidden):
+    """The provider's account is not taken for one of the shop: its mail address is unproven, or that of staff."""
+
+    code = "identity.link_refused"
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class RefreshRaced(Conflict):
     """The refresh token was used a moment ago, by another tab perhaps: use the one that it got."""
 

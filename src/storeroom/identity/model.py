@@ -136,6 +136,7 @@ class Permission(StrEnum):
     USERS_READ = "users.read"
     USERS_WRITE = "users.write"
     SETTINGS_WRITE = "settings.write"
+    DOMAINS_WRITE = "domains.write"
     AUDIT_READ = "audit.read"
     ANALYTICS_READ = "analytics.read"
     KEYS_WRITE = "keys.write"  # make and revoke API keys; itself given to no key
@@ -218,6 +219,15 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
     verify_email: bool = False  # customers sign in only once they proved the mail address; nobody learns who is known
     google_client_ids: list[str] = []  # whom an ID token must be for; none: Google is not offered
     apple_client_ids: list[str] = []
+
+
+class LinkedIdentity(msgspec.Struct, frozen=True):
+    """An account elsewhere by which somebody signs in here."""
+
+    provider: AuthProvider
+    subject: str  # by what name the provider knows them
+    email: str
+    created_at: datetime
 
 
 class RedeemedToken(msgspec.Struct, frozen=True):

@@ -622,3 +622,31 @@ DELETE FROM {account_tokens}
                         ORDER BY o.expires_at
                         LIMIT :rows
                           FOR UPDATE SKIP LOCKED));
+
+-- Google and Apple ----------------------------------------------------------------------------------------------------
+
+-- name: account_of_identity(tenant_id, provider, subject) -> UserId?
+SELECT user_id
+  FROM {account_identities}
+ WHERE tenant_id = :tenant_id
+   AND provider = :provider
+   AND subject = :subject;
+
+-- name: insert_identity(tenant_id, provider, subject, user_id, email) -> count
+-- Of two first sign-ins at once, the second finds it done.
+INSERT INTO {account_identities} (tenant_id, provider, subject, user_id, email)
+VALUES (:tenant_id, :provider, :subject, :user_id, :email)
+    ON CONFLICT (tenant_id, provider, subject) DO NOTHING;
+
+-- name: identities_of(tenant_id, user_id) -> LinkedIdentity*
+SELECT provider, subject, email, created_at
+  FROM {account_identities}
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+ ORDER BY created_at, provider, subject;
+
+-- name: clear_password(tenant_id, user_id)
+UPDATE {users}
+   SET password_hash = NULL, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id;

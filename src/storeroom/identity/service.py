@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from storeroom.analytics import note
 from storeroom.audit import audited
 from storeroom.core.contact import normal_email, normal_phone
 from storeroom.core.ids import SessionId, UserId, new_id
@@ -181,6 +182,7 @@ class Users(People):
         number = await self._phone(phone)
         return await self._insert(
             email=known,
+            signed_up=False,  # somebody else did it
             full_name=checks.line(full_name, field="full_name", length_max=FULL_NAME_LENGTH_MAX),
             phone=number,
             password_hash=None if password is None else await passwords.hashed(password),
@@ -206,6 +208,7 @@ class Users(People):
         status: UserStatus = UserStatus.PENDING_VERIFICATION,
         metadata: dict[str, Any] | None = None,
         attribution: Attribution | None = None,
+        signed_up: bool = True,
     ) -> User:
         user_id = UserId(new_id())
         with violations({"users_email_unique": EmailTaken, "users_phone_unique": PhoneTaken}, self.db.names):
@@ -224,6 +227,8 @@ class Users(People):
                 metadata=metadata or {},
             )
         await self._ensure_profile(user_id, attribution)
+        if signed_up:
+            await note(self.db, self.context, event_name="user.signup.completed", user_id=user_id)
         return await self._user(user_id)
 
     # --- Finding ------------------------------------------------------------------------------------------------------
