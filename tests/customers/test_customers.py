@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import asyncpg
 import pytest
 
@@ -141,3 +143,31 @@ async def test_staff_who_buy_are_customers_too(shop: Shop) -> None:
     boss = await shop.users.create(email="boss@shop.example", role=UserRole.ADMIN)
     await place(shop, (await make_product(shop, price=900), 1), visitor=Visitor(user_id=boss.id))
     assert (await shop.customers.get(customer_id=boss.id)).total_spent == usd(900)
+
+
+@pytest.mark.requirement("SIG-ADR-02", "SIG-ADR-03")
+async def test_an_address_for_both_serves_either_use_and_each_has_one_default(shop: Shop) -> None:
+    ann = await register(shop, "ann")
+    here = await shop.addresses.add(user_id=ann.id, address=HOME, address_type=AddressType.BOTH, is_default=True)
+
+    async def defaults() -> list[object]:
+        uses = (AddressType.SHIPPING, AddressType.BILLING)
+        return [
+            found and found.id
+            for found in [await shop.addresses.default(user_id=ann.id, address_type=use) for use in uses]
+        ]
+
+    assert await defaults() == [here.id, here.id]
+    office = await shop.addresses.add(user_id=ann.id, address=HOME, address_type=AddressType.SHIPPING, is_default=True)
+    assert await defaults() == [office.id, here.id]
+    others = [await shop.addresses.add(user_id=ann.id, address=HOME) for _ in range(6)]
+    await asyncio.gather(*(shop.addresses.set_default(user_id=ann.id, address_id=other.id) for other in others))
+    listed = await shop.customers.addresses(customer_id=ann.id)
+    chosen = [address.id for address in listed if address.is_default and address.address_type == "shipping"]
+    assert len(chosen) == 1
+    assert chosen[0] in {other.id for other in others}
+    assert await defaults() == [chosen[0], here.id]
+    await shop.addresses.delete(user_id=ann.id, address_id=here.id)
+    assert await defaults() == [chosen[0], None]
+    with pytest.raises(ValueError, match="warehouse"):
+        AddressType("warehouse")

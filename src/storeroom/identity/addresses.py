@@ -81,7 +81,7 @@ class Addresses(People):
     async def default(
         self, *, user_id: UserId, address_type: AddressType = AddressType.SHIPPING
     ) -> SavedAddress | None:
-        """Where a parcel or a bill goes: the default of this type, else the one for both; None where there is neither."""
+        """The default of a type, else the one for both uses; None where there is neither."""
         self._check_customer(user_id)
         for wanted in dict.fromkeys((address_type, AddressType.BOTH)):
             found = await queries.default_address(
