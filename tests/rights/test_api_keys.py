@@ -56,6 +56,19 @@ async def test_only_a_hash_is_kept(door: Door) -> None:
     assert hashlib.sha256(secret.encode()).hexdigest() in row
 
 
+async def test_the_trail_says_who_made_it_and_not_what_it_is(door: Door) -> None:
+    admin = await door.member(UserRole.ADMIN)
+    key, text = await door.by(admin).api_keys.create(name="till", permissions=[Permission.ORDERS_READ])
+    await door.by(admin).api_keys.revoke(key_id=key.id)
+    secret = text.partition(".")[2]
+    rows = await door.one("SELECT jsonb_agg(to_jsonb(a))::text FROM {audit_logs} a WHERE tenant_id = $1")
+    assert "access.create_key" in rows
+    assert "access.revoke_key" in rows
+    assert str(admin.id) in rows
+    assert secret not in rows
+    assert hashlib.sha256(secret.encode()).hexdigest() not in rows
+
+
 async def test_the_key_says_which_shop_whatever_the_host_says(door: Door) -> None:
     text = await door.key(Permission.USERS_READ)
     customer = await door.shop.users.create(email="bo@buyer.example", role=UserRole.CUSTOMER)
