@@ -20,7 +20,9 @@ from storeroom.database.migrations import require_migrated
 from storeroom.database.names import TableNames
 from storeroom.database.pool import POOL_SIZE_MAX, POOL_SIZE_MIN, Database, Transaction
 from storeroom.database.service import SYSTEM, Actor, Claim, Context
+from storeroom.domains import Domains
 from storeroom.flows.cancellation import Cancellation
+from storeroom.guests import GuestAttempts
 from storeroom.flows.checkout import Checkout, CheckoutGroups
 from storeroom.flows.sign_in import SignIn
 from storeroom.identity import Addresses, MailProofs, ProviderProofs, Sessions, TokenKeys, Users
@@ -118,9 +120,19 @@ class Shop:
         return Checkout(self.context, self._groups)
 
     @cached_property
+    def domains(self) -> Domains:
+        """The sites of the shop."""
+        return Domains(self.context)
+
+    @cached_property
     def events(self) -> Events:
         """What visitors do."""
         return Events(self.context)
+
+    @cached_property
+    def guest_attempts(self) -> GuestAttempts:
+        """What people without an account tried to prove."""
+        return GuestAttempts(self.context)
 
     @cached_property
     def customers(self) -> Customers:

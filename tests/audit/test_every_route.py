@@ -57,6 +57,9 @@ CASES: dict[str, Case] = {
     "PUT /v1/admin/account-settings": Case(
         {"verify_email": True}, refused={"verify_email": True, "google_client_ids": ["\u0000"]}
     ),
+    "POST /v1/admin/domains": Case({"domain_name": "shop.example"}, refused={"domain_name": "no host name"}),
+    "PATCH /v1/admin/domains/{domain_id}": Case({"display_name": "Ours"}),
+    "DELETE /v1/admin/domains/{domain_id}": Case(),
     "POST /v1/admin/api-keys": Case(
         {"name": "till", "permissions": ["orders.read"]}, refused={"name": "till", "permissions": ["keys.write"]}
     ),

@@ -94,6 +94,14 @@ RIGHTS: Final[dict[str, str]] = {
     """,
     "audit.read": """
         GET /v1/admin/audit
+        GET /v1/admin/guest-attempts
+    """,
+    "domains.write": """
+        GET /v1/admin/domains
+        POST /v1/admin/domains
+        DELETE /v1/admin/domains/{domain_id}
+        GET /v1/admin/domains/{domain_id}
+        PATCH /v1/admin/domains/{domain_id}
     """,
     "catalog.write": """
         GET /v1/admin/batches/expiring

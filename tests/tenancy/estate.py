@@ -17,6 +17,7 @@ from storeroom.core.ids import VariantId
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database
 from storeroom.database.service import SYSTEM, Actor, ActorKind
+from storeroom.domains import Domain
 from storeroom.flows.model import Placement
 from storeroom.identity import MailProofs, Permission, Proof, SavedAddress, Session, SignedIn, User, UserRole
 from storeroom.inventory import Reservation
@@ -69,6 +70,7 @@ class Estate:
     recovery_code: str
     key: ApiKey
     key_text: str
+    domain: Domain
 
     @property
     def variant_id(self) -> VariantId:
@@ -90,6 +92,7 @@ class Estate:
         ids = [
             *(row.id for row in rows),
             self.key.id,
+            self.domain.id,
             self.variant_id,
             self.cart.id,
             self.line.id,
@@ -150,6 +153,7 @@ async def build(room: Storeroom) -> Estate:
     key, key_text = await shop.api_keys.create(name=f"key {mark}", permissions=[Permission.ORDERS_READ])
     await shop.api_keys.authenticate(key_text)  # its use is noted once a minute
     await shop.origins.replace(origins=[f"https://{mark}.example"])
+    domain = await shop.domains.create(domain_name=f"{mark}.example")
     inbox = Inbox()
     await MailProofs(shop.context, inbox).send_reset(email=user.email)
     mail_token = inbox.codes[-1]
@@ -190,6 +194,7 @@ async def build(room: Storeroom) -> Estate:
         recovery_code=recovery_code,
         key=key,
         key_text=key_text,
+        domain=domain,
     )
 
 

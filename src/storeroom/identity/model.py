@@ -12,6 +12,7 @@ from storeroom.core.contact import Address
 from storeroom.core.ids import AddressId, SessionId, TenantId, UserId
 from storeroom.core.states import Moves, declare_moves
 from storeroom.core.visitor import Visitor
+from storeroom.database.service import ActorKind
 
 PASSWORD_LENGTH_MIN: Final = 10
 PASSWORD_LENGTH_MAX: Final = 200
@@ -39,6 +40,7 @@ REVOCATIONS_KEPT: Final = 2 * ACCESS_TOKEN_LIFETIME  # in memory; twice, since t
 REVOCATIONS_MAX: Final = 100_000  # in memory; where more are fresh, the database is asked for each token
 REVOCATIONS_EVERY: Final = timedelta(seconds=30)  # a process learns so late of what another one revoked
 SESSIONS_LISTED_MAX: Final = 100
+CONSENTS_LISTED_MAX: Final = 1_000
 GUEST_SESSION_LIFETIME: Final = timedelta(days=30)  # from the last visit
 SESSION_IDLE_MAX: Final = timedelta(days=30)  # a session not refreshed for so long has ended
 SESSION_LIFETIME_MAX: Final = timedelta(days=180)  # then one signs in again, however often it was refreshed
@@ -114,6 +116,13 @@ class TokenPurpose(StrEnum):
     VERIFY_EMAIL = "verify_email"
     RESET_PASSWORD = "reset_password"  # noqa: S105
     SIGN_IN_NONCE = "sign_in_nonce"
+
+
+class ConsentKind(StrEnum):
+    """What somebody may agree to."""
+
+    MARKETING = "marketing"  # mail that sells
+    SMS = "sms"  # messages by phone that sell
 
 
 class AddressType(StrEnum):
@@ -273,6 +282,17 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     landing_page: str | None
     created_at: datetime
     updated_at: datetime
+
+
+class ConsentChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One time somebody agreed to something, or took it back."""
+
+    kind: ConsentKind
+    given: bool
+    actor_kind: ActorKind  # the person, or somebody in their name
+    ip_address: str | None
+    user_agent: str | None
+    created_at: datetime
 
 
 class ProfileChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -18,6 +18,7 @@ from storeroom.core.contact import PHONE_LENGTH_MAX, InvalidPhone
 from storeroom.core.ids import OrderId, UserId
 from storeroom.core.money import CurrencyMismatch, Money
 from storeroom.core.pages import InvalidCursor, Page
+from storeroom.guests import TooManyAttempts
 from storeroom.orders import customer_routes
 from storeroom.orders.errors import (
     InvalidOrderInput,
@@ -57,6 +58,7 @@ from storeroom.verification import PhoneProofRequired
 from storeroom.web import (
     IDEMPOTENT,
     PAGE_SIZE_DEFAULT,
+    Call,
     CursorParameter,
     Limiter,
     LimitParameter,
@@ -241,10 +243,13 @@ async def _shown(orders: Orders, order: Order) -> StaffOrder:
     status_code=200,
     summary="Where is my order? With its number and the phone it was placed with",
     tags=["orders"],
-    responses=says(OrderNotFound, InvalidPhone, InvalidOrderInput, PhoneProofRequired, RateLimited),
+    responses=says(OrderNotFound, InvalidPhone, InvalidOrderInput, PhoneProofRequired, TooManyAttempts, RateLimited),
 )
 async def look_up_order(
-    data: JSONBody[OrderLookup], orders: NamedDependency[Orders], limiter: NamedDependency[Limiter]
+    data: JSONBody[OrderLookup],
+    orders: NamedDependency[Orders],
+    limiter: NamedDependency[Limiter],
+    call: NamedDependency[Call],
 ) -> OrderTracking:
     """Carrier and tracking number are told from the dispatch on. A wrong phone looks like a wrong number.
 
@@ -252,7 +257,9 @@ async def look_up_order(
     """
     await limiter.by_address("order_lookup", times=LOOKUPS_BY_ADDRESS, window=LOOKUP_WINDOW)
     await limiter.by("order_lookup_number", data.number.strip().upper(), times=LOOKUPS_BY_NUMBER, window=LOOKUP_WINDOW)
-    return await orders.lookup(number=data.number, phone=data.phone, phone_session_id=data.phone_session_id)
+    return await orders.lookup(
+        number=data.number, phone=data.phone, phone_session_id=data.phone_session_id, host=call.domain
+    )
 
 
 @get(

@@ -16,6 +16,7 @@ from storeroom.core.pages import Page, decode_cursor, page_of, page_size
 from storeroom.core.states import sources
 from storeroom.database.pool import Transaction
 from storeroom.database.service import Service, operation, transactional
+from storeroom.guests import GuestAttempts, GuestMethod
 from storeroom.orders import queries
 from storeroom.orders.errors import InvalidOrderInput, NotesFull, NotOnHand, OrderMoveRefused, OrderNotFound
 from storeroom.orders.model import (
@@ -51,7 +52,7 @@ from storeroom.orders.model import (
 )
 from storeroom.outbox import enqueue
 from storeroom.tenants import settings_of
-from storeroom.verification import PhoneCodes
+from storeroom.verification import PhoneCodes, PhoneProofRequired
 
 _LAST: Final = "\U0010ffff"  # behind every text with the same beginning, in the C collation
 _STAGES: Final = {OrderStatus.SHIPPED: DeliveryStage.DISPATCHED, OrderStatus.DELIVERED: DeliveryStage.DELIVERED}
@@ -109,28 +110,36 @@ class Orders(Service):
         return customer_view(order, await queries.lines(self.db, tenant_id=self.tenant_id, order_id=order.id))
 
     @operation
-    async def lookup(self, *, number: str, phone: str, phone_session_id: UUID | None = None) -> OrderTracking:
+    async def lookup(
+        self, *, number: str, phone: str, phone_session_id: UUID | None = None, host: str | None = None
+    ) -> OrderTracking:
         """Where an order is, for whoever knows its number and the phone it was placed with.
 
-        Carrier and tracking number are given from the dispatch on.
+        Carrier and tracking number are given from the dispatch on. Every lookup is kept among the attempts of guests.
 
         Args:
             number: as it was told to the buyer.
             phone: in the customs of the tenant's country, or with its country code.
             phone_session_id: of a code that was sent to that phone and was right, where the tenant asks for one.
+            host: where it is asked.
 
         Raises:
             InvalidPhone: this is no telephone number, whatever the order.
             PhoneProofRequired: the tenant asks for a code, and none was right lately; whatever the order.
             OrderNotFound: no such order, or another phone: the two look the same.
+            TooManyAttempts: this phone or this number was asked for wrongly so often.
         """
         tenant = await settings_of(self.context)
-        known = normal_phone(phone, tenant.country_code)
-        if tenant.lookup_code_required:  # asked before the order is looked for, so that nobody learns whether it exists
-            await PhoneCodes(self.context).require(session_id=phone_session_id, phone=known)
-        tracking = await queries.tracking(self.db, tenant_id=self.tenant_id, order_number=_number(number), phone=known)
-        if tracking is None:
-            raise OrderNotFound(order=number)
+        known, asked = normal_phone(phone, tenant.country_code), _number(number)
+        if tenant.lookup_code_required and phone_session_id is None:  # so a client learns of it: no attempt yet
+            raise PhoneProofRequired
+        attempts = GuestAttempts(self.context.on(self.db))
+        async with attempts.watched(GuestMethod.ORDER_LOOKUP, phone=known, order_reference=asked, host=host):
+            if tenant.lookup_code_required:  # before the order is looked for, so that nobody learns whether it exists
+                await PhoneCodes(self.context).require(session_id=phone_session_id, phone=known)
+            tracking = await queries.tracking(self.db, tenant_id=self.tenant_id, order_number=asked, phone=known)
+            if tracking is None:
+                raise OrderNotFound(order=number)
         if tracking.delivery_stage in TRACKABLE_STAGES:
             return tracking
         return OrderTracking(

@@ -22,6 +22,8 @@ from storeroom.web import DEPENDENCIES, EXCEPTION_HANDLERS, AnyRequest, Idempote
 BODY_BYTES_MAX: Final = 2 * 1024 * 1024  # a route that takes files says its own
 ROUTED: Final = (
     "identity",
+    "domains",
+    "guests",
     "verification",
     "access",
     "analytics",

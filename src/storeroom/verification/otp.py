@@ -10,6 +10,7 @@ from storeroom.core.contact import normal_phone
 from storeroom.core.ids import new_id
 from storeroom.database.executor import Executor
 from storeroom.database.service import Context, Service, operation, transactional
+from storeroom.guests import GuestAttempts, GuestMethod
 from storeroom.identity import Users
 from storeroom.notices import Channel, Notice, NoticeFolder, Notices
 from storeroom.tenants import settings_of
@@ -71,25 +72,22 @@ class PhoneCodes(Service):
             raise CodeRefused
         return await self._send(phone)
 
-    async def verify(self, *, session_id: UUID, code: str) -> PhoneProof:
+    async def verify(self, *, session_id: UUID, code: str, host: str | None = None) -> PhoneProof:
         """Try a code; the account with that number, if there is one, has a verified phone then.
 
         Every try is counted before it is tested, in a transaction of its own, so many at once are no more than
-        CODE_ATTEMPTS_MAX. Give this none of yours: an error would take the count back.
+        CODE_ATTEMPTS_MAX. Give this none of yours: an error would take the count back. Every try is also kept among the
+        attempts of guests, and a phone that was tried wrongly too often waits, however many codes it is sent.
 
         Raises:
             CodeRefused: not the code; or it was used, replaced, is too old, or was tried too often.
             CodesBusy: too many at once; it counts as a try.
+            TooManyAttempts: see above.
         """
         await self.context.settings()
-        if len(code) != CODE_DIGITS or not (code.isascii() and code.isdigit()):
-            code = ""  # counts like any other wrong one
-        opened = await queries.take_try(
-            self.db, tenant_id=self.tenant_id, session_id=session_id, attempts_max=CODE_ATTEMPTS_MAX
-        )
-        if opened is None or not await hashing.verified(opened.otp_hash, code):
-            raise CodeRefused
-        return await self._verified(opened.id, session_id, opened.phone)
+        phone = await queries.phone_of_session(self.db, tenant_id=self.tenant_id, session_id=session_id)
+        async with GuestAttempts(self.context).watched(GuestMethod.PHONE_CODE, phone=phone, host=host):
+            return await self._tried(session_id, code)
 
     @operation
     async def require(self, *, session_id: UUID | None, phone: str) -> None:
@@ -106,6 +104,16 @@ class PhoneCodes(Service):
             self.db, tenant_id=self.tenant_id, session_id=session_id, phone=phone
         ):
             raise PhoneProofRequired
+
+    async def _tried(self, session_id: UUID, code: str) -> PhoneProof:
+        if len(code) != CODE_DIGITS or not (code.isascii() and code.isdigit()):
+            code = ""  # counts like any other wrong one
+        opened = await queries.take_try(
+            self.db, tenant_id=self.tenant_id, session_id=session_id, attempts_max=CODE_ATTEMPTS_MAX
+        )
+        if opened is None or not await hashing.verified(opened.otp_hash, code):
+            raise CodeRefused
+        return await self._verified(opened.id, session_id, opened.phone)
 
     async def _send(self, phone: str) -> CodeSent:
         code = hashing.new_code()

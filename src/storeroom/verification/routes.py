@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from storeroom.core.contact import PHONE_LENGTH_MAX, InvalidPhone
 from storeroom.core.ids import UserId
+from storeroom.guests import TooManyAttempts
 from storeroom.identity import UserNotFound
 from storeroom.verification.errors import (
     CodeRefused,
@@ -32,7 +33,7 @@ from storeroom.verification.errors import (
 from storeroom.verification.model import CODE_DIGITS, RECOVERY_CODE_LENGTH, CodeSent, Enrolment, SecondFactorStatus
 from storeroom.verification.otp import PhoneCodes
 from storeroom.verification.second_factors import SecondFactors
-from storeroom.web import Limiter, Principal, RateLimited, SignInRequired, requires, requires_account, says
+from storeroom.web import Call, Limiter, Principal, RateLimited, SignInRequired, requires, requires_account, says
 
 CODES_BY_ADDRESS: Final = 20  # in WINDOW
 TRIES_BY_ADDRESS: Final = 60
@@ -101,14 +102,17 @@ async def resend_code(
     status_code=200,
     summary="Say the code that arrived",
     tags=["auth"],
-    responses=says(CodeRefused, CodesBusy, RateLimited),
+    responses=says(CodeRefused, CodesBusy, TooManyAttempts, RateLimited),
 )
 async def verify_code(
-    data: JSONBody[CodeTyped], phone_codes: NamedDependency[PhoneCodes], limiter: NamedDependency[Limiter]
+    data: JSONBody[CodeTyped],
+    phone_codes: NamedDependency[PhoneCodes],
+    limiter: NamedDependency[Limiter],
+    call: NamedDependency[Call],
 ) -> Verified:
     """Five wrong ones, and a new code is needed. An account with that number has a verified phone afterwards."""
     await limiter.by_address("otp_verify", times=TRIES_BY_ADDRESS, window=WINDOW)
-    proof = await phone_codes.verify(session_id=data.session_id, code=data.code)
+    proof = await phone_codes.verify(session_id=data.session_id, code=data.code, host=call.domain)
     return Verified(session_id=proof.session_id, expires_at=proof.expires_at)
 
 
