@@ -23,7 +23,8 @@ check: $(VENV)/.installed-check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m storeroom.database.stubs --check
-	$(BIN)/python -m tests.check_generated
+	$(BIN)/python .ci/squawk
+	$(BIN)/python docs/generate.py --check
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m bench
