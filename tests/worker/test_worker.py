@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -39,6 +40,17 @@ async def run(room: Storeroom, sql: str, *args: object) -> str:
 
 async def one(room: Storeroom, sql: str, *args: object) -> Any:
     return await room.db.fetchval(room.db.names.render(sql), "default", *args)
+
+
+async def forget_a_month(room: Storeroom, *tables: str) -> None:
+    """As the owner: the service makes partitions by a function only, and drops none."""
+    owner = await asyncpg.connect(room.db.direct_dsn)
+    try:
+        for table in tables:
+            last = "SELECT max(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = $1::text::regclass"
+            await owner.execute(f"DROP TABLE {await owner.fetchval(last, table)}")
+    finally:
+        await owner.close()
 
 
 async def order_of(shop: Shop, sku: str, units: int = 1) -> Any:
@@ -129,14 +141,36 @@ async def test_every_job_of_the_schedule_finds_its_work(room: Storeroom) -> None
                 "VALUES ($1, 'sign_in', now() - interval '9 days')"
             ),
         ),
+        (
+            (
+                "INSERT INTO {account_tokens} (tenant_id, id, purpose, token_hash, expires_at) "
+                "VALUES ($1, $2, 'sign_in_nonce', 'h', now() - interval '9 days')"
+            ),
+            new_id(),
+        ),
+        (
+            (
+                "INSERT INTO {otp_sessions} (tenant_id, id, session_id, phone, otp_hash, expires_at) "
+                "VALUES ($1, $2, $2, '15125550123', '$2b$04$' || repeat('x', 53), now() - interval '9 days')"
+            ),
+            new_id(),
+        ),
     ):
         assert await run(room, sql, *arguments) in {"UPDATE 1", "INSERT 0 1"}
+    await forget_a_month(room, "audit_logs", "events")
 
     done = rows(await Worker(room.db).run_once())
 
-    assert {job: count for job, count in done.items() if job != "orders.fill_search"} == dict.fromkeys(
-        [job.name for job in SCHEDULE if job.name != "orders.fill_search"], 1
+    many = {"orders.fill_search", "audit.seal"}
+    assert {job: count for job, count in done.items() if job not in many} == dict.fromkeys(
+        [job.name for job in SCHEDULE if job.name not in many], 1
     )
+    assert done["audit.seal"] == await one(room, "SELECT count(*) FROM {audit_logs} WHERE tenant_id = $1") > 0
+    told = await shop.audit.list(limit=100)
+    assert {entry.action for entry in told.items if entry.user_email in {"cancel_unpaid", "expire_payments"}} == {
+        "orders.cancel_unpaid",
+        "payments.expire",
+    }
     assert done["orders.fill_search"] == await one(room, "SELECT count(*) FROM {orders} WHERE tenant_id = $1")
     assert [found.order_number for found in await shop.orders.search(text=overdue.number[2:6])] == [overdue.number]
     assert (await shop.products.by_slug(slug="bpc-157-reference-standard")).current_batch_number == "BPC-2601-A"

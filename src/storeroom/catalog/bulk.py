@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from storeroom.audit import record
 from storeroom.catalog import queries
 from storeroom.catalog.drafts import (
     CategoryDraft,
@@ -44,7 +45,7 @@ from storeroom.catalog.products import Products
 from storeroom.core.errors import Invalid
 from storeroom.core.ids import ProductId, VariantId, new_id
 from storeroom.core.states import sources
-from storeroom.database.service import transactional
+from storeroom.database.service import ActorKind, transactional
 
 LOT_PRODUCTS_MAX: Final = 50
 _SKU_LENGTH_MAX: Final = 100
@@ -141,6 +142,10 @@ class Bulk(Products):
             result.products_updated += plan.head is not None
             result.variants_created += len(plan.new)
             result.variants_updated += plan.seen
+        if self.context.actor.kind is not ActorKind.CUSTOMER:  # one entry for the lot: its rows say the rest
+            counts = {name: count for name, count in msgspec.structs.asdict(result).items() if name != "refusals"}
+            values = {**counts, "slugs": [plan.incoming.slug for plan in plans], "refused": len(result.refusals)}
+            await record(self.db, self.context, action="catalog.import", resource_type="product", new_values=values)
         return result
 
     # What will be written -------------------------------------------------------------------------------------------

@@ -3,12 +3,17 @@
 from itertools import groupby
 from typing import Final
 
+from storeroom.audit import record
 from storeroom.catalog import queries
 from storeroom.catalog.batches import show_newest_batch
 from storeroom.catalog.model import DueBatch
+from storeroom.core.ids import TenantId
 from storeroom.database.pool import Database, Transaction
+from storeroom.database.service import Actor, ActorKind, Context
+from storeroom.tenants import Tenants
 
 BATCHES_PER_RUN_MAX: Final = 1_000
+_ACTOR: Final = Actor(kind=ActorKind.SYSTEM, name="deactivate_expired_batches")
 
 
 async def deactivate_expired_batches(db: Database, *, limit: int = BATCHES_PER_RUN_MAX) -> int:
@@ -28,6 +33,11 @@ async def deactivate_expired_batches(db: Database, *, limit: int = BATCHES_PER_R
             ids = [batch.id for batch in batches]
             done = await queries.switch_batches(tx, tenant_id=first.tenant_id, batch_ids=ids, is_active=False)
             await show_newest_batch(tx, first.tenant_id, first.product_id, first.today)
+            context = Context(db=tx, tenant_id=TenantId(first.tenant_id), tenants=Tenants(db).cache, actor=_ACTOR)
+            for batch_id in done:
+                await record(
+                    tx, context, action="catalog.deactivate_expired_batch", resource_type="batch", resource_id=batch_id
+                )
             return len(done)
 
         switched += await db.run(switch)

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
+from storeroom.audit import record
 from storeroom.core.ids import OrderId, TenantId
 from storeroom.database.pool import Database, Transaction
 from storeroom.database.service import Actor, ActorKind, Context
@@ -43,6 +44,9 @@ async def cancel_unpaid(db: Database, *, limit: int = CANCEL_LIMIT, also: Also |
                 for order_id in await queries.claim_unpaid(tx, tenant_id=tenant_id, size=size):
                     if await orders.cancel_if_unpaid(order_id=order_id):
                         cancelled += 1
+                        await record(
+                            tx, context, action="orders.cancel_unpaid", resource_type="order", resource_id=order_id
+                        )
                         if also is not None:
                             await also(context, order_id)
                 return cancelled

@@ -2,14 +2,18 @@
 
 from typing import Final
 
-from storeroom.core.ids import new_id
+from storeroom.audit import record
+from storeroom.core.ids import TenantId, new_id
 from storeroom.database.pool import Database, Transaction
+from storeroom.database.service import Actor, ActorKind, Context
 from storeroom.payments import queries
 from storeroom.payments.service import tell
+from storeroom.tenants import Tenants
 
 TENANTS_MAX: Final = 50  # looked at in one run
 BATCH_MAX: Final = 100  # payments in one transaction
 EXPIRED_MAX: Final = 1_000  # payments in one run
+_ACTOR: Final = Actor(kind=ActorKind.SYSTEM, name="expire_payments")
 
 
 async def expire_payments(db: Database, *, limit: int = EXPIRED_MAX) -> int:
@@ -28,6 +32,8 @@ async def expire_payments(db: Database, *, limit: int = EXPIRED_MAX) -> int:
 
 
 async def _expire(db: Database, tenant_id: str, size: int) -> int:
+    context = Context(db=db, tenant_id=TenantId(tenant_id), tenants=Tenants(db).cache, actor=_ACTOR)
+
     async def batch(tx: Transaction) -> int:
         payments = await queries.expire_overdue(tx, tenant_id=tenant_id, size=size)
         if payments:
@@ -39,6 +45,7 @@ async def _expire(db: Database, tenant_id: str, size: int) -> int:
             )
         for payment in payments:
             await tell(tx, tenant_id, "payment.expired", payment)
+            await record(tx, context, action="payments.expire", resource_type="payment", resource_id=payment.id)
         return len(payments)
 
     return await db.run(batch)
