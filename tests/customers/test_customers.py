@@ -11,7 +11,7 @@ from factories import HOME, make_product, open_shop, place, usd
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database
 from storeroom.database.service import SYSTEM
-from storeroom.identity import AddressType, ProfileChanges, User, UserNotFound, UserRole, UserStatus
+from storeroom.identity import AddressType, EmailTaken, ProfileChanges, User, UserNotFound, UserRole, UserStatus
 from storeroom.room import Shop, Storeroom
 
 
@@ -63,7 +63,6 @@ async def test_addresses_and_orders_are_found_from_the_customer(shop: Shop) -> N
     assert (await shop.orders.summaries(customer_id=ben.id)).items == []
 
 
-@pytest.mark.requirement("SIG-CUS-02")
 async def test_a_customer_is_an_account_with_what_it_bought(shop: Shop, database: Database) -> None:
     ann = await shop.users.create(
         email="Ann@Buyer.example", phone="+94 77 123 4567", full_name="Ann", metadata={"size": {"shirt": ["M", "L"]}}
@@ -87,7 +86,6 @@ async def test_a_customer_is_an_account_with_what_it_bought(shop: Shop, database
     assert list(await shop.customers.search(text="nobody")) == []
 
 
-@pytest.mark.requirement("SIG-CUS-03")
 async def test_two_accounts_never_share_a_vendure_id(shop: Shop, database: Database) -> None:
     ann, ben = await register(shop, "ann"), await register(shop, "ben")
     name = "UPDATE users SET vendure_customer_id = 'v-7' WHERE tenant_id = $1 AND id = $2"
@@ -171,3 +169,20 @@ async def test_an_address_for_both_serves_either_use_and_each_has_one_default(sh
     assert await defaults() == [chosen[0], None]
     with pytest.raises(ValueError, match="warehouse"):
         AddressType("warehouse")
+
+
+@pytest.mark.requirement("SIG-CUS-04")
+async def test_one_mail_address_is_one_customer(shop: Shop) -> None:
+    """In another case, and of many who register at once exactly one."""
+
+    async def registered(email: str) -> bool:
+        try:
+            await shop.users.register(email=email, password="correct horse", full_name="Ann")
+        except EmailTaken:
+            return False
+        return True
+
+    spellings = ["ann@buyer.example", "ANN@buyer.example", "Ann@Buyer.Example", " ann@BUYER.example"]
+    assert sorted(await asyncio.gather(*map(registered, spellings))) == [False, False, False, True]
+    assert not await registered("aNN@buyer.example")
+    assert [customer.email for customer in (await shop.customers.list()).items] == ["ann@buyer.example"]
