@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import pyotp
 import pytest
 import typer.main
 from terminal import PROGRAM, Terminal
@@ -17,6 +18,7 @@ from storeroom.doctor.service import CHECKS
 from storeroom.identity import Permission
 from storeroom.room import Storeroom
 from storeroom.seeding import seeds_folder
+from storeroom.verification import SecondFactorRequired
 
 SECRET = "a secret of the tests, long enough for signing"
 CSV = "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Inventory Tracker,Variant Inventory Qty,Variant Price,Status\n"
@@ -214,6 +216,28 @@ async def test_user_add(terminal: Terminal) -> None:
             "orders.read",
             "payments.verify",
         }
+
+
+async def test_a_second_factor_is_required_and_reset(terminal: Terminal) -> None:
+    terminal.text("tenant", "create", "default", "--name", "Shop", "--currency", "USD")
+    made = terminal.json("tenant", "require", "default", "--staff-second-factor")
+    assert (made["staff_second_factor_required"], made["lookup_code_required"]) == (True, False)
+    made = terminal.json("tenant", "require", "default", "--lookup-code", "--no-staff-second-factor")
+    assert (made["staff_second_factor_required"], made["lookup_code_required"]) == (False, True)
+    terminal.refused("tenant", "require", "nobody", "--lookup-code", code="tenants.unknown")
+
+    password = terminal.json("user", "add", "boss@example.com", "--role", "super_admin")["password"]
+    terminal.refused("user", "reset-second-factor", "boss@example.com", code="verification.second_factor_missing")
+    async with Storeroom.open(terminal.environment["STOREROOM_DATABASE_URL"], secret=SECRET) as room:
+        shop = room.tenant()
+        boss = await shop.users.by_email(email="boss@example.com")
+        app_of_boss = pyotp.TOTP((await shop.second_factors.enrol(user_id=boss.id)).secret)
+        await shop.second_factors.confirm(user_id=boss.id, code=app_of_boss.now())
+        with pytest.raises(SecondFactorRequired):
+            await shop.sign_in.with_password(email=boss.email, password=password)
+        assert "boss@example.com" in terminal.text("user", "reset-second-factor", "Boss@example.com")
+        assert (await shop.sign_in.with_password(email=boss.email, password=password)).access_token
+    terminal.refused("user", "reset-second-factor", "nobody@example.com", code="identity.user_not_found")
 
 
 def test_permissions_need_no_database() -> None:

@@ -419,6 +419,28 @@ def add_user(
         say(f"password (shown this once): {shown}")
 
 
+@users.command("reset-second-factor")
+def reset_second_factor(
+    email: Annotated[str, typer.Argument(help="Of the account.")],
+    tenant: OfTenant = DEFAULT_TENANT,
+    as_json: Json = False,
+) -> None:
+    """Let somebody who lost their authenticator app and their recovery codes sign in again; their sessions end."""
+
+    async def work() -> str:
+        async with connect.opened(_settings()) as room:
+            shop = room.tenant(tenant)
+            user = await shop.users.by_email(email=email)
+            await shop.second_factors.reset(user_id=user.id)
+            return user.email
+
+    reset = connect.run(work)
+    if as_json:
+        show_json({"email": reset})
+        return
+    say(f"{reset} signs in with a password alone, until a second factor is set up again")
+
+
 def _one_of(enum: Any, text: str, option: str) -> Any:
     try:
         return enum(text)
@@ -492,6 +514,28 @@ def suspend_tenant(tenant: TenantArgument, as_json: Json = False) -> None:
 def resume_tenant(tenant: TenantArgument, as_json: Json = False) -> None:
     """Let a suspended shop work again."""
     _change_tenant(tenant, "resume", as_json=as_json)
+
+
+@tenants.command("require")
+def require_of_tenant(
+    tenant: TenantArgument,
+    staff_second_factor: Annotated[
+        bool | None, typer.Option(help="Staff sign in with a second factor, from their next sign-in on.")
+    ] = None,
+    lookup_code: Annotated[
+        bool | None, typer.Option(help="Who looks up an order says a code that was sent to its phone.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a shop asks of people beside a password or a number."""
+    given = {"staff_second_factor_required": staff_second_factor, "lookup_code_required": lookup_code}
+
+    async def work() -> "tuple[Tenant, Sequence[str]]":
+        async with connect.opened(_settings()) as room:
+            changes = {name: wanted for name, wanted in given.items() if wanted is not None}
+            return await room.tenants.update(tenant, **changes), await room.tenants.hosts(tenant)
+
+    _show_tenant(*connect.run(work), as_json=as_json)
 
 
 @tenants.command("add-host")
