@@ -56,6 +56,7 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/account
         PATCH /v1/account
         GET /v1/account/addresses
+        GET /v1/account/consents
         POST /v1/account/addresses
         DELETE /v1/account/addresses/{address_id}
         GET /v1/account/addresses/{address_id}

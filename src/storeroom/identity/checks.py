@@ -1,5 +1,6 @@
 """Bringing what people say about themselves into its stored form."""
 
+import ipaddress
 import re
 import unicodedata
 from datetime import date
@@ -46,6 +47,14 @@ def cut(text: str | None, length_max: int) -> str | None:
     """What a browser sent along, as much of it as is kept. Nobody is refused for it."""
     kept = "".join(character for character in text or "" if unicodedata.category(character) not in {"Cc", "Cs"})
     return kept[:length_max].strip() or None
+
+
+def ip_address(text: str | None) -> str | None:
+    """Where a call came from, as far as the column takes it."""
+    try:
+        return str(ipaddress.ip_address(text or ""))
+    except ValueError:
+        return None  # a socket, or a proxy's nonsense
 
 
 def attribution(given: Attribution | None) -> dict[str, str | None]:

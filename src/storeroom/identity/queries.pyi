@@ -12,6 +12,8 @@ from storeroom.identity.model import (
     AddressType,
     Authenticated,
     AuthProvider,
+    ConsentChange,
+    ConsentKind,
     Credentials,
     GuestSeen,
     KycStatus,
@@ -107,6 +109,20 @@ async def update_profile(
 ) -> None: ...
 async def set_marketing_consent(db: Executor, /, *, tenant_id: str, user_id: UUID, given: bool) -> int: ...
 async def set_sms_consent(db: Executor, /, *, tenant_id: str, user_id: UUID, given: bool) -> int: ...
+async def insert_consent_change(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    id: UUID,
+    user_id: UUID,
+    kind: ConsentKind,
+    given: bool,
+    actor_kind: str,
+    ip: str | None,
+    user_agent: str | None,
+) -> None: ...
+async def consent_changes(db: Executor, /, *, tenant_id: str, user_id: UUID, rows: int) -> list[ConsentChange]: ...
 async def insert_address(
     db: Executor,
     /,

@@ -242,6 +242,20 @@ UPDATE {user_profiles}
    AND user_id = :user_id
    AND sms_consent <> :given;
 
+-- name: insert_consent_change(tenant_id, id, user_id, kind, given, actor_kind, ip?, user_agent?)
+-- Beside the flag that it proves, in the same transaction.
+INSERT INTO {consent_changes} (tenant_id, id, user_id, kind, given, actor_kind, ip_address, user_agent)
+VALUES (:tenant_id, :id, :user_id, :kind, :given, :actor_kind, :ip, :user_agent);
+
+-- name: consent_changes(tenant_id, user_id, rows) -> ConsentChange*
+-- Newest first.
+SELECT kind, given, actor_kind, host(ip_address) AS ip_address, user_agent, created_at
+  FROM {consent_changes}
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+ ORDER BY id DESC
+ LIMIT :rows;
+
 -- Addresses -----------------------------------------------------------------------------------------------------------
 
 -- name: insert_address(tenant_id, id, user_id, address_type, label?, recipient_name, company?, street_line_1, street_line_2?, city, state_province, postal_code, country_code, phone?)

@@ -62,6 +62,7 @@ from storeroom.identity.model import (
     URL_LENGTH_MAX,
     AddressType,
     Attribution,
+    ConsentChange,
     KycStatus,
     OpenSession,
     Permission,
@@ -504,6 +505,18 @@ async def end_session(
     await sessions.end(session_id=SessionId(session_id), user_id=_user(account), reason="ended by its owner")
 
 
+@get(
+    "/v1/account/consents",
+    summary="What I agreed to, and took back",
+    tags=["account"],
+    guards=_OWN,
+    responses=says(SignInRequired),
+)
+async def list_consents(account: NamedDependency[Principal], users: NamedDependency[Users]) -> Sequence[ConsentChange]:
+    """The newest first, with when and from where."""
+    return await users.consents(user_id=_user(account))
+
+
 @get("/v1/account/addresses", summary="My addresses", tags=["account"], guards=_OWN, responses=says(SignInRequired))
 async def list_addresses(
     account: NamedDependency[Principal], addresses: NamedDependency[Addresses]
@@ -796,6 +809,7 @@ route_handlers: Final[Sequence[ControllerRouterHandler]] = (
     list_sessions,
     end_sessions,
     end_session,
+    list_consents,
     list_addresses,
     add_address,
     get_address,

@@ -31,15 +31,19 @@ from storeroom.identity.errors import (
     WrongPassword,
 )
 from storeroom.identity.model import (
+    CONSENTS_LISTED_MAX,
     FULL_NAME_LENGTH_MAX,
     LEGAL_AGE,
     MAY_SIGN_IN,
     PROFILE_NAME_LENGTH_MAX,
     SEARCH_LOOKED_AT_MAX,
     SEARCH_ROWS_MAX,
+    USER_AGENT_LENGTH_MAX,
     USER_MOVES,
     Attribution,
     AuthProvider,
+    ConsentChange,
+    ConsentKind,
     KycStatus,
     Managed,
     Permission,
@@ -557,15 +561,22 @@ class Users(People):
             await queries.update_profile(self.db, tenant_id=self.tenant_id, user_id=user_id, **merged)
         if "date_of_birth" in changed:
             await queries.clear_age_verified(self.db, tenant_id=self.tenant_id, user_id=user_id)
-        if "marketing_consent" in given:
-            await queries.set_marketing_consent(
-                self.db, tenant_id=self.tenant_id, user_id=user_id, given=given["marketing_consent"]
-            )
-        if "sms_consent" in given:
-            await queries.set_sms_consent(
-                self.db, tenant_id=self.tenant_id, user_id=user_id, given=given["sms_consent"]
-            )
+        for kind, field, change in (
+            (ConsentKind.MARKETING, "marketing_consent", queries.set_marketing_consent),
+            (ConsentKind.SMS, "sms_consent", queries.set_sms_consent),
+        ):
+            if field in given and await change(self.db, tenant_id=self.tenant_id, user_id=user_id, given=given[field]):
+                await self._note_consent(user_id, kind, given=given[field])
         return await self._profile(user_id)
+
+    @operation
+    async def consents(self, *, user_id: UserId) -> Sequence[ConsentChange]:
+        """What the person agreed to and took back, the newest CONSENTS_LISTED_MAX. Raises UserNotFound."""
+        self._check_customer(user_id)
+        await self._user(user_id)
+        return await queries.consent_changes(
+            self.db, tenant_id=self.tenant_id, user_id=user_id, rows=CONSENTS_LISTED_MAX
+        )
 
     @audited("identity.delete_user", "user", "user_id")
     @transactional
@@ -603,6 +614,19 @@ class Users(People):
     async def _ensure_profile(self, user_id: UserId, attribution: Attribution | None = None) -> None:
         await queries.insert_profile(
             self.db, tenant_id=self.tenant_id, id=new_id(), user_id=user_id, **checks.attribution(attribution)
+        )
+
+    async def _note_consent(self, user_id: UserId, kind: ConsentKind, *, given: bool) -> None:
+        await queries.insert_consent_change(
+            self.db,
+            tenant_id=self.tenant_id,
+            id=new_id(),
+            user_id=user_id,
+            kind=kind,
+            given=given,
+            actor_kind=self.context.actor.kind,
+            ip=checks.ip_address(self.context.ip),
+            user_agent=checks.cut(self.context.user_agent, USER_AGENT_LENGTH_MAX),
         )
 
     async def _phone(self, phone: str | None) -> str | None:

@@ -1,6 +1,5 @@
 """Guests, signing in and out, and the tokens that prove who calls."""
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Final, Self
 
@@ -413,7 +412,7 @@ class Sessions(People):
     def _place(self, device: str | None) -> dict[str, str | None]:
         """Where the call comes from, as far as that can be kept."""
         return {
-            "ip": _address(self.context.ip),
+            "ip": checks.ip_address(self.context.ip),
             "user_agent": checks.cut(self.context.user_agent, USER_AGENT_LENGTH_MAX),
             "device": checks.cut(device, DEVICE_LENGTH_MAX),
         }
@@ -422,10 +421,3 @@ class Sessions(People):
 def _hash(token: str) -> str:
     """Of a token from outside, which may hold what no text does."""
     return token_hash(token.encode("utf-8", "replace").decode())
-
-
-def _address(text: str | None) -> str | None:
-    try:
-        return str(ipaddress.ip_address(text or ""))
-    except ValueError:
-        return None  # a socket, or a proxy's nonsense: the column takes addresses only
