@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final, Self
 from uuid import UUID
 
@@ -34,7 +35,7 @@ from storeroom.core.ids import OrderId, SessionId, UserId, new_id
 from storeroom.core.pages import Page, decode_cursor, page_of, page_size
 from storeroom.core.visitor import Visitor
 from storeroom.database.executor import Executor
-from storeroom.database.service import Context, Service, operation, transactional
+from storeroom.database.service import ActorKind, Context, Service, operation, transactional
 
 PLACE_TIMEOUT_S: Final = 0.2  # an event does not wait longer to learn where it came from
 CLOCK_SLACK: Final = timedelta(minutes=1)  # between the database's clock and ours
@@ -296,6 +297,11 @@ class Events(Service):
             return None
 
 
+_NOWHERE: Final[Mapping[str, None]] = MappingProxyType(
+    dict.fromkeys(("ip", "user_agent", "device_type", "browser", "os", "country_code", "region", "city"))
+)
+
+
 async def note(
     tx: Executor,
     context: Context,
@@ -307,7 +313,8 @@ async def note(
 ) -> None:
     """Take down something that a service has just done, in its transaction: with it, or not at all.
 
-    Where neither an account nor a visitor is known there is nobody whose event it were, and nothing is written.
+    Where neither an account nor a visitor is known there is nobody whose event it were, and nothing is written. Where
+    staff or a job did it, the address and the browser are theirs and not the customer's, so they are left out.
 
     Args:
         tx: the transaction of the change.
@@ -332,7 +339,7 @@ async def note(
         anonymous_id=None,
         visitor_id=session_id,
         events=_rows_of([event.encoded()]),
-        **_origin_of(context, None),
+        **(_origin_of(context, None) if context.actor.kind is ActorKind.CUSTOMER else _NOWHERE),
     )
 
 

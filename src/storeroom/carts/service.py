@@ -6,6 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from storeroom import inventory
+from storeroom.analytics import note
 from storeroom.carts import queries
 from storeroom.carts.errors import (
     CartAddressNotFound,
@@ -217,6 +218,7 @@ class Carts(Service):
             print_number=customisation.print_number,
         )
         await self._retotal(cart_id)
+        await self._note("cart.add", cart, visitor, variant_id=offer.variant_id, quantity=quantity)
         return await self._line(cart_id, CartItemId(line_id))
 
     @transactional
@@ -232,7 +234,7 @@ class Carts(Service):
             CartLineNotFound: the cart has no such line.
         """
         _check_quantity(quantity, least=0)
-        await self._lock(cart_id, visitor)
+        cart = await self._lock(cart_id, visitor)
         if quantity == 0:
             touched = await queries.remove_line(self.db, tenant_id=self.tenant_id, cart_id=cart_id, id=line_id)
         else:
@@ -242,7 +244,21 @@ class Carts(Service):
         if not touched:
             raise CartLineNotFound(line_id=line_id)
         await self._retotal(cart_id)
+        await self._note(
+            "cart.update_quantity" if quantity else "cart.remove", cart, visitor, line_id=line_id, quantity=quantity
+        )
         return await self._line(cart_id, line_id) if quantity else None
+
+    async def _note(self, event: str, cart: LockedCart, visitor: Visitor | None, **properties: object) -> None:
+        await note(
+            self.db,
+            self.context,
+            event_name=event,
+            user_id=cart.user_id,
+            session_id=cart.session_id or (visitor.session_id if visitor is not None else None),
+            cart_id=cart.id,
+            properties=properties,
+        )
 
     async def remove(self, *, cart_id: CartId, line_id: CartItemId, visitor: Visitor | None = None) -> None:
         """Take a line out of a cart; raises what `set_quantity` does."""

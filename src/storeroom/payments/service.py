@@ -14,6 +14,7 @@ import msgspec
 from typing_extensions import override
 
 from storeroom import outbox
+from storeroom.analytics import note
 from storeroom.audit import audited
 from storeroom.core.contact import normal_phone
 from storeroom.core.ids import OrderId, PaymentId, new_id
@@ -158,6 +159,7 @@ class Payments(Service):
                 open_for=window(found),
             )
             if payment is not None:
+                await self._note("payment.initiated", payment)
                 return payment
         raise _no_reference()
 
@@ -254,6 +256,7 @@ class Payments(Service):
             ),
         )
         await self._tell("payment.proof_uploaded", submitted)
+        await self._note("payment.proof_uploaded", submitted)
         return submitted
 
     @audited("payments.cancel", "payment", "payment_id")
@@ -684,6 +687,17 @@ class Payments(Service):
         """What a completed payment brings about. The order's row is locked."""
         await Orders(self.context).recompute_paid(order_id=order.id)
         await self._tell("payment.completed", payment, order_number=order.number)
+        await self._note("payment.completed", payment)
+
+    async def _note(self, event: str, payment: Payment) -> None:
+        await note(
+            self.db,
+            self.context,
+            event_name=event,
+            user_id=payment.user_id,
+            order_id=payment.order_id,
+            payment_id=payment.id,
+        )
 
     async def _tell(self, event: str, payment: Payment, **more: object) -> None:
         await tell(self.db, self.tenant_id, event, payment, **more)
