@@ -46,6 +46,10 @@ async def test_only_those_who_may_read_it(works: Works) -> None:
     for permissions in ((), (Permission.ORDERS_READ, Permission.USERS_WRITE)):
         answer = await works.http.get("/v1/admin/audit", headers=await token_of(works, *permissions))
         assert answer.status_code == 403
+    for denied in await read(works, action="rights.denied"):
+        assert (denied["success"], denied["resource_type"], denied["user_role"]) == (False, "route", "staff")
+        assert denied["new_values"] == {"permission": "audit.read", "method": "GET", "path": "/v1/admin/audit"}
+    assert len(await read(works, action="rights.denied")) == 2
     allowed = await works.http.get("/v1/admin/audit", headers=await token_of(works, Permission.AUDIT_READ))
     assert allowed.status_code == 200
 

@@ -13,6 +13,7 @@ from litestar.types import ControllerRouterHandler
 from storeroom import __version__
 from storeroom.room import Shop, Storeroom
 from storeroom.server import pages, probes
+from storeroom.server.denials import denials
 from storeroom.server.edge import Edge, Metrics
 from storeroom.server.gate import RoomGate, shop_of
 from storeroom.server.openapi import Schema, allowed_methods
@@ -50,6 +51,7 @@ def create_app(room: Storeroom, settings: Settings | None = None) -> Litestar:
         route_handlers=[*_routes(), *pages.route_handlers, probes.health, probes.ready, probes.metrics],
         dependencies={**DEPENDENCIES, **_services(room), **_constants(room, metrics)},
         exception_handlers=EXCEPTION_HANDLERS,
+        after_exception=[denials(room)],
         middleware=[Idempotency()],
         openapi_config=OpenAPIConfig(
             title="Storeroom",
