@@ -85,6 +85,17 @@ async def test_where_nothing_is_kept_it_says_so(
     assert (await shop.events.list()).items == []
 
 
+async def test_a_batch_that_is_sent_again_counts_once(shop: Shop, http: httpx.AsyncClient) -> None:
+    await http.post("/v1/auth/guest")  # a key is its sender's
+    body, key = [event(), event("PageView")], {"Idempotency-Key": uuid4().hex}
+    first = await http.post("/v1/events", json=body, headers=key)
+    assert first.status_code == 207, first.text
+    again = await http.post("/v1/events", json=body, headers=key)
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert again.headers["idempotency-replay"] == "true"
+    assert len((await shop.events.list()).items) == 1
+
+
 async def test_a_batch_of_a_thousand_is_kept(shop: Shop, http: httpx.AsyncClient) -> None:
     answer = await http.post("/v1/events", json=[event(properties={"n": n}) for n in range(EVENTS_MAX)])
     assert (answer.status_code, answer.json()["kept"]) == (201, EVENTS_MAX)

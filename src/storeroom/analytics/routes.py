@@ -29,7 +29,7 @@ from storeroom.analytics.model import (
 from storeroom.analytics.service import Events
 from storeroom.core.ids import OrderId, UserId
 from storeroom.core.pages import InvalidCursor, Page
-from storeroom.web import PAGE_SIZE_DEFAULT, Arrival, CursorParameter, LimitParameter, requires, says
+from storeroom.web import IDEMPOTENT, PAGE_SIZE_DEFAULT, Arrival, CursorParameter, LimitParameter, requires, says
 
 ANALYTICS_READ: Final = "analytics.read"
 
@@ -46,6 +46,7 @@ class EventsKept(msgspec.Struct, frozen=True, kw_only=True):
     "/v1/events",
     summary="Tell what happened, one event or a batch",
     tags=["events"],
+    opt=IDEMPOTENT,
     responses={
         **says(NoEventKept),
         207: ResponseSpec(EventsKept, description="Some were kept; the others are named by their index."),

@@ -82,9 +82,13 @@ class Events(Service):
         good, refused = sift(batch)
         if not good:
             raise NoEventKept(refused=refused)
-        origin = await self._origin()
+        # One statement is a transaction by itself; a key that has to be settled with the rows needs one around both.
+        write = self._keep if self.context.claim is None else self._keep_and_settle
+        return Taken(kept=await write(good, visitor, await self._origin()), refused=refused)
+
+    async def _keep(self, good: Sequence[bytes], visitor: Visitor, origin: Mapping[str, Any]) -> int:
         if visitor.session_id is None:
-            kept = await queries.insert_events(
+            return await queries.insert_events(
                 self.db,
                 tenant_id=self.tenant_id,
                 user_id=visitor.user_id,
@@ -93,11 +97,13 @@ class Events(Service):
                 events=_rows_of(good),
                 **origin,
             )
-        else:
-            kept = await queries.insert_events_of_visitor(
-                self.db, tenant_id=self.tenant_id, visitor_id=visitor.session_id, events=_rows_of(good), **origin
-            )
-        return Taken(kept=kept, refused=refused)
+        return await queries.insert_events_of_visitor(
+            self.db, tenant_id=self.tenant_id, visitor_id=visitor.session_id, events=_rows_of(good), **origin
+        )
+
+    @transactional
+    async def _keep_and_settle(self, good: Sequence[bytes], visitor: Visitor, origin: Mapping[str, Any]) -> int:
+        return await self._keep(good, visitor, origin)
 
     @operation
     async def record(
