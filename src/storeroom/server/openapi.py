@@ -120,6 +120,15 @@ def _tighten(schema: dict[str, Any], struct: type[msgspec.Struct]) -> None:
                 place["items"] = {**bounds, **place["items"]}
 
 
+def _bound_list(operation: dict[str, Any], annotation: Any) -> None:
+    """Say how long a body may be that is a list, or may be one; of unions the framework forgets it."""
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    for ours in _lists(content.get("schema", {})):
+        ((known,), _) = msgspec.json.schema_components([annotation])
+        for theirs in _lists(known):
+            ours |= {bound: theirs[bound] for bound in ("minItems", "maxItems") if bound in theirs}
+
+
 def _lists(schema: dict[str, Any]) -> list[dict[str, Any]]:
     either = [schema, *schema.get("oneOf", ()), *schema.get("anyOf", ())]
     return [each for each in either if each.get("type") == "array" and "items" in each]
@@ -143,6 +152,8 @@ def _finish(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
     data = handler.parsed_fn_signature.parameters.get("data")
     if data is not None and (data.is_optional or data.has_default):
         operation["requestBody"]["required"] = False
+    if data is not None:
+        _bound_list(operation, data.annotation)
     guards = handler.resolve_guards()
     permissions = [permission for guard in guards for permission in getattr(guard, PERMISSIONS, ())]
     if permissions:
@@ -161,12 +172,17 @@ def _finish(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
 
 
 def _repaired(node: Any) -> Any:
-    """JSON Schema has ECMA patterns and exact numbers: Python's end of text and rounded int64 bounds are neither."""
+    """Patterns are ECMA's and numbers exact: Python's end of text and rounded int64 bounds are neither.
+
+    A union takes whatever fits one of its types or several, so it is anyOf.
+    """
     if isinstance(node, list):
         return [_repaired(each) for each in node]
     if not isinstance(node, dict):
         return node
     done = {name: _repaired(each) for name, each in node.items()}
+    if "oneOf" in done:
+        done["anyOf"] = done.pop("oneOf")
     if isinstance(pattern := done.get("pattern"), str):
         done["pattern"] = pattern.replace(r"\Z", "$").replace(r"\A", "^")
     if done.get("type") == "integer":
