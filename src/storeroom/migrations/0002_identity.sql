@@ -49,6 +49,9 @@ CREATE INDEX {idx_users_email} ON {users} (tenant_id, email) WHERE deleted_at IS
 CREATE INDEX {idx_users_status} ON {users} (tenant_id, status, id) WHERE deleted_at IS NULL;
 CREATE INDEX {idx_users_erp_sync} ON {users} (tenant_id, erp_synced_at) WHERE erp_customer_id IS NULL;
 CREATE INDEX {idx_users_created} ON {users} (tenant_id, created_at DESC, id DESC);
+-- The condition is that of `is_active` in the view customers, word by word.
+CREATE INDEX {idx_users_active} ON {users} (tenant_id, id DESC)
+    WHERE deleted_at IS NULL AND status IN ('active', 'pending_verification');
 CREATE INDEX {idx_users_rights_changed} ON {users} (rights_changed_at) WHERE rights_changed_at IS NOT NULL;
 -- Part of a name, a mail address or a number. The statement that searches repeats the expression word by word.
 CREATE INDEX {idx_users_search} ON {users}
@@ -86,6 +89,7 @@ CREATE TABLE {user_profiles} (
     CONSTRAINT user_profiles_name_length CHECK (length(first_name) <= 100 AND length(last_name) <= 100
                                                 AND length(display_name) <= 100)
 );
+CREATE INDEX {idx_user_profiles_marketing} ON {user_profiles} (tenant_id, user_id) WHERE marketing_consent;
 
 CREATE TABLE {user_addresses} (
     tenant_id          TEXT NOT NULL,

@@ -1,6 +1,5 @@
 -- Customers: what each of them has bought so far, kept beside the account, and the views that name accounts customers.
--- Lock: CREATE INDEX keeps writers of {users} and {user_profiles} waiting while it reads them, seconds for a million rows.
--- Run before the new code.
+-- Lock: none on existing data (a new table and views). Run before the new code.
 
 -- Written by the checkout and by update_customer_statistics, each as the last thing its transaction locks.
 CREATE TABLE {customer_statistics} (
@@ -18,11 +17,6 @@ CREATE TABLE {customer_statistics} (
     CONSTRAINT customer_statistics_positive CHECK (total_orders >= 0 AND total_spent >= 0),
     CONSTRAINT customer_statistics_dated CHECK ((total_orders = 0) = (last_order_at IS NULL))
 ) WITH (fillfactor = 70);
-
--- The condition is that of the view's `is_active`, word by word.
-CREATE INDEX {idx_users_active} ON {users} (tenant_id, id DESC)
-    WHERE deleted_at IS NULL AND status IN ('active', 'pending_verification');
-CREATE INDEX {idx_user_profiles_marketing} ON {user_profiles} (tenant_id, user_id) WHERE marketing_consent;
 
 CREATE VIEW {customers} WITH (security_invoker = true) AS
 SELECT u.tenant_id,
