@@ -22,10 +22,10 @@ from storeroom.database.pool import POOL_SIZE_MAX, POOL_SIZE_MIN, Database, Tran
 from storeroom.database.service import SYSTEM, Actor, Claim, Context
 from storeroom.domains import Domains
 from storeroom.flows.cancellation import Cancellation
-from storeroom.guests import GuestAttempts
 from storeroom.flows.checkout import Checkout, CheckoutGroups
 from storeroom.flows.sign_in import SignIn
 from storeroom.identity import Addresses, MailProofs, ProviderProofs, Sessions, TokenKeys, Users
+from storeroom.guests import GuestAttempts
 from storeroom.inventory import Inventory
 from storeroom.orders import Customers, Orders, ShippingRates
 from storeroom.payments import PaymentMethods, Payments

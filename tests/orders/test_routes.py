@@ -16,7 +16,9 @@ from storeroom.database.executor import Executor
 from storeroom.database.service import Service
 from storeroom.flows import cancellation_routes
 from storeroom.flows.cancellation import Cancellation
+from storeroom.guests import FAILURES_MAX
 from storeroom.orders import Customers, Orders, OrderStatus, ShippingRates, routes
+from storeroom.orders.routes import LOOKUPS_BY_NUMBER
 from storeroom.web import (
     DEPENDENCIES,
     EXCEPTION_HANDLERS,
@@ -155,8 +157,10 @@ async def test_guessing_at_one_order_is_throttled(desk: Desk, http: httpx.AsyncC
         await http.post("/v1/orders/lookup", json={"number": order.order_number, "phone": f"512 555 01{n:02}"})
         for n in range(30, 41)
     ]
-    assert [answer.status_code for answer in answers] == [404] * 10 + [429]
-    assert int(answers[-1].headers["retry-after"]) >= 1
+    assert [answer.status_code for answer in answers] == [404] * FAILURES_MAX + [429] * (11 - FAILURES_MAX)
+    codes = [answer.json()["code"] for answer in answers[FAILURES_MAX:]]
+    assert codes == ["guests.too_many_attempts"] * (LOOKUPS_BY_NUMBER - FAILURES_MAX) + ["request.rate_limited"]
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers[FAILURES_MAX:])
 
 
 @pytest.mark.requirement("SBB-ORD-15")
