@@ -23,6 +23,7 @@ from storeroom.database.service import SYSTEM, Actor, Claim, Context
 from storeroom.domains import Domains
 from storeroom.flows.cancellation import Cancellation
 from storeroom.flows.checkout import Checkout, CheckoutGroups
+from storeroom.flows.personal_data import PersonalData
 from storeroom.flows.sign_in import SignIn
 from storeroom.identity import Addresses, MailProofs, ProviderProofs, Sessions, TokenKeys, Users
 from storeroom.guests import GuestAttempts
@@ -173,6 +174,11 @@ class Shop:
     def phone_codes(self) -> PhoneCodes:
         """Codes sent to phones, and what they prove."""
         return PhoneCodes(self.context)
+
+    @cached_property
+    def personal_data(self) -> PersonalData:
+        """What the shop holds about people."""
+        return PersonalData(self.context)
 
     @cached_property
     def products(self) -> Products:

@@ -57,6 +57,7 @@ RIGHTS: Final[dict[str, str]] = {
         PATCH /v1/account
         GET /v1/account/addresses
         GET /v1/account/consents
+        GET /v1/account/export
         POST /v1/account/addresses
         DELETE /v1/account/addresses/{address_id}
         GET /v1/account/addresses/{address_id}
@@ -191,6 +192,7 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/admin/customers/{customer_id}/orders
         GET /v1/admin/users
         GET /v1/admin/users/{user_id}
+        GET /v1/admin/users/{user_id}/export
         GET /v1/admin/users/{user_id}/profile
         GET /v1/admin/users/{user_id}/sessions
     """,

@@ -415,6 +415,7 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
         )
     ],
     "payments.verify": [(PaymentNotFound, lambda s, o, t: s.payments.verify(payment_id=_payment(t).id))],
+    "personal_data.export": [(UserNotFound, lambda s, o, t: s.personal_data.export(user_id=t.user.id))],
     "products.activate_variant": [
         (VariantNotFound, lambda s, o, t: s.products.activate_variant(variant_id=t.variant_id))
     ],

@@ -20,3 +20,112 @@ SELECT o.id, o.order_number AS number, o.status, o.customer_email AS email, o.su
   FROM {orders} o
  WHERE o.tenant_id = :tenant_id
    AND o.id = :order_id;
+
+-- What is held about a person, for `PersonalData`: rows as they are, without what opens a door. Each reads by an index.
+
+-- name: held_account(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) - 'password_hash' AS row
+  FROM {users} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.id = :user_id
+ LIMIT :rows;
+
+-- name: held_profile(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) AS row
+  FROM {user_profiles} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.user_id = :user_id
+ LIMIT :rows;
+
+-- name: held_consents(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) AS row
+  FROM {consent_changes} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.user_id = :user_id
+ LIMIT :rows;
+
+-- name: held_addresses(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) AS row
+  FROM {user_addresses} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.user_id = :user_id
+ LIMIT :rows;
+
+-- name: held_sessions(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) - ARRAY['refresh_token_hash', 'previous_token_hash', 'token_family_hash'] AS row
+  FROM {auth_sessions} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.user_id = :user_id
+ LIMIT :rows;
+
+-- name: held_identities(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) AS row
+  FROM {account_identities} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.user_id = :user_id
+ LIMIT :rows;
+
+-- name: held_messages(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) - 'token_hash' AS row
+  FROM {account_tokens} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.user_id = :user_id
+ LIMIT :rows;
+
+-- name: held_second_factor(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) - 'secret' AS row
+  FROM {second_factors} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.user_id = :user_id
+ LIMIT :rows;
+
+-- name: held_carts(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) AS row
+  FROM {carts} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.user_id = :user_id
+ LIMIT :rows;
+
+-- name: held_cart_items(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) AS row
+  FROM {carts} c
+  JOIN {cart_items} r ON r.tenant_id = :tenant_id AND r.cart_id = c.id
+ WHERE c.tenant_id = :tenant_id
+   AND c.user_id = :user_id
+ LIMIT :rows;
+
+-- name: held_orders(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) AS row
+  FROM {orders} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.user_id = :user_id
+ LIMIT :rows;
+
+-- name: held_order_items(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) AS row
+  FROM {orders} o
+  JOIN {order_items} r ON r.tenant_id = :tenant_id AND r.order_id = o.id
+ WHERE o.tenant_id = :tenant_id
+   AND o.user_id = :user_id
+ LIMIT :rows;
+
+-- name: held_payments(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) AS row
+  FROM {payments} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.user_id = :user_id
+ LIMIT :rows;
+
+-- name: held_statistics(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) AS row
+  FROM {customer_statistics} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.user_id = :user_id
+ LIMIT :rows;
+
+-- name: held_events(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) AS row
+  FROM {events} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.user_id = :user_id
+ LIMIT :rows;

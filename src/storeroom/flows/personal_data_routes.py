@@ -1,0 +1,53 @@
+"""What a shop holds about a person, over HTTP: for themselves, and for the staff who answer for it."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from litestar.types import ControllerRouterHandler
+
+from storeroom.core.ids import UserId
+from storeroom.flows.personal_data import Held, PersonalData
+from storeroom.identity import UserNotFound
+from storeroom.web import Limiter, Principal, RateLimited, SignInRequired, requires, requires_account, says
+
+EXPORTS_BY_ACCOUNT: Final = 5  # in WINDOW
+WINDOW: Final = timedelta(minutes=15)
+
+
+@get(
+    "/v1/account/export",
+    summary="All that the shop holds about me",
+    tags=["account"],
+    guards=[requires_account],
+    responses=says(SignInRequired, RateLimited),
+)
+async def export_own_data(
+    account: NamedDependency[Principal],
+    personal_data: NamedDependency[PersonalData],
+    limiter: NamedDependency[Limiter],
+) -> Held:
+    """Rows as they are stored, by kind, without hashes and secrets."""
+    if account.user_id is None:
+        raise SignInRequired
+    await limiter.by("export", str(account.user_id), times=EXPORTS_BY_ACCOUNT, window=WINDOW)
+    return await personal_data.export(user_id=account.user_id)
+
+
+@get(
+    "/v1/admin/users/{user_id:uuid}/export",
+    summary="All that the shop holds about a person",
+    tags=["admin: accounts"],
+    guards=[requires("users.read")],
+    responses=says(UserNotFound),
+)
+async def export_data_of_user(user_id: FromPath[UUID], personal_data: NamedDependency[PersonalData]) -> Held:
+    """For an answer to whoever asks by letter."""
+    return await personal_data.export(user_id=UserId(user_id))
+
+
+route_handlers: Final[Sequence[ControllerRouterHandler]] = (export_own_data, export_data_of_user)

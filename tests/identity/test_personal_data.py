@@ -1,0 +1,107 @@
+"""What a shop knows of a person: all of it comes out, nothing of others, and nothing that opens a door."""
+
+import json
+
+import msgspec
+import pytest
+from house import HOME, PASSWORD, House
+
+from market import Market
+from storeroom.core.ids import UserId, new_id
+from storeroom.core.secrets import token_hash
+from storeroom.core.visitor import Visitor
+from storeroom.flows import personal_data
+from storeroom.flows.personal_data import PARTS
+from storeroom.identity import ProfileChanges, UserNotFound
+
+# Tables with a column user_id that the export leaves out, and why.
+LEFT_OUT = {
+    "audit_logs": "the shop's record of what its staff did",
+    "recovery_codes": "hashes only",
+}
+
+
+async def test_everything_comes_out_and_no_secret(house: House) -> None:
+    user, other = await house.customer(phone="212 555 0123"), await house.customer("bo@example.com")
+    signed_in = await house.shop.sessions.sign_in(email=user.email, password=PASSWORD)
+    await house.shop.sessions.sign_in(email=other.email, password=PASSWORD)
+    await house.shop.users.update_profile(user_id=user.id, changes=ProfileChanges(marketing_consent=True))
+    for owner in (user, other):
+        await house.shop.addresses.add(user_id=owner.id, address=HOME)
+    (address,) = await house.shop.addresses.list(user_id=user.id)
+    await house.shop.addresses.delete(user_id=user.id, address_id=address.id)
+    market = Market(house.db, house.shop.context)
+    shirt = await market.variant()
+    cart = await house.shop.carts.create(visitor=Visitor(user_id=user.id))
+    await house.shop.carts.add(cart_id=cart.id, variant_id=shirt, quantity=2)
+    held = await house.of(user).personal_data.export(user_id=user.id)
+    assert held.complete
+    counted = {name: len(rows) for name, rows in held.parts.items() if rows}
+    assert counted.pop("events", 0) >= 0
+    assert counted == {
+        "account": 1,
+        "profile": 1,
+        "consents": 1,
+        "addresses": 1,
+        "sessions": 1,
+        "carts": 1,
+        "cart_items": 1,
+    }
+    assert held.parts["account"][0]["phone"] == "12125550123"
+    assert held.parts["addresses"][0]["street_line_1"] == HOME.street_line_1
+    text = msgspec.json.encode(held).decode()
+    hashes = await house.rows(
+        "SELECT password_hash FROM {users} WHERE tenant_id = $1 UNION "
+        "SELECT refresh_token_hash FROM {auth_sessions} WHERE tenant_id = $1 UNION "
+        "SELECT token_family_hash FROM {auth_sessions} WHERE tenant_id = $1"
+    )
+    assert len(hashes) == 6
+    for secret in (*(each for (each,) in hashes), token_hash(signed_in.refresh_token), str(other.id), other.email):
+        assert json.dumps(secret)[1:-1] not in text
+
+
+async def test_nobody_gets_anothers(house: House, other: House) -> None:
+    user, stranger = await house.customer(), await house.customer("bo@example.com")
+    for refused in (
+        house.of(stranger).personal_data.export(user_id=user.id),
+        other.shop.personal_data.export(user_id=user.id),
+        house.shop.personal_data.export(user_id=UserId(new_id())),
+    ):
+        with pytest.raises(UserNotFound):
+            await refused
+    assert (await house.shop.personal_data.export(user_id=user.id)).parts["account"][0]["email"] == user.email
+
+
+async def test_what_is_too_much_is_said_to_be(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = await house.customer()
+    for _ in range(3):
+        await house.shop.addresses.add(user_id=user.id, address=HOME)
+    monkeypatch.setattr(personal_data, "HELD_ROWS_MAX", 2)
+    held = await house.shop.personal_data.export(user_id=user.id)
+    assert (held.complete, len(held.parts["addresses"])) == (False, 2)
+
+
+async def test_no_table_about_people_is_forgotten(house: House) -> None:
+    tables = {
+        row["name"]
+        for row in await house.db.fetch(
+            "SELECT c.relname AS name FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'user_id' "
+            "WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition"
+        )
+    }
+    named = {
+        "account_identities": "identities",
+        "account_tokens": "messages",
+        "auth_sessions": "sessions",
+        "carts": "carts",
+        "consent_changes": "consents",
+        "customer_statistics": "statistics",
+        "events": "events",
+        "orders": "orders",
+        "payments": "payments",
+        "second_factors": "second_factor",
+        "user_addresses": "addresses",
+        "user_profiles": "profile",
+    }
+    assert tables - LEFT_OUT.keys() == named.keys()
+    assert set(named.values()) | {"account", "cart_items", "order_items"} == PARTS.keys()
