@@ -9,7 +9,7 @@ from typing import Self
 import msgspec
 
 from storeroom.access import ApiKeys, Origins
-from storeroom.analytics import Events
+from storeroom.analytics import Events, PlaceLookup
 from storeroom.audit import Audit
 from storeroom.carts import Carts
 from storeroom.catalog import Batches, Categories, Products
@@ -40,10 +40,17 @@ class Shop:
     `async with shop.transaction() as tx:` gives the same shop with all its operations in one transaction.
     """
 
-    def __init__(self, context: Context, groups: CheckoutGroups | None = None, keys: TokenKeys | None = None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        groups: CheckoutGroups | None = None,
+        keys: TokenKeys | None = None,
+        places: PlaceLookup | None = None,
+    ) -> None:
         self.context = context
         self._groups = groups
         self._keys = keys
+        self._places = places
 
     @property
     def tenant_id(self) -> TenantId:
@@ -68,7 +75,7 @@ class Shop:
             user_agent=user_agent,
             claim=claim,
         )
-        return Shop(context, self._groups, self._keys)
+        return Shop(context, self._groups, self._keys, self._places)
 
     @asynccontextmanager
     async def transaction(self) -> "AsyncIterator[Shop]":
@@ -78,7 +85,7 @@ class Shop:
             raise TypeError("a shop works on a Database or a Transaction")
         await self.context.settings()
         async with db.transaction() as tx:
-            yield Shop(self.context.on(tx), self._groups, self._keys)
+            yield Shop(self.context.on(tx), self._groups, self._keys, self._places)
 
     @cached_property
     def addresses(self) -> Addresses:
@@ -128,7 +135,7 @@ class Shop:
     @cached_property
     def events(self) -> Events:
         """What visitors do."""
-        return Events(self.context)
+        return Events(self.context, self._places)
 
     @cached_property
     def guest_attempts(self) -> GuestAttempts:
@@ -231,6 +238,7 @@ class Storeroom:
         clock: Clock | None = None,
         grouping: bool = True,
         secret: Secret | str | None = None,
+        places: PlaceLookup | None = None,
     ) -> None:
         """Use `Storeroom.open`."""
         self.db = db
@@ -238,6 +246,7 @@ class Storeroom:
         self.token_keys = TokenKeys.of(secret)
         self._clock = clock or SystemClock()
         self._groups = CheckoutGroups(db) if grouping else None
+        self._places = places
 
     @classmethod
     @asynccontextmanager
@@ -252,6 +261,7 @@ class Storeroom:
         grouping: bool = True,
         clock: Clock | None = None,
         secret: Secret | str | None = None,
+        places: PlaceLookup | None = None,
     ) -> "AsyncIterator[Self]":
         """Connect to a migrated database.
 
@@ -264,6 +274,7 @@ class Storeroom:
             grouping: place the orders that arrive together in one call.
             clock: for tests.
             secret: 32 characters or more, from which the keys that sign tokens are made. Without it nobody signs in.
+            places: where a network address is, for the country, region and city of events; see `analytics.PlaceLookup`.
 
         Raises:
             NotMigrated: run `storeroom migrate` first.
@@ -279,14 +290,14 @@ class Storeroom:
         )
         async with db:
             await require_migrated(db)
-            yield cls(db, clock=clock, grouping=grouping, secret=secret)
+            yield cls(db, clock=clock, grouping=grouping, secret=secret, places=places)
 
     def tenant(self, tenant_id: str = DEFAULT_TENANT, *, actor: Actor = SYSTEM) -> Shop:
         """The handle on one shop. That it exists is asked at its first operation, and kept for a few seconds."""
         context = Context(
             db=self.db, tenant_id=TenantId(tenant_id), tenants=self.tenants.cache, actor=actor, clock=self._clock
         )
-        return Shop(context, self._groups, self.token_keys)
+        return Shop(context, self._groups, self.token_keys, self._places)
 
     async def close(self) -> None:
         """Let go of all connections; again is no error. Afterwards every call fails with DatabaseClosed."""

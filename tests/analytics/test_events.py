@@ -17,7 +17,6 @@ from storeroom.analytics import (
     DeviceType,
     EventCategory,
     EventDraft,
-    Events,
     EventUserNotFound,
     InvalidEvent,
     InvalidEventBatch,
@@ -31,7 +30,7 @@ from storeroom.core.ids import SessionId, UserId, new_id
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database
 from storeroom.database.service import SYSTEM
-from storeroom.room import Shop
+from storeroom.room import Shop, Storeroom
 
 EVERYTHING: dict[str, Any] = {
     "event_name": "product.view",
@@ -282,7 +281,7 @@ async def test_a_late_event_is_found_by_the_servers_time(shop: Shop) -> None:
 
 
 @pytest.mark.requirement("SBB-EVT-06")
-async def test_the_place_is_looked_up_and_missing_where_that_fails(shop: Shop) -> None:
+async def test_the_place_is_looked_up_and_missing_where_that_fails(database: Database, shop: Shop) -> None:
     asked: list[str] = []
 
     async def known(ip: str) -> Place:
@@ -296,9 +295,9 @@ async def test_the_place_is_looked_up_and_missing_where_that_fails(shop: Shop) -
         await asyncio.Event().wait()
         raise AssertionError
 
-    context = shop.acting(ip="203.0.113.9").context
     for places in (known, broken, endless):
-        await Events(context, places).record(events=[draft()], anonymous_id=places.__name__)
+        acting = Storeroom(database, places=places).tenant(shop.tenant_id).acting(ip="203.0.113.9")
+        await acting.events.record(events=[draft()], anonymous_id=places.__name__)
     found = {event.anonymous_id: event for event in (await shop.events.list()).items}
     assert asked == ["203.0.113.9"]
     assert (found["known"].country_code, found["known"].region, found["known"].city) == ("LK", "Western", "Colombo")
