@@ -1,11 +1,13 @@
 """What somebody agreed to: each change leaves a row that says when and from where, and nobody rewrites it."""
 
+from pathlib import Path
+
 import asyncpg
 import pytest
-from house import House
+from house import PASSWORD, House
 
 from storeroom.database.service import ActorKind
-from storeroom.identity import ConsentKind, ProfileChanges, UserNotFound
+from storeroom.identity import ConsentKind, EmailTaken, PhoneTaken, ProfileChanges, UserNotFound, WrongPassword
 
 
 @pytest.mark.requirement("SBB-PROF-05", "SIG-CUS-08")
@@ -27,6 +29,43 @@ async def test_giving_and_taking_back_are_both_traceable(house: House) -> None:
     stranger = await house.customer("bo@example.com")
     with pytest.raises(UserNotFound):
         await house.of(stranger).users.consents(user_id=user.id)
+
+
+@pytest.mark.requirement("SBB-USR-19")
+async def test_an_account_that_is_closed_keeps_its_row_and_gives_up_what_nobody_needs(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STOREROOM_DATA_DIR", str(tmp_path))
+    user = await house.customer(phone="212 555 0123")
+    own = house.of(user)
+    await own.users.update_profile(user_id=user.id, changes=ProfileChanges(marketing_consent=True))
+    await house.shop.mail_proofs.send_reset(email=user.email)
+    for wrong in (None, "", "not the password"):
+        with pytest.raises(WrongPassword):
+            await own.users.close(user_id=user.id, current_password=wrong)
+    stranger = await house.customer("bo@example.com")
+    with pytest.raises(UserNotFound):
+        await house.of(stranger).users.close(user_id=user.id, current_password=PASSWORD)
+    assert await house.column("status", user.id) == "pending_verification"
+    await own.users.close(user_id=user.id, current_password=PASSWORD)
+    (row,) = await house.rows(
+        "SELECT status, email, password_hash, deleted_at IS NOT NULL FROM {users} WHERE tenant_id = $1 AND id = $2",
+        user.id,
+    )
+    assert row == ("deleted", "ann@example.com", None, True)
+    assert await house.count("account_tokens") == 0
+    changes = await house.rows(
+        "SELECT kind, given FROM {consent_changes} WHERE tenant_id = $1 AND user_id = $2 ORDER BY id", user.id
+    )
+    assert changes == [("marketing", True), ("marketing", False)]
+    profiles = "SELECT marketing_consent FROM {user_profiles} WHERE tenant_id = $1 AND user_id = $2"
+    assert await house.rows(profiles, user.id) == [(False,)]
+    for taken, refusal in (
+        ({"email": user.email}, EmailTaken),
+        ({"email": "x@x.example", "phone": user.phone}, PhoneTaken),
+    ):
+        with pytest.raises(refusal):
+            await house.customer(**({**taken, "phone": f"+{taken['phone']}"} if "phone" in taken else taken))
 
 
 async def test_nobody_who_works_for_the_shop_rewrites_it(house: House) -> None:

@@ -57,6 +57,7 @@ RIGHTS: Final[dict[str, str]] = {
         PATCH /v1/account
         GET /v1/account/addresses
         GET /v1/account/consents
+        POST /v1/account/close
         GET /v1/account/export
         POST /v1/account/addresses
         DELETE /v1/account/addresses/{address_id}

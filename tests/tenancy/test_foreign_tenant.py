@@ -589,6 +589,7 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
         )
     ],
     "users.change_phone": [(UserNotFound, lambda s, o, t: s.users.change_phone(user_id=t.user.id, phone=None))],
+    "users.close": [(UserNotFound, lambda s, o, t: s.users.close(user_id=t.user.id, current_password=PASSWORD))],
     "users.consents": [(UserNotFound, lambda s, o, t: s.users.consents(user_id=t.user.id))],
     "users.delete": [(UserNotFound, lambda s, o, t: s.users.delete(user_id=t.user.id))],
     "users.get": [(UserNotFound, lambda s, o, t: s.users.get(user_id=t.user.id))],

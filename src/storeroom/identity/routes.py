@@ -201,6 +201,12 @@ class PasswordChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     new_password: Password
 
 
+class AccountClosing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The present password, where the account has one."""
+
+    current_password: PresentPassword | None = None
+
+
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     """Send the access token as `Authorization: Bearer …`; exchange the refresh token before the other ends."""
 
@@ -503,6 +509,26 @@ async def end_session(
 ) -> None:
     """Again is no error. Somebody else's is not found."""
     await sessions.end(session_id=SessionId(session_id), user_id=_user(account), reason="ended by its owner")
+
+
+@post(
+    "/v1/account/close",
+    status_code=204,
+    summary="Close my account",
+    tags=["account"],
+    guards=_OWN,
+    responses=says(SignInRequired, WrongPassword, RateLimited, PasswordsBusy),
+)
+async def close_account(
+    data: JSONBody[AccountClosing],
+    account: NamedDependency[Principal],
+    users: NamedDependency[Users],
+    limiter: NamedDependency[Limiter],
+) -> None:
+    """For ever. Orders and what the law wants of them stay; the mail address is not given to another."""
+    user_id = _user(account)
+    await limiter.by("password", str(user_id), times=PASSWORD_CHANGES_BY_ACCOUNT, window=WINDOW)
+    await users.close(user_id=user_id, current_password=data.current_password)
 
 
 @get(
@@ -809,6 +835,7 @@ route_handlers: Final[Sequence[ControllerRouterHandler]] = (
     list_sessions,
     end_sessions,
     end_session,
+    close_account,
     list_consents,
     list_addresses,
     add_address,

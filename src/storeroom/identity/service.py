@@ -51,6 +51,7 @@ from storeroom.identity.model import (
     ProfileChanges,
     RevokedSession,
     Rights,
+    TokenPurpose,
     User,
     UserRole,
     UserStatus,
@@ -583,14 +584,40 @@ class Users(People):
     async def delete(self, *, user_id: UserId) -> None:
         """Close an account: nobody finds it or signs in with it. Its row, profile and orders stay, as the law wants.
 
-        Its mail address is not given to another.
+        Its mail address is not given to another. What nobody needs any more goes: the password, messages under way, and
+        the consents, each with a row that says so.
 
         Raises:
             UserNotFound: no such account, or deleted before.
         """
         await self._lock_own(user_id)
+        for kind, change in (
+            (ConsentKind.MARKETING, queries.set_marketing_consent),
+            (ConsentKind.SMS, queries.set_sms_consent),
+        ):
+            if await change(self.db, tenant_id=self.tenant_id, user_id=user_id, given=False):
+                await self._note_consent(user_id, kind, given=False)
+        for purpose in (TokenPurpose.VERIFY_EMAIL, TokenPurpose.RESET_PASSWORD):
+            await queries.delete_account_tokens(self.db, tenant_id=self.tenant_id, user_id=user_id, purpose=purpose)
+        await queries.clear_password(self.db, tenant_id=self.tenant_id, user_id=user_id)
         await queries.delete_user(self.db, tenant_id=self.tenant_id, user_id=user_id)
         await self._end_sessions(user_id, "account deleted")
+
+    async def close(self, *, user_id: UserId, current_password: str | None = None) -> None:
+        """`delete` by the owner, who says the password once more; an account without one is closed without.
+
+        Raises:
+            UserNotFound: no such account.
+            WrongPassword: there is a password, and it is another.
+            PasswordsBusy: too many sign in at once.
+        """
+        await self.context.settings()
+        self._check_customer(user_id)
+        await self._user(user_id)
+        present = await queries.password_hash(self.db, tenant_id=self.tenant_id, user_id=user_id)
+        if present is not None and not await passwords.verified(present, current_password or ""):
+            raise WrongPassword
+        await self.delete(user_id=user_id)
 
     # --- Shared steps -------------------------------------------------------------------------------------------------
 
