@@ -25,8 +25,8 @@ from storeroom.flows.cancellation import Cancellation
 from storeroom.flows.checkout import Checkout, CheckoutGroups
 from storeroom.flows.personal_data import PersonalData
 from storeroom.flows.sign_in import SignIn
-from storeroom.identity import Addresses, MailProofs, ProviderProofs, Sessions, TokenKeys, Users
 from storeroom.guests import GuestAttempts
+from storeroom.identity import Addresses, MailProofs, ProviderProofs, Sessions, TokenKeys, Users
 from storeroom.inventory import Inventory
 from storeroom.orders import Customers, Orders, ShippingRates
 from storeroom.payments import PaymentMethods, Payments
