@@ -26,7 +26,15 @@ SPREAD = {("events", "user_id"): "(n / 200) % 20", ("events", "event_name"): "(n
 
 # Tables of which a tenant has a handful, whatever it sells.
 SMALL = frozenset(
-    {"tenants", "tenant_hosts", "account_settings", "schema_migrations", "schema_functions", "seeds_planted", "order_status_labels"}
+    {
+        "tenants",
+        "tenant_hosts",
+        "account_settings",
+        "schema_migrations",
+        "schema_functions",
+        "seeds_planted",
+        "order_status_labels",
+    }
 )
 
 COLUMNS = """

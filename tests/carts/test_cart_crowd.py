@@ -24,7 +24,7 @@ async def test_a_crowd_loses_no_unit_and_nobody_deadlocks(
     market: Market, deadlocks: list[BaseException], grouped: bool
 ) -> None:
     seed = random.randrange(2**32)
-    print(f"seed {seed}")  # noqa: T201
+    print(f"seed {seed}")
     dice = random.Random(seed)
     counter = Counter(market, Checkout(market.context, CheckoutGroups(market.db) if grouped else None))
     variants = [await market.variant(stock=60) for _ in range(4)]

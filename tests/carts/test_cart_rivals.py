@@ -79,7 +79,7 @@ async def test_a_burst_of_writes_loses_nothing_and_nobody_deadlocks(
 ) -> None:
     """600 writes to 40 carts by 16 hands: adds, changes and holds in random order, crossed over the same 6 variants."""
     seed = random.randrange(2**32)
-    print(f"seed {seed}")  # noqa: T201
+    print(f"seed {seed}")
     dice = random.Random(seed)
     variants = [await market.variant(stock=100_000, price=10 + n) for n in range(6)]
     carts = [await market.guest_cart() for _ in range(40)]

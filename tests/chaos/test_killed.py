@@ -126,7 +126,7 @@ async def settle(stream: Stream, market: Market, db: Database, variant: VariantI
     assert broken == []
 
 
-async def stream_until(stream: Stream, enough: int) -> "list[asyncio.Task[None]]":
+async def stream_until(stream: Stream, enough: int) -> list[asyncio.Task[None]]:
     tasks = [asyncio.create_task(stream.buyer(with_cart=place % 3 == 0)) for place in range(BUYERS)]
     async with asyncio.timeout(DEADLINE_S):
         while len(stream.promised) < enough:
