@@ -17,7 +17,7 @@ from storeroom.settings import Settings
 
 @pytest.fixture(scope="session")
 def app(room: Storeroom) -> Litestar:
-    return create_app(room, Settings())
+    return create_app(room, Settings(flood_requests=0))
 
 
 @pytest.fixture

@@ -325,3 +325,10 @@ def test_the_stored_form_of_an_address_is_stable(name, street, city, country):
 )
 def test_where_a_product_may_not_go(to, states, countries, entry):
     assert ships_to_restricted(to, states, countries) == entry
+
+
+def test_a_number_beyond_the_fifteen_digits_of_the_standard_is_refused() -> None:
+    """The German plan has some; no table of ours, and no carrier abroad, would take them."""
+    with pytest.raises(InvalidPhone):
+        normal_phone("+49 30 000000000000", "DE")
+    assert normal_phone("+49 30 00000000000", "DE") == "493000000000000"

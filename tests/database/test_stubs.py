@@ -1,7 +1,5 @@
 """The stubs say what the database says, and the structs fit the columns."""
 
-import asyncio
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -197,38 +195,3 @@ async def test_the_stubs_in_the_tree_are_up_to_date(dsn: str) -> None:
     found, faults = stubs.slices()
     report = await stubs.generate_from(dsn, found)
     assert [*faults, *report.faults, *stubs.differing(report)] == []
-
-
-async def test_ruff_would_not_format_a_stub_otherwise(
-    connection: Any, make: Callable[[str], list[stubs.Slice]]
-) -> None:
-    pytest.importorskip("ruff")
-    names = [f"argument_number_{i}" for i in range(12)]
-    statements = [
-        f"-- name: statement_{count}({', '.join(names[:count])}) -> int\nSELECT 1 WHERE true"
-        + "".join(f" AND :{name}::int = 1" for name in names[:count])
-        for count in range(len(names))
-    ]
-    found = make(";\n".join([*statements, f"-- name: all() -> Thing*\nSELECT {COLUMNS} FROM {{things}}"]))
-    report = await stubs.generate(connection, found)
-    assert report.faults == []
-    text = report.stubs[found[0].stub]
-    formatted = await asyncio.to_thread(
-        subprocess.run,
-        [
-            sys.executable,
-            "-m",
-            "ruff",
-            "format",
-            "--isolated",
-            "--line-length=120",
-            "--stdin-filename=queries.pyi",
-            "-",
-        ],
-        input=text,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=30,
-    )
-    assert formatted.stdout == text

@@ -29,7 +29,7 @@ def _logs() -> None:
 
 @pytest.fixture(scope="session")
 def app(room: Storeroom) -> Litestar:
-    return create_app(room, Settings())
+    return create_app(room, Settings(flood_requests=0))
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ _PLAIN_EMAIL: Final = re.compile(
     r"(?:(?!..--)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+"
     r"(?!(?i:arpa|invalid|local|localhost|onion|test)\Z)[A-Za-z]{2,63}"
 )
+E164_DIGITS: Final = re.compile(r"[1-9][0-9]{5,14}")  # as the tables have it
 _PHONE_TEXT: Final = re.compile(
     r"\s*[+\uff0b]?[\d\s().\u2010-\u2015/-]+"
 )  # no letters: "ext. 5" would be lost silently
@@ -143,7 +144,10 @@ def normal_phone(text: str, region: str | None = None, *, mobile: bool = False, 
     mobiles = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
     if not is_valid_number(number) or (mobile and number_type(number) not in mobiles):
         raise InvalidPhone(region=region, field=field)
-    return format_number(number, PhoneNumberFormat.E164).removeprefix("+")
+    digits = format_number(number, PhoneNumberFormat.E164).removeprefix("+")
+    if not E164_DIGITS.fullmatch(digits):  # some plans go beyond the 15 digits of the standard
+        raise InvalidPhone(region=region, field=field)
+    return digits
 
 
 def normal_address(address: Address) -> Address:

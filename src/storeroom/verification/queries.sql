@@ -134,7 +134,8 @@ VALUES (:tenant_id, :id, :user_id, :secret)
 -- until then, so two tries of one account are one after the other.
 UPDATE {second_factors}
    SET failures = CASE WHEN window_ends_at <= :tried_at THEN 1 ELSE failures + 1 END,
-       window_ends_at = CASE WHEN window_ends_at <= :tried_at THEN :window_ends_at ELSE window_ends_at END
+       window_ends_at = CASE WHEN window_ends_at <= :tried_at THEN :window_ends_at ELSE window_ends_at END,
+       updated_at = now()
  WHERE tenant_id = :tenant_id
    AND user_id = :user_id
    AND (confirmed_at IS NOT NULL) = :confirmed
