@@ -488,6 +488,7 @@ def test_below_a_closed_folder_root_serves_from_a_namespace_of_its_own(base):
         assert ask(first, "SELECT 1") == 1
         assert stat.S_IMODE(first.run_dir.stat().st_mode) == 0o700
         os.kill(pid_of(first), signal.SIGKILL)
+        until(lambda: not first.running(), what="the death of the postmaster")
         first.start()
         assert ask(first, "SELECT 1") == 1
         with launcher(closed / "shop") as second:
