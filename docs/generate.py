@@ -74,7 +74,12 @@ def states(modules: list[object]) -> str:
     text.append(
         "The tables of moves are data in each slice's `model.py`; statements carry the allowed sources in their WHERE.\n"
     )
-    tables = {name: moves for module in modules for name, moves in vars(module).items() if name.endswith("_MOVES") and name[0] != "_"}
+    tables = {
+        name: moves
+        for module in modules
+        for name, moves in vars(module).items()
+        if name.endswith("_MOVES") and name[0] != "_"
+    }
     for name, moves in sorted(tables.items()):
         states_ = list(moves)
         kind: type[Enum] = type(states_[0])
