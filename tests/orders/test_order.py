@@ -18,6 +18,10 @@ from storeroom.orders import (
     OrderStatus,
     ShippingRateNotFound,
     ShippingRateTaken,
+    UnknownStatusWord,
+    Vocabulary,
+    from_word,
+    to_word,
 )
 
 S = OrderStatus
@@ -236,3 +240,17 @@ async def test_a_rate_that_cannot_be_is_refused(desk: Desk, change: dict[str, ob
     with pytest.raises(error):
         await desk.rates.create(**{"code": "post", "name": "Post", "amount": Money(1, USD), **change})  # type: ignore[arg-type]
     assert await desk.rates.list() == []
+
+
+@pytest.mark.requirement("STO-ORD-03")
+async def test_the_single_shops_words_follow_an_order(desk: Desk) -> None:
+    order = await desk.place()
+    assert to_word(order.status, Vocabulary.STORE) == "pending"
+    await desk.pay(order, order.total_amount.amount)
+    paid = await desk.orders.recompute_paid(order_id=order.id)
+    assert to_word(paid.status, Vocabulary.STORE) == "paid"
+    for step in (S.PROCESSING, S.SHIPPED, S.DELIVERED):
+        order = await desk.orders.move(order_id=order.id, to=step)
+    assert to_word(order.status, Vocabulary.STORE) == "completed"
+    with pytest.raises(UnknownStatusWord):
+        from_word("lost", Vocabulary.STORE)
