@@ -64,6 +64,7 @@ class PaymentMethodType(StrEnum):
     AMARPAY = "amarpay"
     MPGS = "mpgs"
     STRIPE = "stripe"
+    STORE_CREDIT = "store_credit"  # what the shop owes the account
 
 
 class AttemptStatus(StrEnum):
