@@ -119,7 +119,8 @@ def value_of_type(name: str, type_: str, number: str) -> str:
         "jsonb": "'{}'::jsonb",
         "inet": "'10.0.0.1'::inet",
         "bytea": f"decode(md5(({number})::text), 'hex')",
-        "numeric": "n",
+        "numeric": "n % 100",
+        "smallint": "n % 10",
     }[type_]
 
 

@@ -24,6 +24,11 @@ WAITING = frozenset(
         "idx_payments_erp_sync",
         "idx_webhook_queue_status",
         "idx_webhook_queue_entity",
+        "idx_coupons_code",
+        "idx_coupons_active",
+        "idx_coupons_auto_apply",
+        "idx_coupons_expires",
+        "idx_coupons_product_ids",
     }
 )
 
