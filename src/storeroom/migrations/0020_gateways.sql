@@ -1,0 +1,2 @@
+-- Held for what comes; replaced by its owner.
+SELECT 1;
