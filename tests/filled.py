@@ -30,6 +30,7 @@ SMALL = frozenset(
         "tenants",
         "tenant_hosts",
         "account_settings",
+        "archival_runs",
         "schema_migrations",
         "schema_functions",
         "seeds_planted",
