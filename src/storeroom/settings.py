@@ -21,6 +21,10 @@ DATABASE_NAME: Final = "storeroom"  # of the embedded server
 POOL_SIZE_LIMIT: Final = 200
 PROXIES_MAX: Final = 10
 FLOOD_REQUESTS_DEFAULT: Final = 3000  # of one address in ten seconds
+KEY_CALLS_DEFAULT: Final = 1200  # a minute, over all servers
+ACCOUNT_CALLS_DEFAULT: Final = 1200
+ADDRESS_CALLS_DEFAULT: Final = 3000  # many people may share one
+CALLS_MAX: Final = 1_000_000
 SECRET_LENGTH_MIN: Final = 32
 SECRET_LETTERS_MIN: Final = 12  # different ones, in production
 SAMPLE_WORDS: Final = ("change", "default", "example", "password", "secret", "storeroom")  # of secrets in documents
@@ -75,6 +79,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     files_url: str | None = None  # where proofs are kept; None: a folder below data_dir
     trusted_proxies: int = 0  # of our own, each adds an address to X-Forwarded-For
     flood_requests: int = FLOOD_REQUESTS_DEFAULT  # 0: no limit
+    key_calls: int = KEY_CALLS_DEFAULT  # a minute; 0: no limit, as for the two below
+    account_calls: int = ACCOUNT_CALLS_DEFAULT
+    address_calls: int = ADDRESS_CALLS_DEFAULT
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
@@ -102,6 +109,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             files_url=read("STOREROOM_FILES_URL", str, None),
             trusted_proxies=read("STOREROOM_TRUSTED_PROXIES", _number(0, PROXIES_MAX), 0),
             flood_requests=read("STOREROOM_FLOOD_REQUESTS", _number(0, 10_000_000), FLOOD_REQUESTS_DEFAULT),
+            key_calls=read("STOREROOM_KEY_CALLS", _number(0, CALLS_MAX), KEY_CALLS_DEFAULT),
+            account_calls=read("STOREROOM_ACCOUNT_CALLS", _number(0, CALLS_MAX), ACCOUNT_CALLS_DEFAULT),
+            address_calls=read("STOREROOM_ADDRESS_CALLS", _number(0, CALLS_MAX), ADDRESS_CALLS_DEFAULT),
         )
 
     @property

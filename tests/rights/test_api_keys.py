@@ -33,7 +33,7 @@ async def test_a_key_is_shown_once_and_opens_what_it_was_made_for(door: Door) ->
     key, text = made.json()["api_key"], made.json()["key"]
     assert text.startswith(f"sk_{door.shop.tenant_id}.")
     assert (key["name"], key["permissions"], key["hint"]) == ("ware house", ["orders.read"], text[-4:])
-    assert key["last_used_at"] is None
+    assert (key["last_used_at"], key["calls_per_minute"]) == (None, None)
 
     assert (await door.call("GET", ORDERS, text)).status_code == 200
     refused = await door.call("GET", "/v1/admin/payments", text)
@@ -203,6 +203,8 @@ async def test_a_key_outlives_its_maker(door: Door) -> None:
         ({"name": "x" * 101}, "name"),
         ({"name": "a\x00b"}, "name"),
         ({"permissions": []}, "permissions"),
+        ({"calls_per_minute": 0}, "calls_per_minute"),
+        ({"calls_per_minute": 1_000_001}, "calls_per_minute"),
         ({"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}, "expires_at"),
     ],
 )

@@ -95,6 +95,7 @@ class _NoRoom:
     """Fails where anything of it is asked: no token below may get that far."""
 
     tenants = property()
+    db = None
 
     def tenant(self, tenant_id: str) -> object:
         assert re.fullmatch(r".*", tenant_id, re.DOTALL)

@@ -38,11 +38,15 @@ def test_everything_is_read() -> None:
             "STOREROOM_FILES_URL": "s3://proofs",
             "STOREROOM_TRUSTED_PROXIES": "2",
             "STOREROOM_FLOOD_REQUESTS": "0",
+            "STOREROOM_KEY_CALLS": "7",
+            "STOREROOM_ACCOUNT_CALLS": "8",
+            "STOREROOM_ADDRESS_CALLS": "0",
             "PATH": "/bin",
         }
     )
     assert settings.mode is Mode.PRODUCTION
     assert (settings.port, settings.pool_size, settings.trusted_proxies, settings.flood_requests) == (80, 20, 2, 0)
+    assert (settings.key_calls, settings.account_calls, settings.address_calls) == (7, 8, 0)
     assert (settings.statement_cache, settings.migrate, settings.worker) == (False, False, False)
     assert settings.names.resolve("orders") == "shop_orders"
     assert settings.signing_secret().reveal() == SECRET

@@ -81,6 +81,9 @@ class TestGate:
         self.guests[tenant_id, token] = session_id
         return NewGuest(session_id=session_id, token=token, expires_at=datetime.now(UTC) + timedelta(days=1))
 
+    async def admit(self, principal: Principal, ip: str | None) -> None:
+        """Everybody, any number of times."""
+
     def account(self, tenant: str, role: str = "customer", *permissions: str) -> str:
         token = uuid.uuid4().hex
         self.accounts[token] = Principal(

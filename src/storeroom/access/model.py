@@ -17,6 +17,7 @@ KEY_LENGTH_MAX: Final = 200
 NAME_LENGTH_MAX: Final = 100
 HINT_LENGTH: Final = 4
 KEYS_MAX: Final = 100  # of one shop, not counting the revoked ones
+CALLS_PER_MINUTE_MAX: Final = 1_000_000
 TOUCH_EVERY: Final = timedelta(minutes=1)  # how exactly last_used_at is kept
 ORIGINS_MAX: Final = 50  # of one shop
 ORIGIN_LENGTH_MAX: Final = 255
@@ -38,6 +39,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     hint: str  # the last characters of the key
     permissions: list[str]
+    calls_per_minute: int | None  # None: as many as the installation gives a key
     created_by: UserId | None
     created_by_name: str | None
     expires_at: datetime | None  # None: never by itself
@@ -52,6 +54,7 @@ class KeyInUse(msgspec.Struct, frozen=True):
     id: ApiKeyId
     name: str
     permissions: list[str]
+    calls_per_minute: int | None
     stale: bool
 
 

@@ -17,6 +17,7 @@ async def insert_key(
     key_hash: str,
     hint: str,
     permissions: Sequence[str],
+    calls_per_minute: int | None,
     created_by: UUID | None,
     created_by_name: str | None,
     expires_at: datetime | None,

@@ -1,18 +1,22 @@
 -- Keys ----------------------------------------------------------------------------------------------------------------
 
--- name: insert_key(tenant_id, id, name, key_hash, hint, permissions, created_by?, created_by_name?, expires_at?)
-INSERT INTO {api_keys} (tenant_id, id, name, key_hash, hint, permissions, created_by, created_by_name, expires_at)
-VALUES (:tenant_id, :id, :name, :key_hash, :hint, :permissions, :created_by, :created_by_name, :expires_at);
+-- name: insert_key(tenant_id, id, name, key_hash, hint, permissions, calls_per_minute?, created_by?, created_by_name?, expires_at?)
+INSERT INTO {api_keys} (tenant_id, id, name, key_hash, hint, permissions, calls_per_minute, created_by, created_by_name,
+                        expires_at)
+VALUES (:tenant_id, :id, :name, :key_hash, :hint, :permissions, :calls_per_minute, :created_by, :created_by_name,
+        :expires_at);
 
 -- name: key(tenant_id, key_id) -> ApiKey?
-SELECT id, name, hint, permissions, created_by, created_by_name, expires_at, last_used_at, revoked_at, created_at
+SELECT id, name, hint, permissions, calls_per_minute, created_by, created_by_name, expires_at, last_used_at, revoked_at,
+       created_at
   FROM {api_keys}
  WHERE tenant_id = :tenant_id
    AND id = :key_id;
 
 -- name: keys_newest(tenant_id, before?, rows) -> ApiKey*
 -- Ids grow with time, so this is newest first. Revoked ones too: somebody asks what that key was.
-SELECT id, name, hint, permissions, created_by, created_by_name, expires_at, last_used_at, revoked_at, created_at
+SELECT id, name, hint, permissions, calls_per_minute, created_by, created_by_name, expires_at, last_used_at, revoked_at,
+       created_at
   FROM {api_keys}
  WHERE tenant_id = :tenant_id
    AND id < :before                                  -- if before
@@ -27,7 +31,7 @@ SELECT count(*) AS keys
 
 -- name: key_in_use(tenant_id, key_hash, touch_every) -> KeyInUse?
 -- One look by a unique index. Looking up the hash takes as long whatever the key is, so time tells nothing of it.
-SELECT id, name, permissions, coalesce(last_used_at < now() - :touch_every::interval, TRUE) AS stale
+SELECT id, name, permissions, calls_per_minute, coalesce(last_used_at < now() - :touch_every::interval, TRUE) AS stale
   FROM {api_keys}
  WHERE tenant_id = :tenant_id
    AND key_hash = :key_hash

@@ -23,7 +23,7 @@ from storeroom.access.errors import (
     PermissionNotYours,
     TooManyApiKeys,
 )
-from storeroom.access.model import NAME_LENGTH_MAX, ORIGIN_LENGTH_MAX, ORIGINS_MAX, ApiKey
+from storeroom.access.model import CALLS_PER_MINUTE_MAX, NAME_LENGTH_MAX, ORIGIN_LENGTH_MAX, ORIGINS_MAX, ApiKey
 from storeroom.access.service import ApiKeys, Origins
 from storeroom.core.ids import ApiKeyId
 from storeroom.core.pages import InvalidCursor, Page
@@ -42,6 +42,7 @@ class NewApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX, examples=["warehouse"])]
     permissions: Annotated[list[Permission], Meta(min_length=1, max_length=len(Permission))]
+    calls_per_minute: Annotated[int, Meta(ge=1, le=CALLS_PER_MINUTE_MAX)] | None = None
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
 
 
@@ -75,7 +76,12 @@ async def list_api_keys(
 )
 async def create_api_key(data: JSONBody[NewApiKey], api_keys: NamedDependency[ApiKeys]) -> ShownApiKey:
     """With permissions that one has oneself. A key changes no accounts and makes no keys."""
-    key, text = await api_keys.create(name=data.name, permissions=data.permissions, expires_at=data.expires_at)
+    key, text = await api_keys.create(
+        name=data.name,
+        permissions=data.permissions,
+        calls_per_minute=data.calls_per_minute,
+        expires_at=data.expires_at,
+    )
     return ShownApiKey(api_key=key, key=text)
 
 

@@ -16,6 +16,7 @@ from storeroom.access.errors import (
     TooManyApiKeys,
 )
 from storeroom.access.model import (
+    CALLS_PER_MINUTE_MAX,
     KEYS_MAX,
     NAME_LENGTH_MAX,
     ORIGINS_MAX,
@@ -40,13 +41,20 @@ class ApiKeys(Service):
     @audited("access.create_key", "api_key")
     @transactional
     async def create(
-        self, *, name: str, permissions: Iterable[Permission], expires_at: datetime | None = None
+        self,
+        *,
+        name: str,
+        permissions: Iterable[Permission],
+        calls_per_minute: int | None = None,
+        expires_at: datetime | None = None,
     ) -> tuple[ApiKey, str]:
         """Make a key; return it and its text, which is shown this once. A retry makes a second key.
 
         Args:
             name: what it is for, 1 to 100 characters.
             permissions: at least one, each of which the caller has. PEOPLE_ONLY are given to nobody.
+            calls_per_minute: what it may call, over all servers, 1 to CALLS_PER_MINUTE_MAX; None: what the installation
+                gives every key.
             expires_at: from then on it opens nothing; None: until it is revoked.
 
         Raises:
@@ -60,6 +68,8 @@ class ApiKeys(Service):
             raise InvalidApiKey(field="name", reason=f"1 to {NAME_LENGTH_MAX} printable characters")
         if expires_at is not None and utc(expires_at) <= self.context.clock.now():
             raise InvalidApiKey(field="expires_at", reason="is over already")
+        if calls_per_minute is not None and not 1 <= calls_per_minute <= CALLS_PER_MINUTE_MAX:
+            raise InvalidApiKey(field="calls_per_minute", reason=f"1 to {CALLS_PER_MINUTE_MAX}")
         wanted = sorted(set(permissions))
         if not wanted:
             raise InvalidApiKey(field="permissions", reason="a key needs at least one")
@@ -76,6 +86,7 @@ class ApiKeys(Service):
             key_hash=text.hash,
             hint=text.hint,
             permissions=[permission.value for permission in wanted],
+            calls_per_minute=calls_per_minute,
             created_by=actor.user_id,
             created_by_name=actor.name or None,
             expires_at=expires_at,

@@ -1,2 +1,6 @@
--- Held for what comes; replaced by its owner.
-SELECT 1;
+-- How often a key may call. Lock: ACCESS EXCLUSIVE on api_keys for the moment of the change; no row is rewritten, and the
+-- check reads a shop's few keys. Run before the new code.
+
+ALTER TABLE {api_keys}
+    ADD COLUMN calls_per_minute INTEGER,            -- NULL: as many as the installation gives a key
+    ADD CONSTRAINT api_keys_calls_range CHECK (calls_per_minute BETWEEN 1 AND 1000000);

@@ -45,7 +45,7 @@ page by page with `cursor`; errors are problem bodies (RFC 9457) with a stable `
 def create_app(room: Storeroom, settings: Settings | None = None) -> Litestar:
     """The application for an open room. It closes nothing: who opened the room closes it."""
     settings = settings or Settings()
-    gate, metrics = RoomGate(room), Metrics()
+    gate, metrics = RoomGate(room, settings), Metrics()
     metrics.add(probes.Connections(room.db))
     app = Litestar(
         route_handlers=[*_routes(), *pages.route_handlers, probes.health, probes.ready, probes.metrics],

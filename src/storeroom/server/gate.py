@@ -14,7 +14,9 @@ from storeroom.database.executor import Executor
 from storeroom.database.service import TENANT_CACHE_S, TenantUnknown
 from storeroom.identity import TokenRefused
 from storeroom.room import Shop, Storeroom
-from storeroom.web import Call, InvalidToken, NewGuest, Principal, PrincipalKind, call_of
+from storeroom.server.edge import LOOPBACK
+from storeroom.settings import Settings
+from storeroom.web import Call, InvalidToken, NewGuest, Principal, PrincipalKind, Quotas, call_of
 
 HOSTS_CACHED_MAX: Final = 10_000
 _SHOP: Final = "storeroom.shop"  # of the ASGI scope
@@ -29,8 +31,10 @@ class _Payload(msgspec.Struct):
 class RoomGate:
     """The Gate of one room."""
 
-    def __init__(self, room: Storeroom) -> None:
+    def __init__(self, room: Storeroom, settings: Settings | None = None) -> None:
         self._room = room
+        self._settings = settings or Settings()
+        self._quotas = Quotas(room.db)
         self._hosts: dict[str, tuple[TenantId, float]] = {}
         self._origins: dict[TenantId, tuple[frozenset[str], float]] = {}
 
@@ -99,6 +103,7 @@ class RoomGate:
             key_id=key.id,
             permissions=frozenset(key.permissions),
             name=f"key {key.name}",
+            calls_per_minute=key.calls_per_minute,
         )
 
     async def guest(self, tenant_id: TenantId, token: str) -> Principal | None:
@@ -115,6 +120,22 @@ class RoomGate:
         """Make a session outside of the request's idempotency claim: it is not the work that the key stands for."""
         session, token = await self.shop(tenant_id, call).sessions.guest()
         return NewGuest(session_id=session.id, token=token, expires_at=session.expires_at)
+
+    async def admit(self, principal: Principal, ip: str | None) -> None:
+        """A key has a quota of its own. Everybody else shares that of the address, and an account has one beside."""
+        known = self._settings
+        if principal.kind is PrincipalKind.KEY:
+            times = known.key_calls if principal.calls_per_minute is None else principal.calls_per_minute
+            await self._count(principal.tenant_id, f"calls_key:{principal.key_id}", times)
+            return
+        if principal.kind is PrincipalKind.ACCOUNT:
+            await self._count(principal.tenant_id, f"calls_account:{principal.user_id}", known.account_calls)
+        if ip is not None and ip not in LOOPBACK:  # behind a proxy that nobody told us of, all are one address
+            await self._count(principal.tenant_id, f"calls_address:{ip}", known.address_calls)
+
+    async def _count(self, tenant_id: TenantId, bucket: str, times: int) -> None:
+        if times:
+            await self._quotas.take(tenant_id=tenant_id, bucket=bucket, times=times)
 
 
 async def shop_of(scope: Any, room: Storeroom) -> Shop:

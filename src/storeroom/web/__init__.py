@@ -75,7 +75,7 @@ from storeroom.web.idempotency import (
     save_idempotency_key,
     scope_of,
 )
-from storeroom.web.limits import Flood, Limiter, limit
+from storeroom.web.limits import QUOTA_BLOCKS, Flood, Limiter, Quotas, limit
 from storeroom.web.model import StoredAnswer
 from storeroom.web.paging import PAGE_SIZE_DEFAULT, CursorParameter, LimitParameter
 from storeroom.web.problems import (
@@ -99,6 +99,7 @@ __all__ = [
     "IDEMPOTENT",
     "PAGE_SIZE_DEFAULT",
     "PROBLEM_JSON",
+    "QUOTA_BLOCKS",
     "STATUS_BY_KIND",
     "AnyRequest",
     "Arrival",
@@ -123,6 +124,7 @@ __all__ = [
     "Principal",
     "PrincipalKind",
     "Problem",
+    "Quotas",
     "RateLimited",
     "SignInRequired",
     "StaffOnly",

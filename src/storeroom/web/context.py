@@ -76,6 +76,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     role: str | None = None
     permissions: frozenset[str] = frozenset()
     name: str = ""  # for histories: the account's mail address, or the key's name
+    calls_per_minute: int | None = None  # of a key that has a number of its own
 
     @property
     def visitor(self) -> Visitor:
@@ -140,6 +141,10 @@ class Gate(Protocol):
 
     async def new_guest(self, tenant_id: TenantId, call: "Call") -> NewGuest:
         """Make a guest session."""
+        ...
+
+    async def admit(self, principal: Principal, ip: str | None) -> None:
+        """Count the call. Raises RateLimited where the caller has made too many."""
         ...
 
 
@@ -275,9 +280,12 @@ class Call:
 
         Raises:
             InvalidToken: see above.
+            RateLimited: whoever it is calls too often.
         """
         if self._principal is None:
-            self._principal = await self._proven()
+            principal = await self._proven()
+            await self.gate.admit(principal, self.ip)
+            self._principal = principal
         return self._principal
 
     async def actor(self) -> Actor:

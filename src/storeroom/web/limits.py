@@ -1,9 +1,10 @@
-"""Limits on how often: a counter in memory against floods, and one in PostgreSQL that holds over all processes.
+"""Limits on how often: a counter in memory against floods, and counters in PostgreSQL that hold over all processes.
 
-Both count in fixed windows. That lets at most twice the limit through around a window's edge, and costs one number per
+All count in fixed windows. That lets at most twice the limit through around a window's edge, and costs one number per
 caller where a sliding window would cost a list of instants.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,9 @@ from storeroom.web.errors import RateLimited
 
 BUCKET_LENGTH_MAX: Final = 200
 FLOOD_CALLERS_MAX: Final = 50_000  # addresses counted at a time; more of them start the window anew
+QUOTA_WINDOW_S: Final = 60
+QUOTA_BLOCKS: Final = 50  # a process takes a quota in so many parts: it writes once for each of them
+QUOTA_CALLERS_MAX: Final = 50_000  # whose parts a process holds at a time; with more of them all are forgotten
 
 
 async def limit(
@@ -38,8 +42,8 @@ async def limit(
     now = (clock or SystemClock()).now()
     length_s = window.total_seconds()
     start_s = now.timestamp() // length_s * length_s
-    hits = await queries.count_hit(
-        db, tenant_id=tenant_id, bucket=_short(bucket), window_at=datetime.fromtimestamp(start_s, UTC)
+    hits = await queries.count_hits(
+        db, tenant_id=tenant_id, bucket=_short(bucket), window_at=datetime.fromtimestamp(start_s, UTC), hits=1
     )
     if hits > times:
         raise RateLimited(retry_after_s=max(1, ceil(start_s + length_s - now.timestamp())))
@@ -68,6 +72,66 @@ class Limiter:
             window=window,
             clock=self._clock,
         )
+
+
+class Quotas:
+    """How many calls a minute one caller has, over all processes, for less than a write a call.
+
+    A process takes a part of the quota from the shared counter and gives it out from memory. So never more calls pass
+    than the quota has, whatever the number of processes; what is left of a part when the minute ends is lost, a
+    QUOTA_BLOCKS-th of the quota for each process at most.
+    """
+
+    def __init__(self, db: Executor, *, clock: Clock | None = None) -> None:
+        self._db = db
+        self._clock = clock or SystemClock()
+        self._start_s = 0.0
+        self._parts: dict[tuple[str, str], _Part] = {}
+
+    async def take(self, *, tenant_id: str, bucket: str, times: int) -> None:
+        """Count one call.
+
+        Args:
+            tenant_id: whose shop.
+            bucket: who calls, as in `calls_account:0192…`; not longer than BUCKET_LENGTH_MAX.
+            times: allowed in a minute, 1 or more.
+
+        Raises:
+            RateLimited: it was one too many. The database is asked no more for this caller until the minute ends.
+        """
+        now_s = self._clock.now().timestamp()
+        start_s = now_s // QUOTA_WINDOW_S * QUOTA_WINDOW_S
+        if start_s != self._start_s or len(self._parts) >= QUOTA_CALLERS_MAX:
+            self._start_s, self._parts = start_s, {}
+        part = self._parts.get((tenant_id, bucket))
+        if part is None:
+            part = self._parts[tenant_id, bucket] = _Part()
+        async with part.asking:  # who comes meanwhile has what is left of the part that is just being taken
+            if part.left == 0 and not part.over:
+                size = max(1, times // QUOTA_BLOCKS)
+                taken = await queries.count_hits(
+                    self._db,
+                    tenant_id=tenant_id,
+                    bucket=bucket,
+                    window_at=datetime.fromtimestamp(start_s, UTC),
+                    hits=size,
+                )
+                part.left = max(0, min(size, times - (taken - size)))
+                part.over = part.left == 0
+            if part.left == 0:
+                raise RateLimited(retry_after_s=max(1, ceil(start_s + QUOTA_WINDOW_S - now_s)))
+            part.left -= 1
+
+
+class _Part:
+    """What one process holds of a quota."""
+
+    __slots__ = ("asking", "left", "over")
+
+    def __init__(self) -> None:
+        self.asking = asyncio.Lock()
+        self.left = 0
+        self.over = False  # nothing more in this minute, whoever asks
 
 
 class Flood:

@@ -90,12 +90,12 @@ DELETE FROM {idempotency_keys} k
    AND k.scope = due.scope
    AND k.key = due.key;
 
--- name: count_hit(tenant_id, bucket, window_at) -> int
+-- name: count_hits(tenant_id, bucket, window_at, hits) -> int
 -- Counts in one statement: processes cannot both read the same number.
 INSERT INTO {rate_counters} AS c (tenant_id, bucket, window_at, hits)
-VALUES (:tenant_id, :bucket, :window_at, 1)
+VALUES (:tenant_id, :bucket, :window_at, :hits)
     ON CONFLICT (tenant_id, bucket, window_at) DO UPDATE
-   SET hits = c.hits + 1
+   SET hits = c.hits + excluded.hits
 RETURNING hits;
 
 -- name: tenants_with_old_counters(before, size) -> str*
