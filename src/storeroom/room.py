@@ -16,6 +16,7 @@ from storeroom.catalog import Batches, Categories, Products
 from storeroom.core.clock import Clock, SystemClock
 from storeroom.core.ids import TenantId
 from storeroom.core.secrets import Secret
+from storeroom.credit import StoreCredit
 from storeroom.database.migrations import require_migrated
 from storeroom.database.names import TableNames
 from storeroom.database.pool import POOL_SIZE_MAX, POOL_SIZE_MIN, Database, Transaction
@@ -216,6 +217,11 @@ class Shop:
     def sign_in(self) -> SignIn:
         """Signing in with all that a guest has gathered."""
         return SignIn(self.context, self._keys)
+
+    @cached_property
+    def store_credit(self) -> StoreCredit:
+        """What the shop owes its accounts."""
+        return StoreCredit(self.context)
 
     @cached_property
     def users(self) -> Users:

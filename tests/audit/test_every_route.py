@@ -107,6 +107,8 @@ CASES: dict[str, Case] = {
     "POST /v1/admin/payments/{payment_id}/verify": Case({}, before=Works.claimed),
     "POST /v1/admin/payments/{payment_id}/reject": Case({"reason": "nothing came"}, before=Works.claimed),
     "POST /v1/admin/payments/{payment_id}/cancel": Case(),
+    "POST /v1/admin/users/{user_id}/credit/grants": Case({"amount": MONEY}),
+    "POST /v1/admin/users/{user_id}/credit/withdrawals": Case({"amount": MONEY}, before=Works.credited),
     "POST /v1/admin/payment-methods": Case(METHOD, refused={**METHOD, "payment_details": {}}),
     "PUT /v1/admin/payment-methods/order": Case({"method_ids": []}, refused={"method_ids": [str(uuid4())]}),
     "PATCH /v1/admin/payment-methods/{method_id}": Case({"name": "Zelle again"}),

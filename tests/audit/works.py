@@ -105,6 +105,9 @@ class Works:
 
     # --- What must have happened before ---------------------------------------------------------------------------
 
+    async def credited(self) -> None:
+        await self.shop.store_credit.grant(user_id=UserId(await self.id_of("user_id")), amount=usd(5000))
+
     async def paid(self) -> None:
         await self.order_at(OrderStatus.PROCESSING)
 

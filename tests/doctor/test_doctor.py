@@ -79,6 +79,8 @@ FAULTS = [
     Fault("currencies_agree", 1, "UPDATE payments SET currency = 'EUR' WHERE id = '{asked}'"),
     Fault("paid_is_what_arrived", 1, "UPDATE orders SET amount_paid = 1 WHERE id = '{pending}'"),
     Fault("paid_is_what_arrived", 1, "UPDATE orders SET amount_paid = 0 WHERE id = '{paid}'"),
+    Fault("credit_is_its_entries", 1, "UPDATE store_credits SET balance = balance + 1"),
+    Fault("credit_is_its_entries", 1, "DELETE FROM store_credit_entries WHERE amount < 0"),
     Fault("statistics_are_their_orders", 1, "UPDATE customer_statistics SET total_orders = total_orders + 1"),
     Fault("statistics_are_their_orders", 1, "UPDATE customer_statistics SET total_spent = total_spent - 1"),
     Fault("statistics_are_their_orders", 1, "UPDATE customer_statistics SET last_order_at = now() + INTERVAL '1 day'"),

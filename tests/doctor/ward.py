@@ -51,6 +51,8 @@ async def open_ward(db: Database, dsn: str) -> Ward:
 
     await make_method(shop)
     user = await shop.users.register(email="ann@buyer.example", password="correct horse battery", full_name="Ann")
+    await shop.store_credit.grant(user_id=user.id, amount=usd(5000), note="sorry")
+    await shop.store_credit.withdraw(user_id=user.id, amount=usd(1000))
 
     async def guest() -> Visitor:
         session, _ = await shop.sessions.guest()

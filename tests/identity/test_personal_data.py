@@ -100,6 +100,8 @@ async def test_no_table_about_people_is_forgotten(house: House) -> None:
         "orders": "orders",
         "payments": "payments",
         "second_factors": "second_factor",
+        "store_credit_entries": "store_credit_entries",
+        "store_credits": "store_credits",
         "user_addresses": "addresses",
         "user_profiles": "profile",
     }

@@ -57,6 +57,7 @@ RIGHTS: Final[dict[str, str]] = {
         PATCH /v1/account
         GET /v1/account/addresses
         GET /v1/account/consents
+        GET /v1/account/credit
         POST /v1/account/close
         GET /v1/account/export
         POST /v1/account/addresses
@@ -168,6 +169,11 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/admin/payments/{payment_id}
         GET /v1/admin/payments/{payment_id}/attempts
         GET /v1/admin/payments/{payment_id}/proof
+        GET /v1/admin/users/{user_id}/credit
+    """,
+    "refunds.write": """
+        POST /v1/admin/users/{user_id}/credit/grants
+        POST /v1/admin/users/{user_id}/credit/withdrawals
     """,
     "payments.verify": """
         POST /v1/admin/orders/{order_id}/payments

@@ -67,6 +67,7 @@ def mine(customer: Customer) -> dict[str, str]:
         "order_items": by_order,
         "order_status_history": by_order,
         "payments": by_order,
+        "store_credit_entries": f"user_id = {user}",
         "payment_methods": "TRUE",  # of the shop: what a payment was made with has a name
     }
     return {table: f"{tenant} AND {rule}" for table, rule in rules.items()}
@@ -86,8 +87,9 @@ async def test_a_customer_reads_its_own_rows_and_no_others(town: Town, prompt: A
                 assert own, table
                 assert await ids(sql, f"SELECT id FROM {table}") == own, table
             assert set(await ids(sql, "SELECT id FROM orders")) == customer.orders
-            assert await ids(sql, "SELECT user_id FROM customer_statistics") == [customer.user.id]
-        assert {*rules, "customer_statistics"} == CUSTOMER_READS.keys()
+            for table in ("customer_statistics", "store_credits"):
+                assert await ids(sql, f"SELECT user_id FROM {table}") == [customer.user.id]
+        assert {*rules, "customer_statistics", "store_credits"} == CUSTOMER_READS.keys()
 
 
 @pytest.mark.requirement("SIG-SEC-03", "SIG-CUS-10")

@@ -65,6 +65,7 @@ async def customer(shop: Shop, name: str, method: str, variant_id: Any) -> Custo
     await shop.payments.submit_proof(reference=paid.order.payment.reference, customer_reference="TX-1")
     staff = shop.acting(actor=STAFF)
     await staff.payments.verify(payment_id=paid.order.payment.id, received=paid.order.total, notes="seen")
+    await staff.store_credit.grant(user_id=user.id, amount=paid.order.total, note="a difficult customer")
     await staff.orders.add_note(order_id=paid.order.id, note="a difficult customer")
     return Customer(shop=shop, user=user, address=address, paid=paid, open=open_)
 

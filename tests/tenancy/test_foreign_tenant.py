@@ -29,6 +29,7 @@ from storeroom.core.errors import NotFound, StoreroomError
 from storeroom.core.money import Money
 from storeroom.core.pages import Page
 from storeroom.core.visitor import Visitor
+from storeroom.credit import CreditReason
 from storeroom.database.service import Service
 from storeroom.domains import DomainChanges, DomainNotFound
 from storeroom.flows.errors import BuyerNotActive, CartUnknown, LineUnavailable, PaymentMethodRefused
@@ -360,6 +361,21 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "payment_methods.update": [
         (PaymentMethodNotFound, lambda s, o, t: s.payment_methods.update(method_id=t.method.id, name="Mine"))
     ],
+    "store_credit.balance": [
+        (lambda found: found.amount == 0, lambda s, o, t: s.store_credit.balance(user_id=t.user.id))
+    ],
+    "store_credit.entries": [(nothing, lambda s, o, t: s.store_credit.entries(user_id=t.user.id))],
+    "store_credit.fill": [
+        (
+            UserNotFound,
+            lambda s, o, t: s.store_credit.fill(user_id=t.user.id, amount=usd(1), reason=CreditReason.REFUNDED),
+        )
+    ],
+    "store_credit.grant": [(UserNotFound, lambda s, o, t: s.store_credit.grant(user_id=t.user.id, amount=usd(1)))],
+    "store_credit.statement": [(nothing, lambda s, o, t: _items(s.store_credit.statement(user_id=t.user.id)))],
+    "store_credit.withdraw": [
+        (UserNotFound, lambda s, o, t: s.store_credit.withdraw(user_id=t.user.id, amount=usd(1)))
+    ],
     "payments.attempts": [(PaymentNotFound, lambda s, o, t: s.payments.attempts(payment_id=_payment(t).id))],
     "payments.by_reference": [
         (PaymentNotFound, lambda s, o, t: s.payments.by_reference(reference=_payment(t).reference)),
@@ -659,6 +675,7 @@ WRITES = {
     "domains.create",
     "inventory.expire",
     "payment_methods.create",
+    "payment_methods.ensure_store_credit",
     "phone_codes.request",
     "provider_proofs.nonce",
     "sessions.guest",
@@ -682,6 +699,10 @@ def operations() -> Iterator[tuple[str, inspect.Signature]]:
 def _payment(estate: Estate) -> Any:
     assert estate.order.order.payment is not None
     return estate.order.order.payment
+
+
+async def _items(statement: Awaitable[Any]) -> Any:
+    return (await statement).items
 
 
 async def _placed_inside(shop: Shop, **facts: Any) -> Any:

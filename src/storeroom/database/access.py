@@ -119,6 +119,14 @@ CUSTOMER_READS: Final[Mapping[str, OwnRows]] = MappingProxyType(
             customer_reference customer_notes created_at updated_at expires_at completed_at failed_at
             """,
         ),
+        "store_credits": _own("store_credits", _OWN, "user_id currency balance created_at updated_at"),
+        "store_credit_entries": _own(
+            "store_credit_entries",
+            _OWN,
+            """
+            id user_id currency amount reason order_id created_at
+            """,
+        ),
         "payment_methods": _own(
             "payment_methods",
             f"{_TENANT} AND {_SELF} IS NOT NULL",

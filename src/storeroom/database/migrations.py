@@ -45,6 +45,7 @@ ROLE_ATTEMPTS_MAX: Final = 20
 APPEND_ONLY: Final = frozenset({
     "audit_logs", "audit_seals", "order_history", "order_status_history", "order_stage_events", "payment_attempts",
     "stock_movements", "payment_signatures", "payment_transactions_archive",
+    "store_credit_entries",
     "payment_transactions", "coupon_redemptions", "fulfillment_status_history", "inbox_message_attempts",
     "guest_user_audits", "invoice_audits", "consent_changes",
 })  # fmt: skip

@@ -174,6 +174,20 @@ SELECT p.tenant_id, p.payment_reference AS subject,
  ORDER BY p.tenant_id, p.id
  LIMIT :size;
 
+-- name: credit_is_its_entries(size) -> Finding*
+-- scope: all tenants
+-- A balance of store credit is the sum of its entries, and no entry is without a balance.
+SELECT coalesce(c.tenant_id, e.tenant_id) AS tenant_id, coalesce(c.user_id, e.user_id)::text AS subject,
+       format('balance %s %s, entries %s', coalesce(c.balance, 0), coalesce(c.currency, e.currency), coalesce(e.amount, 0)) AS detail
+  FROM {store_credits} c
+  FULL JOIN (SELECT tenant_id, user_id, currency, sum(amount) AS amount
+               FROM {store_credit_entries}
+              GROUP BY tenant_id, user_id, currency) e
+    ON e.tenant_id = c.tenant_id AND e.user_id = c.user_id AND e.currency = c.currency
+ WHERE coalesce(c.balance, 0) <> coalesce(e.amount, 0)
+ ORDER BY coalesce(c.tenant_id, e.tenant_id), coalesce(c.user_id, e.user_id)
+ LIMIT :size;
+
 -- name: paid_orders_moved_on(size) -> Finding*
 -- scope: all tenants
 -- An order that is fully paid does not wait for payment.

@@ -29,6 +29,8 @@ PARTS: Final = MappingProxyType(
         "orders": queries.held_orders,
         "order_items": queries.held_order_items,
         "payments": queries.held_payments,
+        "store_credits": queries.held_credits,
+        "store_credit_entries": queries.held_credit_entries,
         "statistics": queries.held_statistics,
         "events": queries.held_events,
     }

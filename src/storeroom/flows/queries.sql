@@ -116,6 +116,20 @@ SELECT to_jsonb(r) AS row
    AND r.user_id = :user_id
  LIMIT :rows;
 
+-- name: held_credits(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) AS row
+  FROM {store_credits} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.user_id = :user_id
+ LIMIT :rows;
+
+-- name: held_credit_entries(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) AS row
+  FROM {store_credit_entries} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.user_id = :user_id
+ LIMIT :rows;
+
 -- name: held_statistics(tenant_id, user_id, rows) -> dict*
 SELECT to_jsonb(r) AS row
   FROM {customer_statistics} r

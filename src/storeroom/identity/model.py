@@ -142,6 +142,7 @@ class Permission(StrEnum):
     ORDERS_WRITE = "orders.write"
     PAYMENTS_READ = "payments.read"
     PAYMENTS_VERIFY = "payments.verify"
+    REFUNDS_WRITE = "refunds.write"  # give money back, as credit too
     USERS_READ = "users.read"
     USERS_WRITE = "users.write"
     SETTINGS_WRITE = "settings.write"

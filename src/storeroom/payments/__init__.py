@@ -26,6 +26,7 @@ from storeroom.payments.methods import PaymentMethods
 from storeroom.payments.model import (
     PAYMENT_MOVES,
     PROOF_BYTES_MAX,
+    STORE_CREDIT_CODE,
     AttemptAction,
     AttemptActor,
     AttemptStatus,
@@ -46,6 +47,7 @@ from storeroom.payments.service import Payments
 __all__ = [
     "PAYMENT_MOVES",
     "PROOF_BYTES_MAX",
+    "STORE_CREDIT_CODE",
     "AmountOutsideLimits",
     "AttemptAction",
     "AttemptActor",

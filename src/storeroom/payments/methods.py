@@ -26,6 +26,7 @@ from storeroom.payments.model import (
     INSTRUCTIONS_LENGTH_MAX,
     METHOD_NAME_LENGTH_MAX,
     METHODS_MAX,
+    STORE_CREDIT_CODE,
     WINDOW_HOURS_DEFAULT,
     WINDOW_HOURS_MAX,
     PaymentMethod,
@@ -96,9 +97,11 @@ class PaymentMethods(Service):
         Raises:
             InvalidPaymentMethod: a setting cannot be right; `field` names it.
             UnknownCurrency, CurrencyMismatch: of the currency, or of a limit in another one.
-            PaymentMethodTaken: the code is another method's.
+            PaymentMethodTaken: the code is another method's, or store credit's.
             TooManyPaymentMethods: the shop has METHODS_MAX.
         """
+        if code == STORE_CREDIT_CODE:
+            raise PaymentMethodTaken(method=code)
         if not _CODE.fullmatch(code):
             raise InvalidPaymentMethod(field="code", reason="1 to 50 lower-case letters, digits, '-' or '_'")
         chosen = currency or (await self.context.settings()).currency
@@ -192,6 +195,40 @@ class PaymentMethods(Service):
         with violations({"payments_method_fkey": lambda: PaymentMethodInUse(method=method.code)}, self.db.names):
             await queries.delete_method(self.db, tenant_id=self.tenant_id, method_id=method_id)
 
+    @transactional
+    async def ensure_store_credit(self) -> PaymentMethod:
+        """The method by which store credit is spent, made where it is missing.
+
+        It is never active: nobody starts a payment by it, and no list offers it. The checkout takes what the buyer has.
+
+        Raises:
+            PaymentMethodTaken: staff had named a method of another type so, before there was store credit.
+        """
+        currency = (await self.context.settings()).currency
+        found = await queries.method_by_code(self.db, tenant_id=self.tenant_id, code=STORE_CREDIT_CODE)
+        if found is None:  # a rival may make it at the same time: then it is read once more
+            found = await queries.insert_method(
+                self.db,
+                tenant_id=self.tenant_id,
+                method_id=new_id(),
+                code=STORE_CREDIT_CODE,
+                method_type=PaymentMethodType.STORE_CREDIT,
+                name="Store credit",
+                is_active=False,
+                is_manual=False,
+                instructions="Your store credit pays for this.",
+                payment_details={},
+                min_amount=0,
+                max_amount=None,
+                currency=currency,
+                confirmation_window_hours=WINDOW_HOURS_DEFAULT,
+                sort_order=SORT_ORDER_MAX,
+                icon_url=None,
+            ) or await queries.method_by_code(self.db, tenant_id=self.tenant_id, code=STORE_CREDIT_CODE)
+        if found is None or found.method_type is not PaymentMethodType.STORE_CREDIT:
+            raise PaymentMethodTaken(method=STORE_CREDIT_CODE)
+        return found
+
     @operation
     async def get(self, *, method_id: PaymentMethodId) -> PaymentMethod:
         """One method, active or not. Raises PaymentMethodNotFound."""
@@ -240,6 +277,8 @@ def _checked(currency: str, **settings: Any) -> _Settings:
         method_type = PaymentMethodType(settings["method_type"])
     except ValueError:
         raise InvalidPaymentMethod(field="method_type", reason="no such type of method") from None
+    if method_type is PaymentMethodType.STORE_CREDIT:
+        raise InvalidPaymentMethod(field="method_type", reason="the method of store credit is the shop's own")
     name, instructions = str(settings["name"]).strip(), str(settings["instructions"]).strip()
     if not 1 <= len(name) <= METHOD_NAME_LENGTH_MAX or "\x00" in name:
         raise InvalidPaymentMethod(field="name", reason=f"1 to {METHOD_NAME_LENGTH_MAX} characters")

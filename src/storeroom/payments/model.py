@@ -28,6 +28,7 @@ PAYMENTS_LISTED_MAX: Final = 1_000  # of one order
 ATTEMPTS_MAX: Final = 100  # of one payment; staff may always judge, customers may not try for ever
 CUSTOMER_REFERENCE_LENGTH_MAX: Final = 100
 NOTES_LENGTH_MAX: Final = 2_000
+STORE_CREDIT_CODE: Final = "store-credit"
 PROOF_BYTES_MAX: Final = 10 * 1024 * 1024
 
 

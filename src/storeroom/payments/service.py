@@ -60,6 +60,7 @@ from storeroom.payments.model import (
     Payment,
     PaymentAttempt,
     PaymentMethod,
+    PaymentMethodType,
     PaymentStatus,
     Proof,
     ProofFile,
@@ -388,6 +389,7 @@ class Payments(Service):
         Raises:
             StaffRequired: the actor is no administrator.
             OrderNotFound, PaymentMethodNotFound: as their names say.
+            PaymentMethodInactive: store credit does not come in; it is spent.
             InvalidPayment, CurrencyMismatch: the amount is not positive, or not in the order's currency.
 
         A retry records the money again.
@@ -400,6 +402,8 @@ class Payments(Service):
             raise OrderNotFound(order=str(order_id))
         arrived = _positive(amount, order.due.currency)
         found = await self._method(method)
+        if found.method_type is PaymentMethodType.STORE_CREDIT:  # no money came: it is spent at checkout
+            raise PaymentMethodInactive(method=method)
         for _ in range(REFERENCES_DRAWN_MAX):
             payment = await queries.insert_received(
                 self.db,

@@ -33,6 +33,7 @@ ROUTED: Final = (
     "carts",
     "orders",
     "payments",
+    "credit",
     "flows",
     "audit",
 )
