@@ -11,6 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+import mapped
 from bouncer import bouncer  # noqa: F401  # a fixture for every test
 from factories import SECRET, open_shop
 from storeroom.database.embedded import EmbeddedPostgres
@@ -21,6 +22,7 @@ from storeroom.room import Shop, Storeroom
 RUN_FOLDER = "STOREROOM_TEST_RUN_FOLDER"  # made by the main process, inherited by the workers of pytest-xdist
 TEMPLATE = "storeroom_template"
 _numbers = itertools.count(1)
+mapped.install()
 SERVER_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
@@ -53,6 +55,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         long = [item for item in items if item.get_closest_marker("long")]
         items[:] = [item for item in items if item not in long]
         config.hook.pytest_deselected(items=long)
+    stay = [item for item in items if mapped.reason_to_stay(item.nodeid)]
+    if stay:
+        items[:] = [item for item in items if item not in stay]
+        config.hook.pytest_deselected(items=stay)
+
+
+def pytest_report_header() -> list[str]:
+    """Under which names the suite runs, and what stays out then."""
+    if not mapped.environment():
+        return []
+    return [f"names: {mapped.NAMES}", *(f"not with mapped names: {where} {why}" for where, why in mapped.STAY.items())]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import httpx
 
+import mapped
+
 START_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 30.0
 
@@ -31,7 +33,13 @@ class ServerProcess:
         self.url = f"http://127.0.0.1:{self.port}"
         self.arguments = arguments
         kept = {name: value for name, value in os.environ.items() if not name.startswith("STOREROOM_")}
-        self.env = {**kept, "STOREROOM_DATA_DIR": str(folder), "STOREROOM_PORT": str(self.port), **env}
+        self.env = {
+            **kept,
+            **mapped.environment(),
+            "STOREROOM_DATA_DIR": str(folder),
+            "STOREROOM_PORT": str(self.port),
+            **env,
+        }
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

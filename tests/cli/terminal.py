@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+import mapped
+
 TIMEOUT_S = 120.0
 PROGRAM = (sys.executable, "-c", "from storeroom.cli import main; main()")
 
@@ -19,7 +21,9 @@ class Terminal:
 
     environment: dict[str, str]
     base: dict[str, str] = field(
-        default_factory=lambda: {k: v for k, v in os.environ.items() if not k.startswith("STOREROOM_")}
+        default_factory=lambda: (
+            {k: v for k, v in os.environ.items() if not k.startswith("STOREROOM_")} | mapped.environment()
+        )
     )
 
     @property

@@ -90,7 +90,7 @@ async def test_two_inserts_of_one_reference_leave_one_payment_and_a_named_violat
             payment.order_id,
             payment.payment_method_id,
         )
-    assert violated.value.constraint_name == "payments_reference_unique"
+    assert till.db.names.original(violated.value.constraint_name) == "payments_reference_unique"
     assert await till.one("SELECT count(*) FROM {payments} WHERE tenant_id = $1") == 1
 
 

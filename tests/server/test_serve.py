@@ -18,6 +18,7 @@ import httpx
 import psutil
 import pytest
 
+import mapped
 from storeroom.database.embedded import EmbeddedPostgres
 
 PROGRAM = """
@@ -57,7 +58,13 @@ async def serving(folder: Path, *, answers: bool = True, **environment: str) -> 
     port = int(environment.pop("STOREROOM_PORT", 0)) or free_port()
     log = folder / f"log-{port}"
     own = {name: text for name, text in os.environ.items() if not name.startswith("STOREROOM_") or "BIN" in name}
-    variables = {**own, "STOREROOM_DATA_DIR": str(folder), "STOREROOM_PORT": str(port), **environment}
+    variables = {
+        **own,
+        "STOREROOM_DATA_DIR": str(folder),
+        "STOREROOM_PORT": str(port),
+        **mapped.environment(),
+        **environment,
+    }
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", PROGRAM, env=variables, stdout=out, stderr=out, start_new_session=True

@@ -212,4 +212,4 @@ async def fingerprint(db: Database, tenant_id: str) -> dict[str, Any]:
         f"FROM {table['name']} AS t WHERE tenant_id = $1"
         for table in tables
     ]
-    return {row[0]: (row[1], row[2]) for row in await db.fetch(" UNION ALL ".join(parts), tenant_id)}
+    return {db.names.original(row[0]): (row[1], row[2]) for row in await db.fetch(" UNION ALL ".join(parts), tenant_id)}

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import mapped
 from storeroom.core.ids import OrderId
 from storeroom.database.pool import Transaction
 from storeroom.doctor import examine
@@ -40,7 +41,8 @@ async def room(dsn_of_its_own: str) -> AsyncIterator[Storeroom]:
 async def worker_process(dsn: str) -> AsyncIterator[Process]:
     """A worker that has begun to work; killed at the end, if it still lives."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("STOREROOM_")} | {
-        "STOREROOM_DATABASE_URL": dsn
+        "STOREROOM_DATABASE_URL": dsn,
+        **mapped.environment(),
     }
     main = "from storeroom.cli import main; main()"
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", main, "worker", stderr=PIPE, env=environment)
