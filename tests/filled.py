@@ -31,6 +31,7 @@ SMALL = frozenset(
         "tenant_hosts",
         "account_settings",
         "archival_runs",
+        "payment_gateways",
         "schema_migrations",
         "schema_functions",
         "seeds_planted",

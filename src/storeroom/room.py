@@ -26,6 +26,7 @@ from storeroom.flows.cancellation import Cancellation
 from storeroom.flows.checkout import Checkout, CheckoutGroups
 from storeroom.flows.personal_data import PersonalData
 from storeroom.flows.sign_in import SignIn
+from storeroom.gateways import Gateways
 from storeroom.guests import GuestAttempts
 from storeroom.identity import Addresses, MailProofs, ProviderProofs, Sessions, TokenKeys, Users
 from storeroom.inventory import Inventory
@@ -137,6 +138,11 @@ class Shop:
     def events(self) -> Events:
         """What visitors do."""
         return Events(self.context, self._places)
+
+    @cached_property
+    def gateways(self) -> Gateways:
+        """The providers behind ways to pay."""
+        return Gateways(self.context, self._keys)
 
     @cached_property
     def guest_attempts(self) -> GuestAttempts:

@@ -60,6 +60,15 @@ CASES: dict[str, Case] = {
     "POST /v1/admin/domains": Case({"domain_name": "shop.example"}, refused={"domain_name": "no host name"}),
     "PATCH /v1/admin/domains/{domain_id}": Case({"display_name": "Ours"}),
     "DELETE /v1/admin/domains/{domain_id}": Case(),
+    "POST /v1/admin/gateways": Case(
+        {"id": "amarpay", "name": "aamarPay", "config": {"store_id": "shop"}},
+        refused={"id": "no slug", "name": "aamarPay"},
+    ),
+    "PUT /v1/admin/gateways/order": Case({"gateway_ids": []}, refused={"gateway_ids": ["nobody"]}),
+    "PATCH /v1/admin/gateways/{gateway_id}": Case({"config": {"store_id": "another"}}),
+    "POST /v1/admin/gateways/{gateway_id}/activate": Case(),
+    "POST /v1/admin/gateways/{gateway_id}/deactivate": Case(),
+    "DELETE /v1/admin/gateways/{gateway_id}": Case(),
     "POST /v1/admin/api-keys": Case(
         {"name": "till", "permissions": ["orders.read"]}, refused={"name": "till", "permissions": ["keys.write"]}
     ),

@@ -72,6 +72,11 @@ class Works:
         )
         return batch.id
 
+    async def gateway_id(self) -> UUID:
+        """A text: whoever adds a gateway names it."""
+        config = {"store_id": "shop", "store_passwd": "pass"}
+        return (await self.shop.gateways.create(id="sslcommerz", name="SSLCommerz", config=config)).id  # type: ignore[return-value]
+
     async def order_id(self) -> UUID:
         await self.id_of("method_id")
         placed = await place(self.shop, (await make_product(self.shop), 1), payment_method="zelle")

@@ -100,6 +100,16 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/admin/audit
         GET /v1/admin/guest-attempts
     """,
+    "gateways.write": """
+        GET /v1/admin/gateways
+        POST /v1/admin/gateways
+        PUT /v1/admin/gateways/order
+        DELETE /v1/admin/gateways/{gateway_id}
+        GET /v1/admin/gateways/{gateway_id}
+        PATCH /v1/admin/gateways/{gateway_id}
+        POST /v1/admin/gateways/{gateway_id}/activate
+        POST /v1/admin/gateways/{gateway_id}/deactivate
+    """,
     "domains.write": """
         GET /v1/admin/domains
         POST /v1/admin/domains

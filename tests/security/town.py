@@ -13,7 +13,6 @@ import asyncpg
 import pytest
 
 from factories import HOME, STAFF, place
-from storeroom.core.ids import new_id
 from storeroom.core.visitor import Visitor
 from storeroom.flows.model import Placement
 from storeroom.identity import ProfileChanges, SavedAddress, User
@@ -68,22 +67,7 @@ async def customer(shop: Shop, name: str, method: str, variant_id: Any) -> Custo
     await staff.payments.verify(payment_id=paid.order.payment.id, received=paid.order.total, notes="seen")
     await staff.store_credit.grant(user_id=user.id, amount=paid.order.total, note="a difficult customer")
     await staff.orders.add_note(order_id=paid.order.id, note="a difficult customer")
-    await discount(shop, paid.order.id)
     return Customer(shop=shop, user=user, address=address, paid=paid, open=open_)
-
-
-async def discount(shop: Shop, order_id: UUID) -> None:
-    """What a coupon took off an order."""
-    db, coupon_id, tenant_id = shop.context.db, new_id(), shop.tenant_id
-    await db.execute(
-        "INSERT INTO coupons (tenant_id, id, code, name, discount_type, percentage) VALUES ($1, $2, $3, '', 'percentage', 5)",
-        *(tenant_id, coupon_id, f"C-{coupon_id.hex}".upper()),
-    )
-    await db.execute(
-        "INSERT INTO order_discounts (tenant_id, order_id, position, coupon_id, code, applies_at, auto_apply, amount, "
-        "currency) VALUES ($1, $2, 1, $3, 'C', 'checkout', FALSE, 50, 'USD')",
-        *(tenant_id, order_id, coupon_id),
-    )
 
 
 @asynccontextmanager

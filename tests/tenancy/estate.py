@@ -19,6 +19,7 @@ from storeroom.database.pool import Database
 from storeroom.database.service import SYSTEM, Actor, ActorKind
 from storeroom.domains import Domain
 from storeroom.flows.model import Placement
+from storeroom.gateways import Gateway
 from storeroom.identity import MailProofs, Permission, Proof, SavedAddress, Session, SignedIn, User, UserRole
 from storeroom.inventory import Reservation
 from storeroom.notices import Notice
@@ -71,6 +72,7 @@ class Estate:
     key: ApiKey
     key_text: str
     domain: Domain
+    gateway: Gateway
 
     @property
     def variant_id(self) -> VariantId:
@@ -93,6 +95,7 @@ class Estate:
             *(row.id for row in rows),
             self.key.id,
             self.domain.id,
+            self.gateway.id,
             self.variant_id,
             self.cart.id,
             self.line.id,
@@ -155,6 +158,7 @@ async def build(room: Storeroom) -> Estate:
     await shop.api_keys.authenticate(key_text)  # its use is noted once a minute
     await shop.origins.replace(origins=[f"https://{mark}.example"])
     domain = await shop.domains.create(domain_name=f"{mark}.example")
+    gateway = await shop.gateways.create(id=f"pay-{mark}", name="Pay", config={"api_key": f"sealed {mark}"})
     inbox = Inbox()
     await MailProofs(shop.context, inbox).send_reset(email=user.email)
     mail_token = inbox.codes[-1]
@@ -196,6 +200,7 @@ async def build(room: Storeroom) -> Estate:
         key=key,
         key_text=key_text,
         domain=domain,
+        gateway=gateway,
     )
 
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from estate import PASSWORD, Estate, fingerprint
 
-from factories import HOME, purchase, usd
+from factories import HOME, make_method, purchase, usd
 from storeroom.access import ApiKeyNotFound, ApiKeyRefused
 from storeroom.analytics import EventCategory, EventDraft, EventUserNotFound
 from storeroom.carts import CartAddressNotFound, CartLineNotFound, CartNotFound, VisitorNotFound
@@ -33,6 +33,7 @@ from storeroom.credit import CreditReason
 from storeroom.database.service import Service
 from storeroom.domains import DomainChanges, DomainNotFound
 from storeroom.flows.errors import BuyerNotActive, CartUnknown, LineUnavailable, PaymentMethodRefused
+from storeroom.gateways import GatewayNotFound
 from storeroom.guests import GuestMethod
 from storeroom.identity import (
     AddressNotFound,
@@ -345,6 +346,20 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "orders.ship": [(OrderNotFound, lambda s, o, t: s.orders.ship(order_id=t.paid.order.id))],
     "orders.summaries": [(nothing, lambda s, o, t: s.orders.summaries(customer_id=t.user.id))],
     "orders.summary_items": [(nothing, lambda s, o, t: s.orders.summary_items(order_id=t.order.order.id))],
+    "gateways.activate": [(GatewayNotFound, lambda s, o, t: s.gateways.activate(gateway_id=t.gateway.id))],
+    "gateways.config": [(GatewayNotFound, lambda s, o, t: s.gateways.config(gateway_id=t.gateway.id))],
+    "gateways.deactivate": [(GatewayNotFound, lambda s, o, t: s.gateways.deactivate(gateway_id=t.gateway.id))],
+    "gateways.delete": [(GatewayNotFound, lambda s, o, t: s.gateways.delete(gateway_id=t.gateway.id))],
+    "gateways.get": [(GatewayNotFound, lambda s, o, t: s.gateways.get(gateway_id=t.gateway.id))],
+    "gateways.reorder": [
+        (GatewayNotFound, lambda s, o, t: s.gateways.reorder(gateway_ids=[o.gateway.id, t.gateway.id]))
+    ],
+    "gateways.update": [
+        (GatewayNotFound, lambda s, o, t: s.gateways.update(gateway_id=t.gateway.id, is_test_mode=False))
+    ],
+    "payment_methods.create": [
+        (GatewayNotFound, lambda s, o, t: make_method(s, "mine", gateway_id=t.gateway.id)),
+    ],
     "payment_methods.delete": [
         (PaymentMethodNotFound, lambda s, o, t: s.payment_methods.delete(method_id=t.method.id))
     ],
@@ -641,6 +656,8 @@ READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
     "carts.abandoned": lambda s: s.carts.abandoned(limit=100),
     "categories.tree": lambda s: s.categories.tree(active_only=False),
     "domains.list": lambda s: s.domains.list(limit=100),
+    "gateways.list": lambda s: s.gateways.list(),
+    "gateways.offered": lambda s: s.gateways.offered(),
     "inventory.low_stock": lambda s: s.inventory.low_stock(limit=100),
     "inventory.oversold": lambda s: s.inventory.oversold(limit=100),
     "origins.list": lambda s: s.origins.list(),
@@ -673,8 +690,8 @@ WRITES = {
     "api_keys.create",
     "origins.replace",
     "domains.create",
+    "gateways.create",
     "inventory.expire",
-    "payment_methods.create",
     "payment_methods.ensure_store_credit",
     "phone_codes.request",
     "provider_proofs.nonce",

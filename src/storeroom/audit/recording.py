@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import wraps
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from storeroom.audit import queries
-from storeroom.audit.model import EMAIL_LENGTH_MAX, REQUEST_ID_LENGTH_MAX, USER_AGENT_LENGTH_MAX, changed, shown
+from storeroom.audit.model import EMAIL_LENGTH_MAX, REQUEST_ID_LENGTH_MAX, SECRET, USER_AGENT_LENGTH_MAX, changed, shown
 from storeroom.core.errors import StoreroomError
 from storeroom.core.ids import new_id
 from storeroom.database.executor import Executor
@@ -102,7 +102,7 @@ async def record(
 
 
 def audited(
-    action: str, resource_type: str, key: str | None = None, *, rows: str | None = None
+    action: str, resource_type: str, key: str | None = None, *, rows: str | None = None, hidden: Sequence[str] = ()
 ) -> Callable[
     [Callable[Concatenate[S, P], Awaitable[R]]],
     Callable[Concatenate[S, P], Coroutine[Any, Any, R]],
@@ -124,6 +124,7 @@ def audited(
             has the columns that differ.
         key: the argument that is the resource's id; without it the result's `id` is.
         rows: another row than that of the resource type.
+        hidden: arguments that may hold secrets: the entry has the names of their fields alone.
     """
 
     def decorate(
@@ -134,7 +135,7 @@ def audited(
 
         @transactional
         async def told(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            asked = _asked(signature, args, kwargs)
+            asked = _asked(signature, args, kwargs, hidden)
             resource_id = _uuid(asked.get(key)) if key is not None else None
             tenant_id = self.tenant_id
             before = await row(self.db, tenant_id=tenant_id, id=resource_id) if row and resource_id else None
@@ -167,7 +168,7 @@ def audited(
             except (TenantUnknown, TenantSuspended):
                 raise  # nothing was tried
             except Exception as error:
-                asked = _asked(signature, args, kwargs)
+                asked = _asked(signature, args, kwargs, hidden)
                 await _refused(self.context, error, asked, action=action, resource=(resource_type, key))
                 raise
 
@@ -202,7 +203,9 @@ def _why(error: Exception) -> str:
     return f"{error.code}: {meaning}" if meaning else error.code
 
 
-def _asked(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def _asked(
+    signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any], hidden: Sequence[str] = ()
+) -> dict[str, Any]:
     """The arguments by name, without those that were left out; fields that a call gathers stand among them."""
     try:
         given = signature.bind_partial(None, *args, **kwargs).arguments
@@ -212,6 +215,9 @@ def _asked(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[
     for name, value in list(given.items())[1:]:
         gathered = signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
         asked.update(value if gathered else {name: value})
+    for name in hidden:
+        if asked.get(name) is not None:
+            asked[name] = sorted(map(str, asked[name])) if isinstance(asked[name], Mapping) else SECRET
     return {name: value for name, value in asked.items() if value is not None and value is not msgspec.UNSET}
 
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from typing_extensions import override
 
 from storeroom.core.errors import Misconfigured
@@ -30,6 +31,14 @@ class SealBroken(Misconfigured):
 
     def __init__(self) -> None:
         super().__init__("what was sealed cannot be opened with the secret of this installation")
+
+
+class Resealed(msgspec.Struct, frozen=True, kw_only=True):
+    """What one batch of a rotation did."""
+
+    resealed: int
+    unreadable: int  # rows that no key of the ring opens; they stay as they are
+    after: tuple[str, str] | None  # the last row looked at; None: there are no more
 
 
 class KeyRing:
@@ -82,9 +91,33 @@ class KeyRing:
         except (InvalidTag, ValueError, binascii.Error) as error:
             raise SealBroken from error
 
+    @property
+    def current(self) -> str:
+        """The id of the key that seals."""
+        return self._current
+
+    @property
+    def key_ids(self) -> Sequence[str]:
+        """The ids of all keys, the one that seals first."""
+        return list(self._keys)
+
+    def reseal(self, sealed: str, *, bound_to: str) -> str:
+        """The same text under the key in use; what is sealed by it already comes back as it is, once it opened.
+
+        Raises:
+            SealBroken: none of our keys opens it there.
+        """
+        text = self.open(sealed, bound_to=bound_to)
+        return sealed if key_id(sealed) == self._current else self.seal(text, bound_to=bound_to)
+
     @override
     def __repr__(self) -> str:
         return f"KeyRing({', '.join(self._keys)})"
+
+
+def key_id(sealed: str) -> str:
+    """The id of the key that sealed it."""
+    return sealed.split(".", 2)[1] if sealed.count(".") == 2 else ""  # version, key, text
 
 
 def _bound(key_id: str, place: str) -> bytes:

@@ -104,13 +104,6 @@ CUSTOMER_READS: Final[Mapping[str, OwnRows]] = MappingProxyType(
             created_at
             """,
         ),
-        "order_discounts": _own(
-            "order_discounts",
-            _OF_OWN_ORDER,
-            """
-            order_id position code applies_at auto_apply amount currency created_at
-            """,
-        ),
         "order_status_history": _own(
             "order_status_history",
             _OF_OWN_ORDER,

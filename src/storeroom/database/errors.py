@@ -189,3 +189,12 @@ def violations(meanings: Mapping[str, Callable[[], StoreroomError]], names: Tabl
         if meaning is None:
             raise
         raise meaning() from error
+
+
+@contextmanager
+def foreign_key_violated(meaning: Callable[[], StoreroomError]) -> Iterator[None]:
+    """Raise the slice's own error where a row is still referred to, by whichever table: later rooms may add theirs."""
+    try:
+        yield
+    except asyncpg.ForeignKeyViolationError as error:
+        raise meaning() from error

@@ -146,6 +146,7 @@ class Permission(StrEnum):
     USERS_READ = "users.read"
     USERS_WRITE = "users.write"
     SETTINGS_WRITE = "settings.write"
+    GATEWAYS_WRITE = "gateways.write"  # the shop's accounts with providers; secrets are set, never read
     DOMAINS_WRITE = "domains.write"
     AUDIT_READ = "audit.read"
     ANALYTICS_READ = "analytics.read"

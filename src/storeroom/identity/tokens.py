@@ -21,6 +21,7 @@ from storeroom.identity.model import ACCESS_TOKEN_LIFETIME, AccessClaims, UserRo
 
 if TYPE_CHECKING:
     from joserfc.jwk import OctKey
+    from joserfc.jwt import Token
 
 ALGORITHM: Final = "HS256"
 TOKEN_LENGTH_MAX: Final = 4096
@@ -31,39 +32,58 @@ _PURPOSE: Final = b"storeroom access tokens, 1"
 class TokenKeys:
     """Signs and reads access tokens, with a key derived from the installation's secret."""
 
-    def __init__(self, secret: Secret | None) -> None:
-        """Without a secret nothing can be signed; everything else of the installation works."""
+    def __init__(self, secret: Secret | None, others: Sequence[Secret] = ()) -> None:
+        """Without a secret nothing can be signed; everything else of the installation works.
+
+        Args:
+            secret: signs and seals.
+            others: read as well: the one before it, until nothing of it is left, or the next one, before it signs.
+        """
         self._secret = secret
+        self._others = others
+        self._rings: dict[str, KeyRing] = {}
 
     @classmethod
-    def of(cls, secret: Secret | str | None) -> Self:
-        """Take the secret as it comes from the environment or a caller."""
-        return cls(Secret(secret) if isinstance(secret, str) else secret)
+    def of(cls, secret: Secret | str | None, others: Sequence[Secret | str] = ()) -> Self:
+        """Take the secrets as they come from the environment or a caller."""
+        first, *rest = [Secret(each) if isinstance(each, str) else each for each in (secret, *others)]
+        return cls(first, [each for each in rest if each is not None and each != first])
+
+    def __bool__(self) -> bool:
+        """Whether there is a secret at all."""
+        return bool(self._secret)
 
     def require(self) -> None:
         """Raise SigningSecretMissing where tokens cannot be signed."""
-        self._key  # noqa: B018  # derived when it is first asked for
+        self._keys  # noqa: B018  # derived when it is first asked for
 
     def ring(self, purpose: str) -> KeyRing:
-        """Keys to seal with, from the same secret. Raises SigningSecretMissing."""
-        return KeyRing([self._required()], purpose=purpose)
+        """Keys to seal with, from the same secrets. Raises SigningSecretMissing."""
+        ring = self._rings.get(purpose)
+        if ring is None:
+            ring = self._rings[purpose] = KeyRing(self._required(), purpose=purpose)
+        return ring
 
     @cached_property
-    def _key(self) -> "OctKey":
+    def _keys(self) -> "Sequence[OctKey]":
         from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415  # slow to import
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
         from joserfc.jwk import OctKey  # noqa: PLC0415
 
-        secret = self._required().reveal()
-        key = HKDF(algorithm=SHA256(), length=32, salt=None, info=_PURPOSE).derive(secret.encode())
-        return OctKey.import_key(key)
+        return [
+            OctKey.import_key(
+                HKDF(algorithm=SHA256(), length=32, salt=None, info=_PURPOSE).derive(secret.reveal().encode())
+            )
+            for secret in self._required()
+        ]
 
-    def _required(self) -> Secret:
+    def _required(self) -> Sequence[Secret]:
         if not self._secret:
             raise SigningSecretMissing
-        if len(self._secret.reveal()) < SECRET_LENGTH_MIN:
+        secrets = [self._secret, *self._others]
+        if any(len(secret.reveal()) < SECRET_LENGTH_MIN for secret in secrets):
             raise SigningSecretMissing(reason=f"it has fewer than {SECRET_LENGTH_MIN} characters")
-        return self._secret
+        return secrets
 
     def sign(
         self,
@@ -97,7 +117,7 @@ class TokenKeys:
             "iat": issued_s,
             "exp": expires_s,
         }
-        token = jwt.encode({"alg": ALGORITHM}, claims, self._key, algorithms=[ALGORITHM])
+        token = jwt.encode({"alg": ALGORITHM}, claims, self._keys[0], algorithms=[ALGORITHM])
         return token, datetime.fromtimestamp(expires_s, UTC)
 
     def read(self, access_token: str, *, now: datetime) -> AccessClaims:
@@ -112,9 +132,9 @@ class TokenKeys:
 
         if len(access_token) > TOKEN_LENGTH_MAX:
             raise TokenRefused
-        key = self._key
+        keys = self._keys
         try:
-            token = jwt.decode(access_token, key, algorithms=[ALGORITHM])
+            token = self._decoded(access_token, keys)
             required: Any = {"essential": True}
             # The signature says nothing of the time: joserfc looks at `exp` only here.
             jwt.JWTClaimsRegistry(now=int(now.timestamp()), exp=required, iat=required, sub=required).validate(
@@ -123,6 +143,19 @@ class TokenKeys:
             return _claims(token.claims)
         except (JoseError, ValueError, KeyError, TypeError) as error:
             raise TokenRefused from error
+
+    @staticmethod
+    def _decoded(access_token: str, keys: "Sequence[OctKey]") -> "Token":
+        """By the first key that signed it. One before the last is rarely there, so trying in turn costs nothing."""
+        from joserfc import jwt  # noqa: PLC0415
+        from joserfc.errors import BadSignatureError  # noqa: PLC0415
+
+        for key in keys[:-1]:
+            try:
+                return jwt.decode(access_token, key, algorithms=[ALGORITHM])
+            except BadSignatureError:
+                continue
+        return jwt.decode(access_token, keys[-1], algorithms=[ALGORITHM])
 
 
 def _claims(claims: dict[str, Any]) -> AccessClaims:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final, TypedDict
 
 import msgspec
@@ -12,6 +13,7 @@ from storeroom.core.ids import PaymentMethodId, new_id
 from storeroom.core.money import CurrencyMismatch, Money, currency_digits
 from storeroom.database.errors import violations
 from storeroom.database.service import Service, operation, transactional
+from storeroom.gateways import GatewayNotFound
 from storeroom.payments import queries
 from storeroom.payments.errors import (
     InvalidPaymentMethod,
@@ -37,6 +39,7 @@ from storeroom.payments.model import (
 _CODE: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
 _ICON: Final = re.compile(r"(?:https?://|/)[^\s\x00]+")
 SORT_ORDER_MAX: Final = 1_000_000
+GATEWAY_ID_LENGTH_MAX: Final = 50
 
 
 class MethodChanges(TypedDict, total=False):
@@ -53,6 +56,7 @@ class MethodChanges(TypedDict, total=False):
     confirmation_window_hours: int
     sort_order: int
     icon_url: str | None
+    gateway_id: str | None
 
 
 class PaymentMethods(Service):
@@ -76,6 +80,7 @@ class PaymentMethods(Service):
         confirmation_window_hours: int = WINDOW_HOURS_DEFAULT,
         sort_order: int = 0,
         icon_url: str | None = None,
+        gateway_id: str | None = None,
     ) -> PaymentMethod:
         """Add a way to pay.
 
@@ -93,11 +98,13 @@ class PaymentMethods(Service):
             confirmation_window_hours: so long a payment waits for its money.
             sort_order: smaller ones are shown first.
             icon_url: a picture.
+            gateway_id: the provider behind it; while that is inactive, this is not offered.
 
         Raises:
             InvalidPaymentMethod: a setting cannot be right; `field` names it.
             UnknownCurrency, CurrencyMismatch: of the currency, or of a limit in another one.
             PaymentMethodTaken: the code is another method's, or store credit's.
+            GatewayNotFound: no such gateway.
             TooManyPaymentMethods: the shop has METHODS_MAX.
         """
         if code == STORE_CREDIT_CODE:
@@ -119,17 +126,19 @@ class PaymentMethods(Service):
             confirmation_window_hours=confirmation_window_hours,
             sort_order=sort_order,
             icon_url=icon_url,
+            gateway_id=gateway_id,
         )
         if len(await queries.methods_in_order(self.db, tenant_id=self.tenant_id, size=METHODS_MAX)) >= METHODS_MAX:
             raise TooManyPaymentMethods(maximum=METHODS_MAX)
-        made = await queries.insert_method(
-            self.db,
-            tenant_id=self.tenant_id,
-            method_id=new_id(),
-            code=code,
-            currency=chosen,
-            **settings,
-        )
+        with self._known_gateway(settings):
+            made = await queries.insert_method(
+                self.db,
+                tenant_id=self.tenant_id,
+                method_id=new_id(),
+                code=code,
+                currency=chosen,
+                **settings,
+            )
         if made is None:
             raise PaymentMethodTaken(method=code)
         return made
@@ -142,6 +151,7 @@ class PaymentMethods(Service):
         Raises:
             PaymentMethodNotFound: no such method.
             InvalidPaymentMethod, CurrencyMismatch: as for `create`, judged with the settings that stay.
+            GatewayNotFound: no such gateway.
         """
         known = await queries.method_to_change(self.db, tenant_id=self.tenant_id, method_id=method_id)
         if known is None:
@@ -149,12 +159,9 @@ class PaymentMethods(Service):
         if unknown := set(changes) - MethodChanges.__annotations__.keys():
             raise InvalidPaymentMethod(field=min(unknown), reason="no such setting, or one that cannot be changed")
         settings = {name: getattr(known, name) for name in MethodChanges.__annotations__} | dict(changes)
-        updated = await queries.update_method(
-            self.db,
-            tenant_id=self.tenant_id,
-            method_id=method_id,
-            **_checked(known.min_amount.currency, **settings),
-        )
+        checked = _checked(known.min_amount.currency, **settings)
+        with self._known_gateway(checked):
+            updated = await queries.update_method(self.db, tenant_id=self.tenant_id, method_id=method_id, **checked)
         if updated is None:
             raise PaymentMethodNotFound(method=method_id)
         return updated
@@ -224,6 +231,7 @@ class PaymentMethods(Service):
                 confirmation_window_hours=WINDOW_HOURS_DEFAULT,
                 sort_order=SORT_ORDER_MAX,
                 icon_url=None,
+                gateway_id=None,
             ) or await queries.method_by_code(self.db, tenant_id=self.tenant_id, code=STORE_CREDIT_CODE)
         if found is None or found.method_type is not PaymentMethodType.STORE_CREDIT:
             raise PaymentMethodTaken(method=STORE_CREDIT_CODE)
@@ -256,6 +264,12 @@ class PaymentMethods(Service):
         active = await queries.active_methods(self.db, tenant_id=self.tenant_id, size=METHODS_MAX)
         return [method for method in active if total is None or method.takes(total)]
 
+    def _known_gateway(self, settings: "_Settings") -> AbstractContextManager[None]:
+        return violations(
+            {"payment_methods_gateway_fkey": lambda: GatewayNotFound(gateway=str(settings["gateway_id"]))},
+            self.db.names,
+        )
+
 
 class _Settings(TypedDict):
     method_type: PaymentMethodType
@@ -269,6 +283,7 @@ class _Settings(TypedDict):
     confirmation_window_hours: int
     sort_order: int
     icon_url: str | None
+    gateway_id: str | None
 
 
 def _checked(currency: str, **settings: Any) -> _Settings:
@@ -308,6 +323,9 @@ def _checked(currency: str, **settings: Any) -> _Settings:
         raise InvalidPaymentMethod(field="sort_order", reason=f"-{SORT_ORDER_MAX} to {SORT_ORDER_MAX}")
     if icon is not None and (len(icon) > ICON_URL_LENGTH_MAX or not _ICON.fullmatch(icon)):
         raise InvalidPaymentMethod(field="icon_url", reason="https://… or a path that begins with /")
+    gateway = settings["gateway_id"]
+    if gateway is not None and not 1 <= len(gateway) <= GATEWAY_ID_LENGTH_MAX:
+        raise InvalidPaymentMethod(field="gateway_id", reason="the id of a gateway")
     return _Settings(
         method_type=method_type,
         name=name,
@@ -320,4 +338,5 @@ def _checked(currency: str, **settings: Any) -> _Settings:
         confirmation_window_hours=hours,
         sort_order=place,
         icon_url=icon,
+        gateway_id=gateway,
     )

@@ -140,6 +140,7 @@ class PaymentMethod(msgspec.Struct, frozen=True, kw_only=True):
     confirmation_window_hours: int  # from start to expiry
     sort_order: int
     icon_url: str | None
+    gateway_id: str | None  # the provider behind it: while that is inactive, this is not offered
     created_at: datetime
     updated_at: datetime
 

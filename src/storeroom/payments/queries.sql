@@ -4,18 +4,20 @@
 -- payments of an order that complete at once wait for each other instead of for ever.
 
 -- name: insert_method(tenant_id, method_id, code, method_type, name, is_active, is_manual, instructions, payment_details,
---                     min_amount, max_amount?, currency, confirmation_window_hours, sort_order, icon_url?) -> PaymentMethod?
+--                     min_amount, max_amount?, currency, confirmation_window_hours, sort_order, icon_url?,
+--                     gateway_id?) -> PaymentMethod?
 -- No row: the code is taken.
 INSERT INTO {payment_methods} (tenant_id, id, code, method_type, name, is_active, is_manual, instructions, payment_details,
-                               min_amount, max_amount, currency, confirmation_window_hours, sort_order, icon_url)
+                               min_amount, max_amount, currency, confirmation_window_hours, sort_order, icon_url, gateway_id)
 VALUES (:tenant_id, :method_id, :code, :method_type, :name, :is_active, :is_manual, :instructions, :payment_details,
-        :min_amount, :max_amount, :currency, :confirmation_window_hours, :sort_order, :icon_url)
+        :min_amount, :max_amount, :currency, :confirmation_window_hours, :sort_order, :icon_url, :gateway_id)
     ON CONFLICT (tenant_id, code) DO NOTHING
 RETURNING id, code, method_type, name, is_active, is_manual, instructions, payment_details, min_amount, max_amount,
-          currency, confirmation_window_hours, sort_order, icon_url, created_at, updated_at;
+          currency, confirmation_window_hours, sort_order, icon_url, gateway_id, created_at, updated_at;
 
 -- name: update_method(tenant_id, method_id, method_type, name, is_active, is_manual, instructions, payment_details,
---                     min_amount, max_amount?, confirmation_window_hours, sort_order, icon_url?) -> PaymentMethod?
+--                     min_amount, max_amount?, confirmation_window_hours, sort_order, icon_url?,
+--                     gateway_id?) -> PaymentMethod?
 -- The code stays, since checkouts name it, and the currency, since its limits are in it.
 UPDATE {payment_methods}
    SET method_type = :method_type,
@@ -29,11 +31,12 @@ UPDATE {payment_methods}
        confirmation_window_hours = :confirmation_window_hours,
        sort_order = :sort_order,
        icon_url = :icon_url,
+       gateway_id = :gateway_id,
        updated_at = now()
  WHERE tenant_id = :tenant_id
    AND id = :method_id
 RETURNING id, code, method_type, name, is_active, is_manual, instructions, payment_details, min_amount, max_amount,
-          currency, confirmation_window_hours, sort_order, icon_url, created_at, updated_at;
+          currency, confirmation_window_hours, sort_order, icon_url, gateway_id, created_at, updated_at;
 
 -- name: delete_method(tenant_id, method_id) -> count
 -- Refused by payments_method_fkey where a payment was made by it.
@@ -43,7 +46,7 @@ DELETE FROM {payment_methods}
 
 -- name: method(tenant_id, method_id) -> PaymentMethod?
 SELECT id, code, method_type, name, is_active, is_manual, instructions, payment_details, min_amount, max_amount,
-       currency, confirmation_window_hours, sort_order, icon_url, created_at, updated_at
+       currency, confirmation_window_hours, sort_order, icon_url, gateway_id, created_at, updated_at
   FROM {payment_methods}
  WHERE tenant_id = :tenant_id
    AND id = :method_id;
@@ -51,7 +54,7 @@ SELECT id, code, method_type, name, is_active, is_manual, instructions, payment_
 -- name: method_to_change(tenant_id, method_id) -> PaymentMethod?
 -- Locked, so that two changes of different settings do not undo each other.
 SELECT id, code, method_type, name, is_active, is_manual, instructions, payment_details, min_amount, max_amount,
-       currency, confirmation_window_hours, sort_order, icon_url, created_at, updated_at
+       currency, confirmation_window_hours, sort_order, icon_url, gateway_id, created_at, updated_at
   FROM {payment_methods}
  WHERE tenant_id = :tenant_id
    AND id = :method_id
@@ -59,28 +62,38 @@ SELECT id, code, method_type, name, is_active, is_manual, instructions, payment_
 
 -- name: method_by_code(tenant_id, code) -> PaymentMethod?
 SELECT id, code, method_type, name, is_active, is_manual, instructions, payment_details, min_amount, max_amount,
-       currency, confirmation_window_hours, sort_order, icon_url, created_at, updated_at
+       currency, confirmation_window_hours, sort_order, icon_url, gateway_id, created_at, updated_at
   FROM {payment_methods}
  WHERE tenant_id = :tenant_id
    AND code = :code;
 
 -- name: methods(tenant_id, size) -> PaymentMethod*
 SELECT id, code, method_type, name, is_active, is_manual, instructions, payment_details, min_amount, max_amount,
-       currency, confirmation_window_hours, sort_order, icon_url, created_at, updated_at
+       currency, confirmation_window_hours, sort_order, icon_url, gateway_id, created_at, updated_at
   FROM {payment_methods}
  WHERE tenant_id = :tenant_id
  ORDER BY sort_order, id
  LIMIT :size;
 
 -- name: active_methods(tenant_id, size) -> PaymentMethod*
--- What customers see, in the order of idx_payment_methods_active.
-SELECT id, code, method_type, name, is_active, is_manual, instructions, payment_details, min_amount, max_amount,
-       currency, confirmation_window_hours, sort_order, icon_url, created_at, updated_at
-  FROM {payment_methods}
- WHERE tenant_id = :tenant_id
-   AND is_active
- ORDER BY sort_order, id
+-- What customers see, in the order of idx_payment_methods_active; of equal places that of the gateways decides. What is
+-- behind an inactive gateway cannot be paid by.
+SELECT m.id, m.code, m.method_type, m.name, m.is_active, m.is_manual, m.instructions, m.payment_details, m.min_amount,
+       m.max_amount, m.currency, m.confirmation_window_hours, m.sort_order, m.icon_url, m.gateway_id, m.created_at,
+       m.updated_at
+  FROM {payment_methods} m
+  LEFT JOIN {payment_gateways} g ON g.tenant_id = :tenant_id AND g.id = m.gateway_id
+ WHERE m.tenant_id = :tenant_id
+   AND m.is_active
+   AND (m.gateway_id IS NULL OR g.is_active)
+ ORDER BY m.sort_order, g.position NULLS FIRST, m.id
  LIMIT :size;
+
+-- name: gateway_is_active(tenant_id, gateway_id) -> bool?
+SELECT is_active
+  FROM {payment_gateways}
+ WHERE tenant_id = :tenant_id
+   AND id = :gateway_id;
 
 -- name: methods_in_order(tenant_id, size) -> UUID*
 -- All methods as they stand, locked in the order of their keys.

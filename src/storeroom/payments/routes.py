@@ -20,6 +20,7 @@ from msgspec import UNSET, Meta, UnsetType
 from storeroom.core.ids import OrderId, PaymentId, PaymentMethodId, UserId
 from storeroom.core.money import CurrencyMismatch, Money, UnknownCurrency
 from storeroom.core.pages import Page
+from storeroom.gateways import GatewayNotFound
 from storeroom.orders import OrderNotFound
 from storeroom.payments import errors
 from storeroom.payments.methods import MethodChanges, PaymentMethods
@@ -72,6 +73,7 @@ Number = Annotated[str, Meta(min_length=1, max_length=20)]
 Hours = Annotated[int, Meta(ge=1, le=WINDOW_HOURS_MAX)]
 MethodName = Annotated[str, Meta(min_length=1, max_length=METHOD_NAME_LENGTH_MAX)]
 Instructions = Annotated[str, Meta(min_length=1, max_length=INSTRUCTIONS_LENGTH_MAX)]
+GatewayId = Annotated[str, Meta(min_length=1, max_length=50, examples=["sslcommerz"])]
 Icon = Annotated[str, Meta(max_length=ICON_URL_LENGTH_MAX)]
 
 V = TypeVar("V", bound=msgspec.Struct)
@@ -140,6 +142,7 @@ class NewMethod(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     confirmation_window_hours: Hours = WINDOW_HOURS_DEFAULT
     sort_order: int = 0
     icon_url: Icon | None = None
+    gateway_id: GatewayId | None = None  # None: staff look for the money
 
 
 class MethodPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,6 +159,7 @@ class MethodPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     confirmation_window_hours: Hours | UnsetType = UNSET
     sort_order: int | UnsetType = UNSET
     icon_url: Icon | UnsetType | None = UNSET
+    gateway_id: GatewayId | UnsetType | None = UNSET
 
 
 class MethodOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -201,6 +205,7 @@ class MethodView(msgspec.Struct, frozen=True, kw_only=True):
     confirmation_window_hours: int
     sort_order: int
     icon_url: str | None
+    gateway_id: str | None
     created_at: datetime
     updated_at: datetime
 
@@ -568,6 +573,7 @@ async def list_methods(payment_methods: NamedDependency[PaymentMethods]) -> Meth
         errors.TooManyPaymentMethods,
         CurrencyMismatch,
         UnknownCurrency,
+        GatewayNotFound,
     ),
 )
 async def add_method(data: JSONBody[NewMethod], payment_methods: NamedDependency[PaymentMethods]) -> MethodView:
@@ -604,7 +610,7 @@ async def get_method(method_id: FromPath[UUID], payment_methods: NamedDependency
     summary="Change a way to pay",
     tags=ADMIN_METHODS,
     guards=SETTINGS,
-    responses=says(errors.PaymentMethodNotFound, errors.InvalidPaymentMethod, CurrencyMismatch),
+    responses=says(errors.PaymentMethodNotFound, errors.InvalidPaymentMethod, CurrencyMismatch, GatewayNotFound),
 )
 async def update_method(
     method_id: FromPath[UUID], data: JSONBody[MethodPatch], payment_methods: NamedDependency[PaymentMethods]

@@ -139,7 +139,7 @@ class Payments(Service):
             raise OrderNotPayable(order=order.number, status=order.status)
         found = await self._method(method)
         asked = _positive(amount or order.due, order.due.currency)
-        if not found.is_active or found.min_amount.currency != asked.currency:
+        if not found.is_active or found.min_amount.currency != asked.currency or not await self._gateway_open(found):
             raise PaymentMethodInactive(method=method)
         if not found.takes(asked):
             raise AmountOutsideLimits(amount=asked, minimum=found.min_amount, maximum=found.max_amount)
@@ -601,6 +601,12 @@ class Payments(Service):
             return await queries.order_to_pay(self.db, tenant_id=self.tenant_id, order_id=order_id)
         number = str(order_number).strip().upper()
         return await queries.order_to_pay_by_number(self.db, tenant_id=self.tenant_id, order_number=number)
+
+    async def _gateway_open(self, method: PaymentMethod) -> bool:
+        """Whether the provider behind a method is active; most have none, and then nothing is asked."""
+        return method.gateway_id is None or bool(
+            await queries.gateway_is_active(self.db, tenant_id=self.tenant_id, gateway_id=method.gateway_id)
+        )
 
     async def _method(self, code: str) -> PaymentMethod:
         found = await queries.method_by_code(self.db, tenant_id=self.tenant_id, code=code)
