@@ -4,7 +4,7 @@
 \set variant random(1, 1000)
 \set number random(1, 281474976710655)
 SELECT ordinal, verdict, answer
-  FROM place_orders_v1('default', (
+  FROM place_orders_v2('default', (
        '[{"ordinal": 0,"id":"' || {uuid}() || '","order_number":"' || lpad(to_hex(:number::bigint), 12, '0')
     || '","history_id":"' || {uuid}() || '","webhook_id":"' || {uuid}() || '","payment_id":"' || {uuid}()
     || '","payment_reference":"PAY-' || lpad(to_hex(:number::bigint), 12, '0') || '","payment_method":"zelle",'

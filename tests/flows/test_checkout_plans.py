@@ -44,7 +44,7 @@ async def test_a_plan_made_while_a_table_was_small_reads_no_table_whole(
         await counter.place(shirt, payment_method="zelle")
         await owner.execute("ANALYZE")  # every plan so far is forgotten
         if not guarded:
-            await owner.execute("ALTER FUNCTION place_orders_v1 RESET enable_seqscan")
+            await owner.execute("ALTER FUNCTION place_orders_v2 RESET enable_seqscan")
         await counter.place(shirt, payment_method="zelle")
 
         before = await scans(one, dsn)

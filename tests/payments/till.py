@@ -139,7 +139,7 @@ class Till:
             "compliance_required": False,
         }
         row = await self.db.fetchrow(
-            self.db.names.render("SELECT verdict, answer FROM {place_orders_v1}($1, $2, $3)"),
+            self.db.names.render("SELECT verdict, answer FROM {place_orders_v2}($1, $2, $3)"),
             self.tenant_id,
             [asked],
             settings,

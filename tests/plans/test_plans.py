@@ -97,7 +97,7 @@ async def test_placing_orders_reads_no_growing_table_whole(placing: list[Plan]) 
 
 @pytest.fixture(scope="session")
 async def placing(filled: asyncpg.Connection) -> list[Plan]:
-    """The plans of what place_orders_v1 runs inside, caught by auto_explain; its orders are rolled back."""
+    """The plans of what place_orders_v2 runs inside, caught by auto_explain; its orders are rolled back."""
     await prepare_connection(filled)
     transaction = filled.transaction()
     await transaction.start()
@@ -115,9 +115,9 @@ async def placing(filled: asyncpg.Connection) -> list[Plan]:
         plans = []
         for group in (1, 20):
             orders = [order(ordinal, [row["id"] for row in rows[ordinal : ordinal + 2]]) for ordinal in range(group)]
-            plans += await plans_inside(filled, "SELECT * FROM place_orders_v1($1, $2, $3)", "t7", orders, settings)
+            plans += await plans_inside(filled, "SELECT * FROM place_orders_v2($1, $2, $3)", "t7", orders, settings)
         placed = await filled.fetch(
-            "SELECT * FROM place_orders_v1($1, $2, $3)", "t7", [order(0, [rows[0]["id"]])], settings
+            "SELECT * FROM place_orders_v2($1, $2, $3)", "t7", [order(0, [rows[0]["id"]])], settings
         )
         assert placed[0]["verdict"] == "placed"
         return plans

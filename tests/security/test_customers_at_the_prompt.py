@@ -191,7 +191,7 @@ async def test_a_customer_calls_no_function_of_ours(town: Town, prompt: As, admi
     assert len(ours) > 2
     assert [row["name"] for row in ours if row["may"]] == []
     async with prompt(CUSTOMER_ROLE, claims=town.ann.claims) as sql, refused(sql):
-        await sql.fetch("SELECT release_order_units_v1($1, $2)", town.ann.shop.tenant_id, town.ann.open.order.id)
+        await sql.fetch("SELECT release_order_units_v2($1, $2)", town.ann.shop.tenant_id, town.ann.open.order.id)
 
 
 @pytest.mark.requirement("SIG-SEC-03")
@@ -294,7 +294,7 @@ async def test_what_somebody_changed_is_restored_by_the_next_migrate(
         f"GRANT INSERT, DELETE ON carts TO {CUSTOMER_ROLE}",
         f"GRANT UPDATE (status) ON payments TO {CUSTOMER_ROLE}",
         f"REVOKE SELECT (city) ON user_addresses FROM {CUSTOMER_ROLE}",
-        f"GRANT EXECUTE ON FUNCTION release_order_units_v1 TO {CUSTOMER_ROLE}",
+        f"GRANT EXECUTE ON FUNCTION release_order_units_v2 TO {CUSTOMER_ROLE}",
         f"REVOKE SELECT ON customer_orders_summary FROM {CUSTOMER_ROLE}",
         f"DROP POLICY {CUSTOMER_ROLE} ON users",
         # As if an earlier release had made it by another rule: a mark that is not the present one's.
@@ -308,7 +308,7 @@ async def test_what_somebody_changed_is_restored_by_the_next_migrate(
     await migrate(connection)
     assert [row[0] for row in await connection.fetch(MADE)] == before
     assert not await connection.fetchval(
-        "SELECT has_function_privilege($1, 'release_order_units_v1(text, uuid)', 'EXECUTE')", CUSTOMER_ROLE
+        "SELECT has_function_privilege($1, 'release_order_units_v2(text, uuid)', 'EXECUTE')", CUSTOMER_ROLE
     )
     await connection.close()
 

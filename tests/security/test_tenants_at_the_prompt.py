@@ -116,12 +116,12 @@ async def test_functions_work_for_the_shop_that_calls_them(town: Town, prompt: A
     there, order = town.cat.shop.tenant_id, town.cat.open.order.id
     held = "SELECT sum(quantity_held)::int FROM order_items WHERE tenant_id = $1 AND order_id = $2"
     async with prompt("storeroom_tenant", tenant_id=town.ann.shop.tenant_id) as sql:
-        assert await sql.fetchval("SELECT release_order_units_v1($1, $2)", there, order) == 0
+        assert await sql.fetchval("SELECT release_order_units_v2($1, $2)", there, order) == 0
         assert await sql.fetch("SELECT * FROM ship_order_units_v1($1, $2, '{}', 'admin', NULL)", there, order) == []
         await sql.execute("COMMIT")
     assert await admin.fetchval(held, there, order) == 1
     async with prompt("storeroom_tenant", tenant_id=there) as sql:  # the control: its own shop may
-        assert await sql.fetchval("SELECT release_order_units_v1($1, $2)", there, order) == 1
+        assert await sql.fetchval("SELECT release_order_units_v2($1, $2)", there, order) == 1
 
 
 async def test_what_runs_with_its_owners_rights_is_the_services_alone(admin: asyncpg.Connection) -> None:

@@ -16,7 +16,7 @@ from storeroom.analytics.model import (
     Taken,
     client_of,
 )
-from storeroom.analytics.service import Events, PlaceLookup, note
+from storeroom.analytics.service import Events, PlaceLookup, browser_of, note
 
 __all__ = [
     "EVENTS_MAX",
@@ -38,6 +38,7 @@ __all__ = [
     "PlaceLookup",
     "Refusal",
     "Taken",
+    "browser_of",
     "client_of",
     "note",
 ]

@@ -349,6 +349,12 @@ async def note(
     )
 
 
+def browser_of(context: Context) -> Mapping[str, str | None]:
+    """User-Agent, device, browser and system of the customer who calls; of staff and of jobs nothing."""
+    origin = _origin_of(context, None) if context.actor.kind is ActorKind.CUSTOMER else _NOWHERE
+    return {name: origin[name] for name in ("user_agent", "device_type", "browser", "os")}
+
+
 def _bounded(events: Sequence[object]) -> None:
     if not 1 <= len(events) <= EVENTS_MAX:
         raise InvalidEventBatch(events=len(events), events_max=EVENTS_MAX)

@@ -10,10 +10,11 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from storeroom.analytics import browser_of
 from storeroom.carts import Visitor
 from storeroom.core.contact import normal_address, normal_email, normal_phone
 from storeroom.core.ids import OrderId, TenantId, human_code, new_id
-from storeroom.core.money import Money
+from storeroom.core.money import AMOUNT_MAX, Money
 from storeroom.database.errors import constraint_of, lost_to_a_rival
 from storeroom.database.executor import Executor
 from storeroom.database.pool import Transaction
@@ -39,19 +40,23 @@ from storeroom.flows.model import (
     Verdict,
 )
 from storeroom.orders import OrderStatus, traffic_source
+from storeroom.promotions import COUPONS_MAX, normal_code
 from storeroom.tenants import Tenant, settings_of
 
 Entry = tuple[AskedOrder, CheckoutSettings, "asyncio.Future[Verdict]"]
 
 ORDER_CODE_LENGTH: Final = 8
 PAYMENT_CODE_LENGTH: Final = 10
+EVENTS_OF_AN_ORDER: Final = 5  # at most
 _DRAWN: Final = frozenset({"orders_number_unique", "payments_reference_unique"})  # ours to draw again
-_MADE_MEANWHILE: Final = frozenset({"orders_purchase_unique", "orders_cart_unique"})  # a rival placed it: look again
+_MADE_MEANWHILE: Final = frozenset(  # a rival placed it, or took of the credit: look again
+    {"orders_purchase_unique", "orders_cart_unique", "store_credits_balance_positive"}
+)
 _CROWD: Final = frozenset({"short", "too_many_open"})  # may be the group's doing; asked again alone before it is said
 
 
 class CheckoutGroups:
-    """Gathers the checkouts that arrive together, for each tenant, into one call of place_orders_v1.
+    """Gathers the checkouts that arrive together, for each tenant, into one call of place_orders_v2.
 
     At most FLIGHTS_MAX calls of a tenant are on their way; whoever comes meanwhile waits for the next one. So company
     gathers while a group commits: no timer is needed, and a lone caller never waits.
@@ -158,7 +163,9 @@ async def place_alone(
             if constraint_of(clash, db.names) in _DRAWN:
                 order.order_number = human_code(ORDER_CODE_LENGTH)
                 if order.payment_method is not None:
-                    order.payment_reference = f"PAY-{human_code(PAYMENT_CODE_LENGTH, 5)}"
+                    order.payment_reference = _payment_reference()
+                if order.credit_limit is not None:
+                    order.credit_reference = _payment_reference()
             clash = None
         try:
             return (await place(db, tenant_id, [order], settings))[0]
@@ -204,6 +211,8 @@ class Checkout(Service):
             PriceChanged, LineUnavailable, AgeRequired, KycRequired, ComplianceRequired, Restricted, AddressRequired,
             ShippingUnavailable, PaymentMethodRefused, CartUnknown, CartClosed, TooManyOpenOrders, BuyerNotActive,
             NothingToBuy, CurrencyNotSold: as their names say.
+            CouponNotFound, CouponNotApplicable, CouponUsedUp: of a typed code, or of the cart's. A coupon that applies
+                by itself and does not apply here is left out.
             InvalidPurchase, InvalidEmail, InvalidPhone, InvalidAddress: the request cannot be right.
             IdempotencyKeyReused: the key was used for another purchase.
         """
@@ -287,7 +296,17 @@ class Checkout(Service):
             order.user_id, order.session_id = visitor.user_id, visitor.session_id
         if purchase.payment_method is not None:
             order.payment_method = purchase.payment_method
-            order.payment_id, order.payment_reference = new_id(), f"PAY-{human_code(PAYMENT_CODE_LENGTH, 5)}"
+            order.payment_id, order.payment_reference = new_id(), _payment_reference()
+        if purchase.coupons:
+            order.coupons = _codes(purchase.coupons)
+        if purchase.use_store_credit is not False:
+            order.credit_limit = _credit_limit(purchase.use_store_credit, order.user_id, tenant.currency)
+            order.credit_payment_id, order.credit_reference = new_id(), _payment_reference()
+            order.credit_entry_id = new_id()
+        if order.user_id is not None or order.session_id is not None:
+            order.event_ids = [new_id() for _ in range(EVENTS_OF_AN_ORDER)]
+            for name, fact in browser_of(context).items():
+                setattr(order, name, fact)
         if compliance is not None and compliance.acknowledged:
             order.compliance_acknowledged, order.compliance_version = True, compliance.version
             order.compliance_acknowledged_at = compliance.acknowledged_at or context.clock.now()
@@ -295,6 +314,31 @@ class Checkout(Service):
             order.utm_source, order.utm_medium, order.utm_campaign = seen.utm_source, seen.utm_medium, seen.utm_campaign
             order.traffic_source = traffic_source(seen.utm_source, seen.referrer_url)
         return order
+
+
+def _payment_reference() -> str:
+    return f"PAY-{human_code(PAYMENT_CODE_LENGTH, 5)}"
+
+
+def _codes(typed: list[str]) -> list[str]:
+    if len(typed) > COUPONS_MAX:
+        raise InvalidPurchase(field="coupons", reason=f"at most {COUPONS_MAX}")
+    codes = [normal_code(code) for code in typed]
+    if any(not code or "\x00" in code for code in codes):
+        raise InvalidPurchase(field="coupons", reason="a code has letters or digits")
+    return list(dict.fromkeys(codes))
+
+
+def _credit_limit(wanted: Money | bool, user_id: UUID | None, currency: str) -> int:
+    if user_id is None:
+        raise InvalidPurchase(field="use_store_credit", reason="store credit belongs to an account; sign in")
+    if not isinstance(wanted, Money):
+        return AMOUNT_MAX
+    if wanted.currency != currency:
+        raise InvalidPurchase(field="use_store_credit", reason=f"the shop sells in {currency}")
+    if wanted.amount <= 0:
+        raise InvalidPurchase(field="use_store_credit", reason="more than nothing")
+    return wanted.amount
 
 
 def _bind_key(order: AskedOrder, purchase: Purchase, key: str, scope: str) -> None:
@@ -342,9 +386,12 @@ def _placed(answer: dict[str, Any]) -> PlacedOrder:
         status=OrderStatus(answer["status"]),
         email=answer["email"],
         subtotal=Money(answer["subtotal"], currency),
+        discount=Money(answer.get("discount", 0), currency),  # an answer that v1 gave has none
+        discount_code=answer.get("discount_code"),
         shipping=Money(answer["shipping"], currency),
         shipping_method=answer["shipping_method"],
         total=Money(answer["total"], currency),
+        paid=Money(answer.get("paid", 0), currency),
         created_at=datetime.fromisoformat(answer["created_at"]),
         payment_due_at=datetime.fromisoformat(answer["payment_due_at"]),
         payment=None if payment is None else _payment(payment, currency),

@@ -9,6 +9,7 @@ import msgspec
 from storeroom.core.errors import Conflict, Invalid, NotFound, StoreroomError
 from storeroom.core.idempotency import IdempotencyKeyReused
 from storeroom.core.money import Money
+from storeroom.promotions import CouponNotApplicable, CouponNotFound, CouponRefusal, CouponUsedUp
 
 
 class InvalidPurchase(Invalid):
@@ -192,7 +193,7 @@ class BuyerNotActive(Conflict):
 
 
 def refusal(verdict: str, answer: Any, currency: str) -> StoreroomError:
-    """The error for a verdict of place_orders_v1."""
+    """The error for a verdict of place_orders_v2."""
     match verdict:
         case "short":
             return OutOfStock(lines=msgspec.convert(answer, list[ShortLine]))
@@ -220,6 +221,10 @@ def refusal(verdict: str, answer: Any, currency: str) -> StoreroomError:
             return TooManyOpenOrders(maximum=answer["maximum"])
         case "key_reused":
             return IdempotencyKeyReused()
+        case "coupon_refused" if answer["reason"] == "used_up":
+            return CouponUsedUp(coupon=answer["coupon"])
+        case "coupon_refused":
+            return CouponNotApplicable(coupon=answer["coupon"], reason=CouponRefusal(answer["reason"]))
         case "user_not_active":
             return BuyerNotActive()
         case _:
@@ -235,4 +240,5 @@ _PLAIN: dict[str, Callable[..., StoreroomError]] = {
     "address_required": AddressRequired,
     "restricted": Restricted,
     "shipping_unavailable": ShippingUnavailable,
+    "coupon_not_found": CouponNotFound,
 }

@@ -1,16 +1,18 @@
 -- What must touch many tables at once. Called by name, never fired; frozen once released (a change is a _v2).
 
--- function: place_orders_v1
--- Places a group of orders of one tenant, each all or nothing, and says of each what became of it.
+-- function: place_orders_v2
+-- Places a group of orders of one tenant, each all or nothing, and says of each what became of it. Its predecessor, v1,
+-- knew no coupons, no store credit and no events; a database that has it keeps it while programs of both releases run, and
+-- a later migration drops it with its types.
 --
--- p_orders: a list of checkout_order; p_settings: {currency, order_window, open_orders_max, compliance_required}.
+-- p_orders: a list of checkout_order_v2; p_settings: {currency, order_window, open_orders_max, compliance_required}.
 -- verdict 'placed' and 'replayed' carry the answer that the caller gets; every other verdict wrote nothing for its order
 -- and carries the facts of the refusal. 'retry' is no refusal: another order of the group stood in the way.
 --
--- Locks, in this order, rows by key: idempotency keys, visitors, carts, stock, statistics. A running sum decides who gets the last
--- units inside a group; it counts those that are refused for another line too, so the caller places alone what a group
--- found short before it tells anyone that a thing is sold out.
-CREATE FUNCTION {place_orders_v1}(p_tenant TEXT, p_orders JSONB, p_settings JSONB)
+-- Locks, in this order, rows by key: idempotency keys, visitors, carts, coupons, stock, statistics, store credit. A running sum decides
+-- who gets the last units inside a group; it counts those that are refused for another line too, so the caller places alone
+-- what a group found short before it tells anyone that a thing is sold out. With the last uses of a coupon it is the same.
+CREATE FUNCTION {place_orders_v2}(p_tenant TEXT, p_orders JSONB, p_settings JSONB)
 RETURNS TABLE (ordinal INTEGER, verdict TEXT, answer JSONB)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan  -- an array of one would else be planned anew in every statement of every call
@@ -20,9 +22,9 @@ AS $function$
 DECLARE
     _now       CONSTANT TIMESTAMPTZ := now();
     _currency  CONSTANT TEXT := p_settings->>'currency';
-    _orders    {checkout_order}[];
+    _orders    {checkout_order_v2}[];
     _lines     {checkout_line}[];
-    _sums      {checkout_sum}[];
+    _sums      {checkout_sum_v2}[];
     _demands   {checkout_demand}[];
     _verdicts  JSONB := '{}';      -- ordinal -> {verdict, answer}, once decided
     _claimed   UUID[] := '{}';     -- orders whose idempotency key this call owns
@@ -32,10 +34,18 @@ DECLARE
     _free      JSONB;
     _short     UUID[];
     _freed     INTEGER;
+    _offered   {checkout_coupon}[];
+    _uses      {checkout_discount}[] := '{}';
+    _cuts      JSONB := '{}';      -- ordinal -> {discount, lines}, where coupons took something
+    _unfit     JSONB := '{}';      -- ordinal -> {verdict, answer}, where a coupon that was typed does not apply
+    _buyer     RECORD;
+    _fits      RECORD;
+    _taken     JSONB;
+    _companies JSONB := '{}';      -- domain -> company
 BEGIN
     SELECT array_agg(o ORDER BY o.ordinal)
       INTO _orders
-      FROM jsonb_populate_recordset(NULL::{checkout_order}, p_orders) o;
+      FROM jsonb_populate_recordset(NULL::{checkout_order_v2}, p_orders) o;
 
     -- The same request again gets the answer it got. A rival with the same key waits here for our commit.
     IF EXISTS (SELECT FROM unnest(_orders) o WHERE o.idempotency_key IS NOT NULL) THEN
@@ -122,8 +132,8 @@ BEGIN
     IF cardinality(_ids) > 0 THEN
         SELECT coalesce(jsonb_object_agg(c.id, to_jsonb(c)), '{}')
           INTO _carts
-          FROM (SELECT id, status, user_id, session_id, converted_to_order_id, expires_at, currency, utm_source, utm_medium,
-                       utm_campaign, shipping_method
+          FROM (SELECT id, status, user_id, session_id, anonymous_id, converted_to_order_id, expires_at, currency, utm_source,
+                       utm_medium, utm_campaign, shipping_method, discount_code
                   FROM {carts}
                  WHERE tenant_id = p_tenant AND id = ANY (_ids)
                  ORDER BY id
@@ -197,8 +207,8 @@ BEGIN
 
     -- What each order comes to, and what its lines demand. Where a tenant has shipping rates, one must reach the address.
     SELECT coalesce(array_agg(ROW(s.ordinal, s.ships, s.needs_age, s.needs_kyc, s.unavailable, s.foreign_currency, s.repriced,
-                                  s.restricted, s.subtotal, r.code, coalesce(r.amount, 0),
-                                  s.subtotal + coalesce(r.amount, 0))::{checkout_sum}), '{}')
+                                  s.restricted, s.subtotal, 0, r.code, coalesce(r.amount, 0),
+                                  s.subtotal + coalesce(r.amount, 0), 0)::{checkout_sum_v2}), '{}')
       INTO _sums
       FROM (SELECT l.ordinal, o.shipping_address->>'country_code' AS country, o.cart_id, o.shipping_method,
                    bool_or(l.ships) AS ships, bool_or(l.needs_age) AS needs_age, bool_or(l.needs_kyc) AS needs_kyc,
@@ -226,6 +236,176 @@ BEGIN
            ORDER BY t.position, t.code
            LIMIT 1) r ON TRUE;
 
+    -- Coupons: those that were typed, those of the carts, and those that apply by themselves. Their rows are locked, so that
+    -- the last uses go to those who come first; whoever waited here reads what was committed.
+    IF EXISTS (SELECT FROM unnest(_orders) o
+                WHERE cardinality(o.coupons) > 0 OR _carts->(o.cart_id::text)->>'discount_code' IS NOT NULL)
+       OR EXISTS (SELECT FROM {coupons} c WHERE c.tenant_id = p_tenant AND c.auto_apply AND c.is_active) THEN
+        SELECT array_agg(ROW(c.id, c.code, c.percentage, c.amount, c.currency, c.product_ids, c.user_ids, c.payment_method,
+                             c.auto_apply, c.applies_at, c.minimum_order_amount, c.maximum_discount_amount, c.usage_limit,
+                             c.usage_count, c.usage_limit_per_user, c.first_order_only, c.position, c.starts_at,
+                             c.expires_at)::{checkout_coupon})
+          INTO _offered
+          FROM (SELECT k.id, k.code, k.percentage, k.amount, k.currency, k.product_ids, k.user_ids, k.payment_method, k.auto_apply,
+                       k.applies_at, k.minimum_order_amount, k.maximum_discount_amount, k.usage_limit, k.usage_count,
+                       k.usage_limit_per_user, k.first_order_only, k.position, k.starts_at, k.expires_at
+                  FROM {coupons} k
+                 WHERE k.tenant_id = p_tenant
+                   AND k.is_active
+                   AND k.id = ANY (ARRAY(
+                           SELECT t.id
+                             FROM {coupons} t
+                            WHERE t.tenant_id = p_tenant AND t.is_active
+                              AND t.code = ANY (ARRAY(SELECT unnest(o.coupons) FROM unnest(_orders) o
+                                                       UNION
+                                                      SELECT _carts->(o.cart_id::text)->>'discount_code' FROM unnest(_orders) o))
+                            UNION
+                           SELECT a.id
+                             FROM {coupons} a
+                            WHERE a.tenant_id = p_tenant AND a.is_active AND a.auto_apply
+                              AND a.starts_at <= _now AND (a.expires_at IS NULL OR a.expires_at > _now)
+                              AND (a.usage_limit IS NULL OR a.usage_count < a.usage_limit)
+                              AND (a.product_ids IS NULL OR a.product_ids && ARRAY(SELECT l.product_id FROM unnest(_lines) l))
+                              AND (a.user_ids IS NULL OR a.user_ids && ARRAY(SELECT o.user_id FROM unnest(_orders) o))))
+                 ORDER BY k.code
+                   FOR NO KEY UPDATE) c;
+
+        FOR _buyer IN
+            SELECT o.ordinal, o.user_id, o.customer_email AS email, coalesce(o.user_id::text, o.customer_email) AS name,
+                   s.subtotal_amount AS subtotal,
+                   ARRAY(SELECT c.code
+                           FROM (SELECT _carts->(o.cart_id::text)->>'discount_code' AS code, 0 AS place
+                                  UNION ALL
+                                 SELECT k.code, k.place FROM unnest(o.coupons) WITH ORDINALITY AS k (code, place)) c
+                          WHERE c.code IS NOT NULL
+                          GROUP BY c.code
+                          ORDER BY min(c.place)) AS typed,
+                   ARRAY(SELECT w.way
+                           FROM {payment_methods} m
+                          CROSS JOIN LATERAL (VALUES (CASE WHEN m.method_type IN ('card', 'stripe') THEN 'stripe'
+                                                           WHEN m.method_type = 'wallet' THEN 'x402' END),
+                                                     (CASE WHEN m.is_manual THEN 'manual' END)) AS w (way)
+                          WHERE m.tenant_id = p_tenant AND m.code = o.payment_method AND w.way IS NOT NULL) AS ways,
+                   ARRAY(SELECT l.product_id FROM unnest(_lines) l WHERE l.ordinal = o.ordinal) AS products,
+                   (SELECT count(*)
+                      FROM unnest(_orders) e
+                     WHERE e.ordinal < o.ordinal AND coalesce(e.user_id::text, e.customer_email) = coalesce(o.user_id::text, o.customer_email)
+                       AND NOT _verdicts ? e.ordinal::text) AS orders_beside
+              FROM unnest(_orders) o
+              JOIN unnest(_sums) s ON s.ordinal = o.ordinal
+             WHERE NOT _verdicts ? o.ordinal::text AND NOT s.unavailable AND NOT s.foreign_currency AND s.repriced IS NOT TRUE
+             ORDER BY o.ordinal
+        LOOP
+            -- Of each the first reason not to apply; `crowded`: it would apply, were it not for others of this group.
+            SELECT jsonb_agg(jsonb_build_object('id', f.id, 'code', f.code, 'typed', f.typed, 'auto_apply', f.auto_apply,
+                                                'applies_at', f.applies_at, 'percentage', f.percentage, 'amount', f.amount,
+                                                'product_ids', f.product_ids, 'maximum', f.maximum_discount_amount)
+                             ORDER BY f.auto_apply DESC, CASE WHEN f.auto_apply THEN f.position END,
+                                      CASE WHEN NOT f.auto_apply THEN f.typed END, f.code)
+                       FILTER (WHERE f.reason IS NULL) AS taking,
+                   bool_or(f.reason = 'crowded') AS crowded,
+                   (array_agg(jsonb_build_object('coupon', f.code, 'reason', f.reason) ORDER BY f.typed)
+                       FILTER (WHERE f.reason <> 'crowded' AND f.typed IS NOT NULL))[1] AS refused,
+                   (SELECT min(n.place) FROM unnest(_buyer.typed) WITH ORDINALITY AS n (code, place)
+                     WHERE NOT EXISTS (SELECT FROM unnest(_offered) c WHERE c.code = n.code)) AS unknown
+              INTO _fits
+              FROM (SELECT c.id, c.code, c.percentage, c.amount, c.product_ids, c.auto_apply, c.applies_at, c.position,
+                           c.maximum_discount_amount, array_position(_buyer.typed, c.code) AS typed,
+                           CASE WHEN _now < c.starts_at THEN 'not_started'
+                                WHEN _now >= c.expires_at THEN 'expired'
+                                WHEN c.currency <> _currency THEN 'currency'
+                                WHEN NOT coalesce(_buyer.user_id = ANY (c.user_ids), c.user_ids IS NULL) THEN 'user'
+                                WHEN NOT c.payment_method::text = ANY (_buyer.ways) THEN 'payment_method'
+                                WHEN NOT c.product_ids && _buyer.products THEN 'products'
+                                WHEN _buyer.subtotal < c.minimum_order_amount THEN 'minimum'
+                                WHEN c.first_order_only AND b.orders > 0 THEN 'first_order'
+                                WHEN b.uses >= c.usage_limit_per_user THEN 'used_before'
+                                WHEN c.usage_count >= c.usage_limit THEN 'used_up'
+                                WHEN (c.first_order_only AND _buyer.orders_beside > 0)
+                                     OR b.uses + g.own >= c.usage_limit_per_user
+                                     OR c.usage_count + g.uses >= c.usage_limit THEN 'crowded' END AS reason
+                      FROM unnest(_offered) c
+                     CROSS JOIN LATERAL (
+                           SELECT CASE WHEN NOT c.first_order_only THEN 0
+                                       WHEN _buyer.user_id IS NOT NULL
+                                       THEN (SELECT count(*) FROM {orders} p
+                                              WHERE p.tenant_id = p_tenant AND p.user_id = _buyer.user_id AND p.status <> 'cancelled')
+                                       ELSE (SELECT count(*) FROM {orders} p
+                                              WHERE p.tenant_id = p_tenant AND p.customer_email = _buyer.email
+                                                AND p.status <> 'cancelled') END AS orders,
+                                  CASE WHEN c.usage_limit_per_user IS NULL THEN 0
+                                       WHEN _buyer.user_id IS NOT NULL
+                                       THEN (SELECT count(*) FROM {coupon_redemptions} r
+                                              WHERE r.tenant_id = p_tenant AND r.coupon_id = c.id AND r.user_id = _buyer.user_id
+                                                AND r.released_at IS NULL)
+                                       ELSE (SELECT count(*) FROM {coupon_redemptions} r
+                                              WHERE r.tenant_id = p_tenant AND r.coupon_id = c.id
+                                                AND r.customer_email = _buyer.email AND r.released_at IS NULL) END AS uses) b
+                     CROSS JOIN LATERAL (
+                           SELECT count(*) AS uses, count(*) FILTER (WHERE u.buyer = _buyer.name) AS own
+                             FROM unnest(_uses) u
+                            WHERE u.coupon_id = c.id) g
+                     WHERE c.auto_apply OR c.code = ANY (_buyer.typed)) f;
+
+            IF _fits.unknown IS NOT NULL THEN
+                _unfit := _unfit || jsonb_build_object(_buyer.ordinal, jsonb_build_object(
+                              'verdict', 'coupon_not_found', 'answer', jsonb_build_object('coupon', _buyer.typed[_fits.unknown])));
+            ELSIF _fits.refused IS NOT NULL THEN
+                _unfit := _unfit || jsonb_build_object(_buyer.ordinal, jsonb_build_object(
+                              'verdict', 'coupon_refused', 'answer', _fits.refused));
+            ELSIF _fits.crowded THEN
+                _unfit := _unfit || jsonb_build_object(_buyer.ordinal, jsonb_build_object('verdict', 'retry'));
+            ELSIF _fits.taking IS NOT NULL THEN
+                _taken := {discount_lines_v1}(p_tenant,
+                    (SELECT jsonb_agg(jsonb_build_object('product_id', l.product_id, 'amount', l.quantity * l.unit_price)
+                                      ORDER BY l.position)
+                       FROM unnest(_lines) l WHERE l.ordinal = _buyer.ordinal), _fits.taking);
+                _uses := _uses || ARRAY(
+                    SELECT ROW(_buyer.ordinal, n.position, _buyer.name, (n.taken->>'id')::uuid, n.taken->>'code',
+                               n.taken->>'applies_at', (n.taken->>'auto_apply')::boolean,
+                               (n.taken->>'amount')::bigint)::{checkout_discount}
+                      FROM jsonb_array_elements(_taken->'taken') WITH ORDINALITY AS n (taken, position));
+                _cuts := _cuts || jsonb_build_object(_buyer.ordinal, jsonb_build_object(
+                             'discount', _taken->'discount', 'lines', _taken->'lines') || coalesce((
+                                 SELECT jsonb_build_object('code', n.taken->'code', 'coupon_id', n.taken->'id')
+                                   FROM jsonb_array_elements(_taken->'taken') AS n (taken)
+                                  WHERE n.taken->>'typed' IS NOT NULL
+                                  ORDER BY (n.taken->>'typed')::int
+                                  LIMIT 1), '{}'));
+            END IF;
+        END LOOP;
+
+        IF cardinality(_uses) > 0 THEN
+            _sums := ARRAY(SELECT ROW(s.ordinal, s.ships, s.needs_age, s.needs_kyc, s.unavailable, s.foreign_currency, s.repriced,
+                                      s.restricted, s.subtotal_amount, d.amount, s.shipping_method, s.shipping_amount,
+                                      s.total_amount - d.amount, 0)::{checkout_sum_v2}
+                             FROM unnest(_sums) s
+                            CROSS JOIN LATERAL (SELECT coalesce((_cuts->(s.ordinal::text)->>'discount')::bigint, 0) AS amount) d);
+        END IF;
+    END IF;
+
+    -- Store credit pays what it can. Whoever spends an account's has its row, so an account spends once in a group.
+    IF EXISTS (SELECT FROM unnest(_orders) o WHERE o.credit_limit > 0 AND o.user_id IS NOT NULL) THEN
+        SELECT _verdicts || coalesce(jsonb_object_agg(o.ordinal, jsonb_build_object('verdict', 'retry')), '{}')
+          INTO _verdicts
+          FROM (SELECT a.ordinal, row_number() OVER (PARTITION BY a.user_id ORDER BY a.ordinal) AS place
+                  FROM unnest(_orders) a
+                 WHERE a.credit_limit > 0 AND a.user_id IS NOT NULL AND NOT _verdicts ? a.ordinal::text) o
+         WHERE o.place > 1;
+
+        _sums := ARRAY(SELECT ROW(s.ordinal, s.ships, s.needs_age, s.needs_kyc, s.unavailable, s.foreign_currency, s.repriced,
+                                  s.restricted, s.subtotal_amount, s.discount_amount, s.shipping_method, s.shipping_amount,
+                                  s.total_amount, coalesce(least(b.balance, o.credit_limit, s.total_amount), 0))::{checkout_sum_v2}
+                         FROM unnest(_sums) s
+                         JOIN unnest(_orders) o ON o.ordinal = s.ordinal
+                         LEFT JOIN LATERAL (
+                               SELECT c.balance
+                                 FROM {store_credits} c
+                                WHERE c.tenant_id = p_tenant AND c.user_id = o.user_id AND c.currency = _currency
+                                  AND o.credit_limit > 0
+                                  AND EXISTS (SELECT FROM {payment_methods} m
+                                               WHERE m.tenant_id = p_tenant AND m.code = 'store-credit')) b ON TRUE);
+    END IF;
     -- May it be sold at all, to this buyer, at this price? The first reason found is the one told.
     SELECT _verdicts || coalesce(jsonb_object_agg(c.ordinal, c.refusal), '{}')
       INTO _verdicts
@@ -268,14 +448,17 @@ BEGIN
                           OR EXISTS (SELECT FROM {shipping_rates} t WHERE t.tenant_id = p_tenant AND t.is_active))
                 THEN jsonb_build_object('verdict', 'shipping_unavailable', 'answer',
                                         jsonb_build_object('method', o.shipping_method))
-                WHEN o.payment_method IS NOT NULL AND s.total_amount > 0 AND NOT EXISTS (
+                WHEN _unfit ? o.ordinal::text THEN _unfit->(o.ordinal::text)
+                WHEN o.payment_method IS NOT NULL AND s.total_amount > s.credit_amount AND NOT EXISTS (
                          SELECT FROM {payment_methods} m
                           WHERE m.tenant_id = p_tenant AND m.code = o.payment_method AND m.is_active AND m.currency = _currency
-                            AND s.total_amount >= m.min_amount
-                            AND (m.max_amount IS NULL OR s.total_amount <= m.max_amount))
+                            AND m.method_type <> 'store_credit'
+                            AND s.total_amount - s.credit_amount >= m.min_amount
+                            AND (m.max_amount IS NULL OR s.total_amount - s.credit_amount <= m.max_amount))
                 THEN jsonb_build_object('verdict', 'payment_method', 'answer', coalesce((
                          SELECT jsonb_build_object('method', m.code, 'active', m.is_active, 'minimum', m.min_amount,
-                                                   'maximum', m.max_amount, 'total', s.total_amount, 'currency', m.currency)
+                                                   'maximum', m.max_amount, 'total', s.total_amount - s.credit_amount,
+                                                   'currency', m.currency)
                            FROM {payment_methods} m
                           WHERE m.tenant_id = p_tenant AND m.code = o.payment_method),
                          jsonb_build_object('method', o.payment_method, 'active', FALSE)))
@@ -370,36 +553,48 @@ BEGIN
                  GROUP BY variant_id) d
          WHERE s.tenant_id = p_tenant AND s.variant_id = d.variant_id AND d.need <> 0;
 
+        IF EXISTS (SELECT FROM unnest(_orders) o WHERE o.domain IS NOT NULL) THEN
+            SELECT coalesce(jsonb_object_agg(lower(d.domain_name), d.company_code), '{}')
+              INTO _companies
+              FROM {domains} d
+             WHERE d.tenant_id = p_tenant AND d.is_active
+               AND lower(d.domain_name) = ANY (ARRAY(SELECT DISTINCT lower(o.domain) FROM unnest(_orders) o
+                                                      WHERE o.domain IS NOT NULL));
+        END IF;
+
         INSERT INTO {orders} (tenant_id, id, order_number, source, purchase_id, resource_id, user_id, session_id, customer_email,
                               customer_name, customer_phone, status, shipping_address, billing_address, currency,
-                              subtotal_amount, shipping_amount, total_amount, shipping_method, age_verified, age_attested,
-                              compliance_required, compliance_acknowledged, compliance_version, compliance_acknowledged_at,
-                              ip_address, source_cart_id, domain, traffic_source, utm_source, utm_medium, utm_campaign,
+                              subtotal_amount, discount_amount, shipping_amount, total_amount, amount_paid, discount_code,
+                              discount_id, shipping_method, age_verified, age_attested, compliance_required,
+                              compliance_acknowledged, compliance_version, compliance_acknowledged_at, ip_address,
+                              source_cart_id, domain, company_code, traffic_source, utm_source, utm_medium, utm_campaign,
                               customer_notes, metadata, payment_due_at, paid_at)
         SELECT p_tenant, o.id, o.order_number, coalesce(o.source, 'storefront'), o.purchase_id, o.resource_id, o.user_id,
                o.session_id, o.customer_email, o.customer_name, o.customer_phone,
-               CASE WHEN s.total_amount = 0 THEN 'payment_received' ELSE 'pending_payment' END::{order_status},
+               CASE WHEN s.total_amount = s.credit_amount THEN 'payment_received' ELSE 'pending_payment' END::{order_status},
                CASE WHEN s.ships THEN o.shipping_address END, coalesce(o.billing_address, o.shipping_address), _currency,
-               s.subtotal_amount, s.shipping_amount, s.total_amount, s.shipping_method,
+               s.subtotal_amount, s.discount_amount, s.shipping_amount, s.total_amount, s.credit_amount,
+               _cuts->(o.ordinal::text)->>'code', (_cuts->(o.ordinal::text)->>'coupon_id')::uuid, s.shipping_method,
                coalesce((_visitors->(o.user_id::text)->>'age')::boolean, o.age_attested, FALSE),
                o.user_id IS NULL AND coalesce(o.age_attested, FALSE),
                s.needs_age OR s.needs_kyc OR (p_settings->>'compliance_required')::boolean,
                coalesce(o.compliance_acknowledged, FALSE), o.compliance_version, o.compliance_acknowledged_at, o.ip_address,
-               o.cart_id, o.domain, coalesce(o.traffic_source, 'direct'),
+               o.cart_id, o.domain, _companies->>lower(o.domain), coalesce(o.traffic_source, 'direct'),
                coalesce(_carts->(o.cart_id::text)->>'utm_source', o.utm_source),
                coalesce(_carts->(o.cart_id::text)->>'utm_medium', o.utm_medium),
                coalesce(_carts->(o.cart_id::text)->>'utm_campaign', o.utm_campaign),
                o.customer_notes, coalesce(o.metadata, '{}'), _now + (p_settings->>'order_window')::interval,
-               CASE WHEN s.total_amount = 0 THEN _now END
+               CASE WHEN s.total_amount = s.credit_amount THEN _now END
           FROM unnest(_orders) o
           JOIN unnest(_sums) s ON s.ordinal = o.ordinal
          WHERE NOT _verdicts ? o.ordinal::text;
 
         INSERT INTO {order_items} (tenant_id, id, order_id, position, product_id, variant_id, product_sku, product_name,
-                                   variant_title, is_digital, quantity, unit_price, currency, quantity_held, patch_enabled,
-                                   patch_type, print_name, print_number)
+                                   variant_title, is_digital, quantity, unit_price, currency, discount_amount, quantity_held,
+                                   patch_enabled, patch_type, print_name, print_number)
         SELECT p_tenant, l.id, o.id, l.position, l.product_id, l.variant_id, l.sku, l.product_name, l.variant_title, l.is_digital,
-               l.quantity, l.unit_price, l.currency, CASE WHEN l.stock_policy = 'untracked' THEN 0 ELSE l.quantity END,
+               l.quantity, l.unit_price, l.currency,
+               coalesce((_cuts->(l.ordinal::text)->'lines'->>(l.position - 1))::bigint, 0), CASE WHEN l.stock_policy = 'untracked' THEN 0 ELSE l.quantity END,
                l.patch_enabled, l.patch_type, l.print_name, l.print_number
           FROM unnest(_lines) l
           JOIN unnest(_orders) o ON o.ordinal = l.ordinal
@@ -412,11 +607,12 @@ BEGIN
           FROM unnest(_orders) o
          WHERE NOT _verdicts ? o.ordinal::text
          UNION ALL
-        SELECT p_tenant, gen_random_uuid(), o.id, 2, 'pending_payment', 'payment_received', 'nothing to pay', NULL, 'system',
+        SELECT p_tenant, gen_random_uuid(), o.id, 2, 'pending_payment', 'payment_received',
+               CASE WHEN s.total_amount = 0 THEN 'nothing to pay' ELSE 'paid with store credit' END, NULL, 'system',
                NULL, o.request_id
           FROM unnest(_orders) o
           JOIN unnest(_sums) s ON s.ordinal = o.ordinal
-         WHERE NOT _verdicts ? o.ordinal::text AND s.total_amount = 0;
+         WHERE NOT _verdicts ? o.ordinal::text AND s.total_amount = s.credit_amount;
 
         INSERT INTO {order_search} (tenant_id, order_id)
         SELECT p_tenant, o.id
@@ -425,12 +621,34 @@ BEGIN
 
         INSERT INTO {payments} (tenant_id, id, payment_reference, order_id, user_id, payment_method_id, amount, currency,
                                 ip_address, expires_at)
-        SELECT p_tenant, o.payment_id, o.payment_reference, o.id, o.user_id, m.id, s.total_amount, _currency, o.ip_address,
-               CASE WHEN m.method_type <> 'cod' THEN _now + make_interval(hours => m.confirmation_window_hours) END
+        SELECT p_tenant, o.payment_id, o.payment_reference, o.id, o.user_id, m.id, s.total_amount - s.credit_amount, _currency,
+               o.ip_address, CASE WHEN m.method_type <> 'cod' THEN _now + make_interval(hours => m.confirmation_window_hours) END
           FROM unnest(_orders) o
           JOIN unnest(_sums) s ON s.ordinal = o.ordinal
           JOIN {payment_methods} m ON m.tenant_id = p_tenant AND m.code = o.payment_method
-         WHERE NOT _verdicts ? o.ordinal::text AND s.total_amount > 0;
+         WHERE NOT _verdicts ? o.ordinal::text AND s.total_amount > s.credit_amount;
+
+        IF cardinality(_uses) > 0 THEN
+            UPDATE {coupons} c
+               SET usage_count = c.usage_count + u.uses, updated_at = _now
+              FROM (SELECT coupon_id, count(*)::int AS uses
+                      FROM unnest(_uses)
+                     WHERE NOT _verdicts ? ordinal::text
+                     GROUP BY coupon_id) u
+             WHERE c.tenant_id = p_tenant AND c.id = u.coupon_id;
+
+            INSERT INTO {coupon_redemptions} (tenant_id, id, coupon_id, order_id, user_id, customer_email)
+            SELECT p_tenant, gen_random_uuid(), u.coupon_id, o.id, o.user_id, o.customer_email
+              FROM unnest(_uses) u
+              JOIN unnest(_orders) o ON o.ordinal = u.ordinal
+             WHERE NOT _verdicts ? u.ordinal::text;
+
+            INSERT INTO {order_discounts} (tenant_id, order_id, position, coupon_id, code, applies_at, auto_apply, amount, currency)
+            SELECT p_tenant, o.id, u.position, u.coupon_id, u.code, u.applies_at, u.auto_apply, u.amount, _currency
+              FROM unnest(_uses) u
+              JOIN unnest(_orders) o ON o.ordinal = u.ordinal
+             WHERE NOT _verdicts ? u.ordinal::text;
+        END IF;
 
         IF _carts IS NOT NULL THEN
             UPDATE {inventory_reservations} r
@@ -447,13 +665,15 @@ BEGIN
 
         SELECT _verdicts || jsonb_object_agg(o.ordinal, jsonb_build_object('verdict', 'placed', 'answer', jsonb_build_object(
                    'id', o.id, 'number', o.order_number,
-                   'status', CASE WHEN s.total_amount = 0 THEN 'payment_received' ELSE 'pending_payment' END,
-                   'email', o.customer_email, 'currency', _currency, 'subtotal', s.subtotal_amount, 'shipping', s.shipping_amount,
-                   'shipping_method', s.shipping_method, 'total', s.total_amount, 'created_at', _now,
+                   'status', CASE WHEN s.total_amount = s.credit_amount THEN 'payment_received' ELSE 'pending_payment' END,
+                   'email', o.customer_email, 'currency', _currency, 'subtotal', s.subtotal_amount,
+                   'discount', s.discount_amount, 'discount_code', _cuts->(o.ordinal::text)->'code',
+                   'shipping', s.shipping_amount, 'shipping_method', s.shipping_method, 'total', s.total_amount,
+                   'paid', s.credit_amount, 'created_at', _now,
                    'payment_due_at', _now + (p_settings->>'order_window')::interval,
-                   'payment', CASE WHEN m.id IS NOT NULL AND s.total_amount > 0 THEN jsonb_build_object(
+                   'payment', CASE WHEN m.id IS NOT NULL AND s.total_amount > s.credit_amount THEN jsonb_build_object(
                        'id', o.payment_id, 'reference', o.payment_reference, 'method', m.code, 'name', m.name,
-                       'amount', s.total_amount, 'instructions', m.instructions, 'details', m.payment_details,
+                       'amount', s.total_amount - s.credit_amount, 'instructions', m.instructions, 'details', m.payment_details,
                        'expires_at', CASE WHEN m.method_type <> 'cod'
                                           THEN _now + make_interval(hours => m.confirmation_window_hours) END) END)))
           INTO _verdicts
@@ -483,6 +703,73 @@ BEGIN
                (_verdicts->(o.ordinal::text)->'answer') - 'payment', 'order', o.id
           FROM unnest(_orders) o
          WHERE _verdicts->(o.ordinal::text)->>'verdict' = 'placed';
+
+        -- The account is locked since the beginning; the balance's CHECK refuses who took from it without.
+        IF EXISTS (SELECT FROM unnest(_sums) s WHERE s.credit_amount > 0 AND _verdicts->(s.ordinal::text)->>'verdict' = 'placed') THEN
+            INSERT INTO {payments} (tenant_id, id, payment_reference, order_id, user_id, payment_method_id, amount, currency,
+                                    received_amount, status, ip_address, completed_at)
+            SELECT p_tenant, o.credit_payment_id, o.credit_reference, o.id, o.user_id, m.id, s.credit_amount, _currency,
+                   s.credit_amount, 'completed', o.ip_address, _now
+              FROM unnest(_orders) o
+              JOIN unnest(_sums) s ON s.ordinal = o.ordinal
+              JOIN {payment_methods} m ON m.tenant_id = p_tenant AND m.code = 'store-credit'
+             WHERE _verdicts->(o.ordinal::text)->>'verdict' = 'placed' AND s.credit_amount > 0;
+
+            UPDATE {store_credits} c
+               SET balance = c.balance - s.credit_amount, updated_at = _now
+              FROM unnest(_orders) o
+              JOIN unnest(_sums) s ON s.ordinal = o.ordinal
+             WHERE c.tenant_id = p_tenant AND c.user_id = o.user_id AND c.currency = _currency AND s.credit_amount > 0
+               AND _verdicts->(o.ordinal::text)->>'verdict' = 'placed';
+
+            INSERT INTO {store_credit_entries} (tenant_id, id, user_id, currency, amount, reason, order_id, payment_id, actor_kind,
+                                                actor_id)
+            SELECT p_tenant, o.credit_entry_id, o.user_id, _currency, -s.credit_amount, 'spent', o.id, o.credit_payment_id,
+                   o.actor_kind, o.actor_id
+              FROM unnest(_orders) o
+              JOIN unnest(_sums) s ON s.ordinal = o.ordinal
+             WHERE _verdicts->(o.ordinal::text)->>'verdict' = 'placed' AND s.credit_amount > 0;
+
+            INSERT INTO {webhook_queue} (tenant_id, id, destination, event_type, payload, entity_type, entity_id)
+            SELECT p_tenant, gen_random_uuid(), 'webhooks', 'payment.completed', jsonb_build_object(
+                       'id', o.credit_payment_id, 'reference', o.credit_reference, 'order_id', o.id, 'status', 'completed',
+                       'currency', _currency, 'amount', s.credit_amount, 'received', s.credit_amount,
+                       'order_number', o.order_number), 'payment', o.credit_payment_id
+              FROM unnest(_orders) o
+              JOIN unnest(_sums) s ON s.ordinal = o.ordinal
+             WHERE _verdicts->(o.ordinal::text)->>'verdict' = 'placed' AND s.credit_amount > 0;
+        END IF;
+
+        -- What happened, for whoever it happened to; where neither account nor visitor is known, it is nobody's.
+        IF EXISTS (SELECT FROM unnest(_orders) o WHERE o.user_id IS NOT NULL OR o.session_id IS NOT NULL OR o.cart_id IS NOT NULL) THEN
+            INSERT INTO {events} (tenant_id, id, event_name, event_category, user_id, anonymous_id, session_id, utm_source,
+                                  utm_medium, utm_campaign, cart_id, order_id, payment_id, properties, ip_address, user_agent,
+                                  device_type, browser, os)
+            SELECT p_tenant, coalesce(o.event_ids[e.place], gen_random_uuid()), e.name, split_part(e.name, '.', 1),
+                   coalesce(o.user_id, v.user_id, (c.cart->>'user_id')::uuid), coalesce(v.anonymous_id, c.cart->>'anonymous_id'),
+                   coalesce(o.session_id::text, c.cart->>'session_id', left(o.request_id, 100), 'server'),
+                   coalesce(c.cart->>'utm_source', o.utm_source), coalesce(c.cart->>'utm_medium', o.utm_medium),
+                   coalesce(c.cart->>'utm_campaign', o.utm_campaign), o.cart_id, o.id, e.payment_id, e.properties,
+                   CASE WHEN o.actor_kind = 'customer' THEN o.ip_address END, o.user_agent, o.device_type, o.browser, o.os
+              FROM unnest(_orders) o
+              JOIN unnest(_sums) s ON s.ordinal = o.ordinal
+             CROSS JOIN LATERAL (SELECT _carts->(o.cart_id::text) AS cart) c
+              LEFT JOIN {auth_sessions} v
+                ON v.tenant_id = p_tenant AND v.id = coalesce(o.session_id, (c.cart->>'session_id')::uuid)
+             CROSS JOIN LATERAL (VALUES
+                   (1, 'order.created', NULL::uuid,
+                    jsonb_build_object('number', o.order_number, 'total', s.total_amount, 'currency', _currency), TRUE),
+                   (2, 'checkout.completed', NULL, '{}', TRUE),
+                   (3, 'checkout.compliance.acknowledged', NULL, jsonb_build_object('version', o.compliance_version),
+                    coalesce(o.compliance_acknowledged, FALSE)),
+                   (4, 'payment.initiated', o.payment_id, '{}',
+                    jsonb_typeof(_verdicts->(o.ordinal::text)->'answer'->'payment') = 'object'),
+                   (5, 'payment.completed', o.credit_payment_id, '{}', s.credit_amount > 0))
+                   AS e (place, name, payment_id, properties, happened)
+             WHERE _verdicts->(o.ordinal::text)->>'verdict' = 'placed'
+               AND e.happened
+               AND coalesce(o.user_id::text, v.user_id::text, v.anonymous_id, c.cart->>'user_id', c.cart->>'anonymous_id') IS NOT NULL;
+        END IF;
     END IF;
 
     -- A key keeps the answer of what was placed; what was refused may be tried again under the same key.
@@ -505,12 +792,113 @@ BEGIN
 END
 $function$;
 
--- function: release_order_units_v1
--- Gives back what an order still holds: lowers `reserved` by its held units and counts every unshipped unit of its lines
--- as cancelled. The caller holds the order's row. Says how many units became free; a second call frees none.
+-- function: discount_lines_v1
+-- What coupons take off the lines of an order; `promotions/pricing.py` does the same sums, and a test holds the two together.
+-- Off the lines of a coupon's products first, then off what they come to; in each place percentages, one after the other and
+-- rounded half up each time, before fixed amounts. What is taken off the whole is spread over the lines by what is left of them.
 --
--- Locks: stock rows by key.
-CREATE FUNCTION {release_order_units_v1}(p_tenant TEXT, p_order UUID)
+-- p_lines: [{product_id, amount}]; p_coupons: those that apply, in their order: [{applies_at, percentage, amount, maximum,
+-- product_ids, …}]. Gives {discount, lines: [amount of each line], taken: [coupon with what it took as its amount]}; what
+-- takes nothing is not among them.
+CREATE FUNCTION {discount_lines_v1}(p_tenant TEXT, p_lines JSONB, p_coupons JSONB)
+RETURNS JSONB
+LANGUAGE plpgsql
+IMMUTABLE
+AS $function$
+DECLARE
+    _products UUID[];
+    _amounts  BIGINT[];
+    _left     BIGINT[];
+    _parts    BIGINT[];
+    _whole    BIGINT;
+    _part     BIGINT;
+    _spread   BIGINT := 0;
+    _taken    JSONB := '[]';
+    _coupon   RECORD;
+BEGIN
+    SELECT array_agg((l.line->>'product_id')::uuid ORDER BY l.place), array_agg((l.line->>'amount')::bigint ORDER BY l.place)
+      INTO _products, _amounts
+      FROM jsonb_array_elements(p_lines) WITH ORDINALITY AS l (line, place);
+    _left := _amounts;
+
+    FOR _coupon IN
+        SELECT c.coupon, c.coupon->>'applies_at' = 'catalog' AS by_line,
+               (1000000 * (c.coupon->>'percentage')::numeric)::bigint AS millionths,
+               (c.coupon->>'amount')::bigint AS amount, (c.coupon->>'maximum')::bigint AS maximum,
+               CASE WHEN jsonb_typeof(c.coupon->'product_ids') = 'array'
+                    THEN ARRAY(SELECT p.id::uuid FROM jsonb_array_elements_text(c.coupon->'product_ids') AS p (id)) END AS products
+          FROM jsonb_array_elements(p_coupons) WITH ORDINALITY AS c (coupon, place)
+         ORDER BY c.coupon->>'applies_at' = 'checkout', c.coupon->>'percentage' IS NULL, c.place
+    LOOP
+        IF _coupon.by_line THEN
+            SELECT array_agg(CASE WHEN NOT l.product_id = ANY (_coupon.products) THEN 0
+                                  ELSE l.amount - {less_coupon_v1}(p_tenant, l.amount, _coupon.millionths, _coupon.amount) END
+                             ORDER BY l.place)
+              INTO _parts
+              FROM unnest(_products, _left) WITH ORDINALITY AS l (product_id, amount, place);
+            SELECT sum(p.part) INTO _part FROM unnest(_parts) AS p (part);
+            IF _part > _coupon.maximum THEN
+                _part := _coupon.maximum;
+                _parts := {share_out_v1}(p_tenant, _part, _parts);
+            END IF;
+            _left := ARRAY(SELECT l.amount - l.part FROM unnest(_left, _parts) WITH ORDINALITY AS l (amount, part, place) ORDER BY l.place);
+        ELSE
+            _whole := (SELECT sum(l.amount) FROM unnest(_left) AS l (amount)) - _spread;
+            _part := least(_whole - {less_coupon_v1}(p_tenant, _whole, _coupon.millionths, _coupon.amount), _coupon.maximum);
+            _spread := _spread + _part;
+        END IF;
+        IF _part > 0 THEN
+            _taken := _taken || jsonb_build_array(_coupon.coupon || jsonb_build_object('amount', _part));
+        END IF;
+    END LOOP;
+
+    IF _spread > 0 THEN
+        _parts := {share_out_v1}(p_tenant, _spread, _left);
+        _left := ARRAY(SELECT l.amount - l.part FROM unnest(_left, _parts) WITH ORDINALITY AS l (amount, part, place) ORDER BY l.place);
+    END IF;
+    RETURN jsonb_build_object(
+        'discount', (SELECT sum(l.amount - l.remains) FROM unnest(_amounts, _left) AS l (amount, remains)),
+        'lines', (SELECT jsonb_agg(l.amount - l.remains ORDER BY l.place)
+                    FROM unnest(_amounts, _left) WITH ORDINALITY AS l (amount, remains, place)),
+        'taken', _taken);
+END
+$function$;
+
+-- function: less_coupon_v1
+-- What is left of an amount after one coupon: after a percentage, in millionths, rounded half up to the unit; after a fixed
+-- amount, nothing at least.
+CREATE FUNCTION {less_coupon_v1}(p_tenant TEXT, p_amount BIGINT, p_millionths BIGINT, p_fixed BIGINT)
+RETURNS BIGINT
+LANGUAGE sql
+IMMUTABLE
+AS $function$
+    SELECT CASE WHEN p_millionths IS NOT NULL
+                THEN div(2 * p_amount::numeric * (100000000 - p_millionths) + 100000000, 200000000)::bigint
+                ELSE greatest(p_amount - p_fixed, 0) END
+$function$;
+
+-- function: share_out_v1
+-- Divides an amount in proportion to weights, as Money.allocate does: what is left over goes to the shares that were cut most,
+-- the earlier of two equal ones first.
+CREATE FUNCTION {share_out_v1}(p_tenant TEXT, p_amount BIGINT, p_weights BIGINT[])
+RETURNS BIGINT[]
+LANGUAGE sql
+IMMUTABLE
+AS $function$
+    SELECT array_agg((s.share + CASE WHEN s.turn <= p_amount - s.given THEN 1 ELSE 0 END)::bigint ORDER BY s.place)
+      FROM (SELECT d.place, d.share, row_number() OVER (ORDER BY d.cut DESC, d.place) AS turn, sum(d.share) OVER () AS given
+              FROM (SELECT w.place, div(p_amount::numeric * w.weight, t.whole) AS share, mod(p_amount::numeric * w.weight, t.whole) AS cut
+                      FROM unnest(p_weights) WITH ORDINALITY AS w (weight, place)
+                     CROSS JOIN (SELECT sum(x.weight) AS whole FROM unnest(p_weights) AS x (weight)) t) d) s
+$function$;
+
+-- function: release_order_units_v2
+-- Gives back what an order still holds: lowers `reserved` by its held units and counts every unshipped unit of its lines
+-- as cancelled. Where the order was cancelled, the uses of its coupons are given back as well. The caller holds the order's row.
+-- Says how many units became free; a second call frees none. Its predecessor, v1, knew no coupons.
+--
+-- Locks: coupons by code, stock rows by key.
+CREATE FUNCTION {release_order_units_v2}(p_tenant TEXT, p_order UUID)
 RETURNS INTEGER
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan  -- an array of one would else be planned anew in every statement of every call
@@ -519,6 +907,27 @@ AS $function$
 DECLARE
     _freed INTEGER;
 BEGIN
+    IF EXISTS (SELECT FROM {coupon_redemptions} r
+                WHERE r.tenant_id = p_tenant AND r.order_id = p_order AND r.released_at IS NULL)
+       AND EXISTS (SELECT FROM {orders} o WHERE o.tenant_id = p_tenant AND o.id = p_order AND o.status = 'cancelled') THEN
+        PERFORM FROM {coupons} c
+          WHERE c.tenant_id = p_tenant
+            AND c.id = ANY (ARRAY(SELECT r.coupon_id FROM {coupon_redemptions} r
+                                   WHERE r.tenant_id = p_tenant AND r.order_id = p_order AND r.released_at IS NULL))
+          ORDER BY c.code
+            FOR NO KEY UPDATE;
+
+        WITH given_back AS (
+            UPDATE {coupon_redemptions}
+               SET released_at = now()
+             WHERE tenant_id = p_tenant AND order_id = p_order AND released_at IS NULL
+            RETURNING coupon_id)
+        UPDATE {coupons} c
+           SET usage_count = c.usage_count - 1, updated_at = now()
+          FROM given_back g
+         WHERE c.tenant_id = p_tenant AND c.id = g.coupon_id;
+    END IF;
+
     SELECT coalesce(sum(i.quantity_held), 0)::int
       INTO _freed
       FROM {order_items} i

@@ -12,6 +12,7 @@ from storeroom.core.ids import CartId, OrderId, PaymentId, VariantId
 from storeroom.core.money import Money
 from storeroom.database.service import ActorKind
 from storeroom.orders import OrderStatus
+from storeroom.promotions import CODE_LENGTH_MAX, COUPONS_MAX
 
 LINES_MAX: Final = 100
 QUANTITY_MAX: Final = 10_000
@@ -24,6 +25,7 @@ IDEMPOTENCY_TTL: Final = timedelta(hours=24)
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Short = Annotated[str, Meta(min_length=1, max_length=100)]
+CouponCode = Annotated[str, Meta(min_length=1, max_length=CODE_LENGTH_MAX)]
 
 
 class PurchaseLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,6 +69,8 @@ class Purchase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     billing_address: Address | None = None  # None: the shipping address
     shipping_method: Short | None = None  # a rate's code; None: the first that reaches the address
     payment_method: Short | None = None  # a method's code; None: the payment is started later
+    coupons: Annotated[list[CouponCode], Meta(max_length=COUPONS_MAX)] = []  # as typed; the cart's own is one as well
+    use_store_credit: Money | bool = False  # of the account's credit; an amount: no more than that
     age_attested: bool = False  # a guest says to be of age; an account must be verified
     compliance: Compliance | None = None
     attribution: Attribution | None = None
@@ -98,9 +102,12 @@ class PlacedOrder(msgspec.Struct, frozen=True, kw_only=True):
     status: OrderStatus
     email: str
     subtotal: Money
+    discount: Money
+    discount_code: str | None  # the first one typed
     shipping: Money
     shipping_method: str | None
     total: Money
+    paid: Money  # with store credit
     created_at: datetime
     payment_due_at: datetime  # unpaid by then, it is cancelled
     payment: PaymentAsked | None
@@ -115,7 +122,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What place_orders_v1 says of one order of its group."""
+    """What place_orders_v2 says of one order of its group."""
 
     ordinal: int
     verdict: str
@@ -123,7 +130,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AskedLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line as place_orders_v1 reads it."""
+    """One line as place_orders_v2 reads it."""
 
     id: UUID
     variant_id: VariantId | None = None
@@ -137,7 +144,7 @@ class AskedLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AskedOrder(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One order as place_orders_v1 reads it: the row type checkout_order. Codes that clash are drawn again."""
+    """One order as place_orders_v2 reads it: the row type checkout_order_v2. Codes that clash are drawn again."""
 
     ordinal: int = -1  # set when its group is sent; never the default then, which would be left out
     id: UUID
@@ -156,6 +163,11 @@ class AskedOrder(msgspec.Struct, kw_only=True, omit_defaults=True):
     resource_id: str | None = None
     cart_id: UUID | None = None
     lines: list[AskedLine] | None = None
+    coupons: list[str] = []
+    credit_limit: int | None = None
+    credit_payment_id: UUID | None = None
+    credit_reference: str | None = None
+    credit_entry_id: UUID | None = None
     user_id: UUID | None = None
     session_id: UUID | None = None
     any_cart: bool = False
@@ -181,10 +193,15 @@ class AskedOrder(msgspec.Struct, kw_only=True, omit_defaults=True):
     actor_id: UUID | None = None
     actor_name: str | None = None
     request_id: str | None = None
+    event_ids: list[UUID] | None = None
+    user_agent: str | None = None
+    device_type: str | None = None
+    browser: str | None = None
+    os: str | None = None
 
 
 class CheckoutSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What place_orders_v1 must know of the tenant."""
+    """What place_orders_v2 must know of the tenant."""
 
     currency: str
     order_window: timedelta

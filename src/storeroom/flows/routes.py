@@ -22,6 +22,7 @@ from storeroom.flows.model import (
     LINES_MAX,
     Attribution,
     Compliance,
+    CouponCode,
     Name,
     PaymentAsked,
     Placement,
@@ -30,6 +31,7 @@ from storeroom.flows.model import (
     Short,
 )
 from storeroom.orders import OrderStatus
+from storeroom.promotions import COUPONS_MAX, CouponNotApplicable, CouponNotFound, CouponUsedUp
 from storeroom.web import Call, IdempotencyKeyReused, InvalidIdempotencyKey, Principal, checked_key, says, scope_of
 
 PATH: Final = "/v1/checkout"
@@ -51,6 +53,9 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     billing_address: Address | None = None
     shipping_method: Short | None = None
     payment_method: Short | None = None
+    coupon: CouponCode | None = None  # a single one; the same as `coupons` with it alone
+    coupons: Annotated[list[CouponCode], Meta(max_length=COUPONS_MAX)] = []
+    use_store_credit: Money | bool = False  # true, or an amount that is not to be passed
     age_attested: bool = False
     compliance: Compliance | None = None
     attribution: Attribution | None = None
@@ -65,9 +70,12 @@ class OrderPlaced(msgspec.Struct, frozen=True, kw_only=True):
     status: OrderStatus
     email: str
     subtotal: Money
+    discount: Money
+    discount_code: str | None
     shipping: Money
     shipping_method: str | None
     total: Money
+    paid: Money
     created_at: datetime
     payment_due_at: datetime
 
@@ -102,6 +110,9 @@ class CheckoutAnswer(msgspec.Struct, frozen=True, kw_only=True):
             errors.Restricted,
             errors.ShippingUnavailable,
             errors.TooManyOpenOrders,
+            CouponNotApplicable,
+            CouponNotFound,
+            CouponUsedUp,
             IdempotencyKeyReused,
             InvalidIdempotencyKey,
         ),
@@ -129,8 +140,12 @@ async def place_order(
     the key, so a request may be sent again until it is answered.
     """
     key = None if idempotency_key is None else checked_key(idempotency_key, principal, unguessable=False)
+    asked = msgspec.structs.asdict(data)
+    one = asked.pop("coupon")
+    if one is not None:
+        asked["coupons"] = [one, *asked["coupons"]]
     placement = await checkout.place(
-        Purchase(**msgspec.structs.asdict(data)),
+        Purchase(**asked),
         visitor=principal.visitor,
         idempotency_key=key,
         idempotency_scope=scope_of(call, principal, "POST", PATH),

@@ -324,7 +324,7 @@ SELECT :tenant_id, :history_id, m.id,
 
 -- name: release_units(tenant_id, order_id) -> int
 -- See flows/functions.sql: stock and lines change together.
-SELECT {release_order_units_v1}(:tenant_id, :order_id);
+SELECT {release_order_units_v2}(:tenant_id, :order_id);
 
 -- name: ship_units(tenant_id, order_id, movement_ids, actor_kind, actor_id?) -> StockShort*
 -- No row back: everything that the order held has left the shelf.

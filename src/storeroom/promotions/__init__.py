@@ -8,6 +8,7 @@ from storeroom.promotions.errors import (
     InvalidCoupon,
 )
 from storeroom.promotions.model import (
+    CODE_LENGTH_MAX,
     COUPONS_MAX,
     Coupon,
     CouponPayment,
@@ -23,6 +24,7 @@ from storeroom.promotions.model import (
 from storeroom.promotions.pricing import Buying, Discounting, Line, Taken, discounted, refusal, stacked
 
 __all__ = [
+    "CODE_LENGTH_MAX",
     "COUPONS_MAX",
     "Buying",
     "Coupon",

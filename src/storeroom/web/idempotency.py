@@ -10,7 +10,7 @@ then the answer is stored and given again, byte for byte, to whoever sends the s
     committed, the answer lost      409 idempotency.answer_lost
     refused (not 2xx)               the key is free again
 
-Checkout keeps its key inside its own transaction (place_orders_v1) and only takes `scope_of` from here.
+Checkout keeps its key inside its own transaction (place_orders_v2) and only takes `scope_of` from here.
 """
 
 import hashlib
