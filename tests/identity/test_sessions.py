@@ -356,6 +356,14 @@ class Asked:
 
     def __init__(self, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
         self.statements: list[str] = []
+        self.transactions = 0
+        begin = db.transaction
+
+        def begun(*args: Any, **more: Any) -> Any:
+            self.transactions += 1
+            return begin(*args, **more)
+
+        monkeypatch.setattr(db, "transaction", begun)
         for name in ("fetch", "fetchrow", "fetchval", "execute"):
             monkeypatch.setattr(db, name, self._counting(getattr(db, name)))
 
@@ -381,6 +389,13 @@ async def test_reading_an_access_token_asks_the_database_nothing(house: House, m
     assert asked.statements == []
     assert await house.shop.sessions.visitor(guest_token)
     assert len(asked.statements) == 1
+    for number in range(2, 5):
+        signed_in = await house.shop.sessions.refresh(signed_in.refresh_token)
+        assert len(asked.statements) == number
+        assert (signed_in.user.email, signed_in.user.permissions) == (staff.email, ["orders.read"])
+    await house.shop.sessions.sign_out(signed_in.refresh_token)
+    assert len(asked.statements) == 5
+    assert asked.transactions == 0
 
 
 @pytest.fixture

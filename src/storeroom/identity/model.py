@@ -389,15 +389,25 @@ class GuestSeen(msgspec.Struct, frozen=True):
     stale: bool
 
 
-class Refreshed(msgspec.Struct, frozen=True):
-    """A session under lock, as the holder of one of its tokens finds it."""
+class RefreshOutcome(StrEnum):
+    """What a refresh token that is one of ours has done."""
 
-    id: SessionId
-    user_id: UserId
-    role: UserRole
-    current: bool  # the token is the one handed out last
-    raced: bool  # it is the one before, replaced a moment ago
-    usable: bool  # session and account are active, and its time is not over
+    RENEWED = "renewed"  # it was the one handed out last, and is replaced
+    RACED = "raced"  # it was the one before, a moment ago; nothing is changed
+    REUSED = "reused"  # it had been used before; the session is ended
+
+
+class Refreshed(User, frozen=True, kw_only=True):
+    """The account of a session, and what became of that."""
+
+    session_id: SessionId
+    session_expires_at: datetime
+    outcome: RefreshOutcome
+
+    @property
+    def user(self) -> User:
+        """The account alone, as it is shown."""
+        return User(**{name: getattr(self, name) for name in User.__struct_fields__})
 
 
 class AccessClaims(msgspec.Struct, frozen=True, kw_only=True):

@@ -230,20 +230,21 @@ async def rights_changed_lately(db: Executor, /, *, kept: timedelta, rows: int) 
 async def authenticated(
     db: Executor, /, *, tenant_id: str, session_id: UUID, user_id: UUID, statuses: Sequence[UserStatus]
 ) -> Authenticated | None: ...
-async def lock_family(
+async def refresh(
     db: Executor,
     /,
     *,
     tenant_id: str,
     family_hash: str,
     token_hash: str,
+    replacement_hash: str,
+    reason: str,
+    lifetime: timedelta,
     grace: timedelta,
     lifetime_max: timedelta,
     statuses: Sequence[UserStatus],
 ) -> Refreshed | None: ...
-async def rotate(
-    db: Executor, /, *, tenant_id: str, session_id: UUID, token_hash: str, lifetime: timedelta
-) -> Session: ...
+async def end_family(db: Executor, /, *, tenant_id: str, family_hash: str, reason: str) -> SessionId | None: ...
 async def revoke(db: Executor, /, *, tenant_id: str, session_id: UUID, reason: str) -> int: ...
 async def revoke_all(
     db: Executor, /, *, tenant_id: str, user_id: UUID, reason: str, but: UUID | None = None

@@ -451,26 +451,25 @@ SELECT s.user_id, s.id AS session_id, s.tenant_id, u.email, u.role, u.permission
    AND u.status = ANY (:statuses)
    AND u.deleted_at IS NULL;
 
--- name: lock_family(tenant_id, family_hash, token_hash, grace, lifetime_max, statuses) -> Refreshed?
--- Found by what all its tokens share, so a token that was used before is known for one.
-SELECT s.id, u.id AS user_id, u.role,
-       s.refresh_token_hash = :token_hash AS current,
-       coalesce(s.previous_token_hash = :token_hash AND s.rotated_at > now() - :grace::interval, FALSE) AS raced,
-       s.status = 'active' AND s.expires_at > now() AND coalesce(s.signed_in_at, s.created_at) > now() - :lifetime_max::interval
-       AND u.status = ANY (:statuses) AND u.deleted_at IS NULL AS usable
-  FROM {auth_sessions} s
-  JOIN {users} u ON u.tenant_id = :tenant_id AND u.id = s.user_id
- WHERE s.tenant_id = :tenant_id
-   AND s.token_family_hash = :family_hash
-   FOR UPDATE OF s;
+-- name: refresh(tenant_id, family_hash, token_hash, replacement_hash, reason, lifetime, grace, lifetime_max, statuses) -> Refreshed?
+-- See functions.sql. No row: no such session, or nobody may use it any more.
+SELECT (r.account).id, (r.account).email, (r.account).email_verified, (r.account).email_verified_at,
+       (r.account).full_name, (r.account).phone, (r.account).phone_verified, (r.account).auth_provider,
+       (r.account).role, (r.account).permissions, (r.account).status, (r.account).age_verified,
+       (r.account).age_verified_at, (r.account).kyc_status, (r.account).kyc_verified_at, (r.account).erp_customer_id,
+       (r.account).erp_synced_at, (r.account).metadata, (r.account).created_at, (r.account).updated_at,
+       (r.account).deleted_at, r.session_id, r.session_expires_at, r.outcome
+  FROM {refresh_session_v1}(:tenant_id, :family_hash, :token_hash, :replacement_hash, :reason, :lifetime, :grace, :lifetime_max,
+                            :statuses) r;
 
--- name: rotate(tenant_id, session_id, token_hash, lifetime) -> Session
+-- name: end_family(tenant_id, family_hash, reason) -> SessionId?
+-- Whichever of its tokens somebody has, the session ends.
 UPDATE {auth_sessions}
-   SET previous_token_hash = refresh_token_hash, refresh_token_hash = :token_hash, rotated_at = now(),
-       last_used_at = now(), expires_at = now() + :lifetime
+   SET status = 'revoked', revoked_at = now(), revoked_reason = :reason
  WHERE tenant_id = :tenant_id
-   AND id = :session_id
-RETURNING id, user_id, anonymous_id, status, expires_at, last_used_at, revoked_at, revoked_reason, created_at;
+   AND token_family_hash = :family_hash
+   AND status = 'active'
+RETURNING id;
 
 -- name: revoke(tenant_id, session_id, reason) -> count
 UPDATE {auth_sessions}

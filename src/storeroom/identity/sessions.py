@@ -1,6 +1,7 @@
 """Guests, signing in and out, and the tokens that prove who calls."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final, Self
 
 import msgspec
@@ -8,7 +9,6 @@ from typing_extensions import override
 
 from storeroom.audit import audited
 from storeroom.core.contact import InvalidEmail, normal_email
-from storeroom.core.errors import StoreroomError
 from storeroom.core.ids import SessionId, UserId, new_id
 from storeroom.core.secrets import new_token, token_hash
 from storeroom.core.visitor import Visitor
@@ -37,7 +37,7 @@ from storeroom.identity.model import (
     USER_AGENT_LENGTH_MAX,
     Authenticated,
     OpenSession,
-    Refreshed,
+    RefreshOutcome,
     RevokedSession,
     Session,
     SignedIn,
@@ -228,7 +228,13 @@ class Sessions(People):
                 lifetime=SESSION_IDLE_MAX,
                 **self._place(device),
             )
-        return self._signed_in(await self._user(proof.user_id), session, token, was_guest=was_guest)
+        return self._signed_in(
+            await self._user(proof.user_id),
+            token,
+            session_id=session.id,
+            expires_at=session.expires_at,
+            was_guest=was_guest,
+        )
 
     # --- Using a session ----------------------------------------------------------------------------------------------
 
@@ -271,8 +277,9 @@ class Sessions(People):
             raise TokenRefused
         return found
 
+    @operation
     async def refresh(self, refresh_token: str) -> SignedIn:
-        """Exchange a refresh token for new tokens. Each works once.
+        """Exchange a refresh token for new tokens. Each works once. It costs one statement.
 
         Two who use one token at once are taken for two tabs of one browser: the second is told so, for REFRESH_GRACE.
         Later the token must have been stolen from one of the two, so the session ends for both. Give this no
@@ -284,43 +291,49 @@ class Sessions(People):
             RefreshReused: used before; the session was ended.
         """
         self._keys.require()
-        outcome = await self._turn(RefreshToken.read(refresh_token))
-        if isinstance(outcome, StoreroomError):
-            raise outcome
-        return outcome
-
-    @transactional
-    async def _turn(self, token: RefreshToken) -> SignedIn | StoreroomError:
-        """An error comes back instead of being raised where what was written has to stay."""
-        found = await self._family(token)
-        if found is None or not found.usable:
-            return TokenRefused()
-        if found.current:
-            replacement = token.next()
-            session = await queries.rotate(
-                self.db,
-                tenant_id=self.tenant_id,
-                session_id=found.id,
-                token_hash=replacement.hash,
-                lifetime=SESSION_IDLE_MAX,
-            )
-            return self._signed_in(await self._user(found.user_id), session, replacement, was_guest=False)
-        if found.raced:
-            return RefreshRaced()
-        await self._revoke(found.id, "refresh token used a second time")
-        return RefreshReused()
+        token = RefreshToken.read(refresh_token)
+        replacement = token.next()
+        found = await queries.refresh(
+            self.db,
+            tenant_id=self.tenant_id,
+            family_hash=token.family_hash,
+            token_hash=token.hash,
+            replacement_hash=replacement.hash,
+            reason="refresh token used a second time",
+            lifetime=SESSION_IDLE_MAX,
+            grace=REFRESH_GRACE,
+            lifetime_max=SESSION_LIFETIME_MAX,
+            statuses=_STATUSES,
+        )
+        if found is None:
+            raise TokenRefused
+        if found.outcome is RefreshOutcome.REUSED:
+            Revocations.of(self.db).note(self.db, RevokedSession(self.tenant_id, found.session_id))
+            raise RefreshReused
+        if found.outcome is RefreshOutcome.RACED:
+            raise RefreshRaced
+        return self._signed_in(
+            found.user,
+            replacement,
+            session_id=found.session_id,
+            expires_at=found.session_expires_at,
+            was_guest=False,
+        )
 
     # --- Ending a session ---------------------------------------------------------------------------------------------
 
-    @transactional
+    @operation
     async def sign_out(self, refresh_token: str) -> None:
         """End the session that a refresh token belongs to; again, or with a token of none, is no error."""
         try:
-            found = await self._family(RefreshToken.read(refresh_token))
+            token = RefreshToken.read(refresh_token)
         except TokenRefused:
             return
-        if found is not None:
-            await self._revoke(found.id, "signed out")
+        ended = await queries.end_family(
+            self.db, tenant_id=self.tenant_id, family_hash=token.family_hash, reason="signed out"
+        )
+        if ended is not None:
+            Revocations.of(self.db).note(self.db, RevokedSession(self.tenant_id, ended))
 
     @audited("identity.end_session", "session", "session_id")
     @transactional
@@ -372,27 +385,18 @@ class Sessions(People):
         if await queries.role_of(self.db, tenant_id=self.tenant_id, user_id=user_id) is None:
             raise UserNotFound(user_id=user_id)
 
-    async def _family(self, token: RefreshToken) -> Refreshed | None:
-        return await queries.lock_family(
-            self.db,
-            tenant_id=self.tenant_id,
-            family_hash=token.family_hash,
-            token_hash=token.hash,
-            grace=REFRESH_GRACE,
-            lifetime_max=SESSION_LIFETIME_MAX,
-            statuses=_STATUSES,
-        )
-
     async def _user(self, user_id: UserId) -> User:
         user = await queries.user(self.db, tenant_id=self.tenant_id, user_id=user_id)
         if user is None:
             raise InvalidCredentials
         return user
 
-    def _signed_in(self, user: User, session: Session, token: RefreshToken, *, was_guest: bool) -> SignedIn:
+    def _signed_in(
+        self, user: User, token: RefreshToken, *, session_id: SessionId, expires_at: datetime, was_guest: bool
+    ) -> SignedIn:
         access_token, access_expires_at = self._keys.sign(
             user_id=user.id,
-            session_id=session.id,
+            session_id=session_id,
             tenant_id=self.tenant_id,
             email=user.email,
             role=user.role,
@@ -403,8 +407,8 @@ class Sessions(People):
             access_token=access_token,
             access_expires_at=access_expires_at,
             refresh_token=token.text,
-            refresh_expires_at=session.expires_at,
-            session_id=session.id,
+            refresh_expires_at=expires_at,
+            session_id=session_id,
             was_guest=was_guest,
             user=user,
         )
