@@ -159,6 +159,36 @@ class Market:
             position,
         )
 
+    async def coupon(self, code: str = "SAVE", *, off: int | None = None, **columns: Any) -> UUID:
+        """A coupon of 10 percent, or of `off` cents, for everybody, as often as they like, unless it is said otherwise."""
+        coupon_id = new_id()
+        listed = columns.get("product_ids") is not None
+        facts: dict[str, Any] = {
+            "id": coupon_id,
+            "code": code,
+            "name": code.title(),
+            "discount_type": "percentage" if off is None else "fixed",
+            "percentage": 10 if off is None else None,
+            "amount": off,
+            "currency": "USD",
+            "scope": "specific" if listed else "all",
+            "applies_at": "catalog" if listed else "checkout",
+            "usage_limit_per_user": None,
+            **columns,
+        }
+        names, places = ", ".join(facts), ", ".join(f"${place}" for place in range(2, len(facts) + 2))
+        await self.run(f"INSERT INTO {{coupons}} (tenant_id, {names}) VALUES ($1, {places})", *facts.values())
+        return coupon_id
+
+    async def uses(self, code: str = "SAVE") -> tuple[int, int]:
+        """How often a coupon was used, by its counter and by its redemptions that were not given back."""
+        (row,) = await self.rows(
+            "SELECT c.usage_count, (SELECT count(*) FROM {coupon_redemptions} r WHERE r.tenant_id = $1 "
+            "AND r.coupon_id = c.id AND r.released_at IS NULL) FROM {coupons} c WHERE c.tenant_id = $1 AND c.code = $2",
+            code,
+        )
+        return row[0], row[1]
+
     async def guest_cart(self) -> Cart:
         return await self.carts.create(visitor=Visitor(session_id=await self.session()))
 

@@ -46,10 +46,10 @@ APPEND_ONLY: Final = frozenset({
     "audit_logs", "audit_seals", "order_history", "order_status_history", "order_stage_events", "payment_attempts",
     "stock_movements", "payment_signatures", "payment_transactions_archive",
     "store_credit_entries",
-    "payment_transactions", "coupon_redemptions", "fulfillment_status_history", "inbox_message_attempts",
+    "payment_transactions", "order_discounts", "fulfillment_status_history", "inbox_message_attempts",
     "guest_user_audits", "invoice_audits", "consent_changes",
 })  # fmt: skip
-NEVER_DELETED: Final = frozenset({"orders", "payments", "refunds", "users", "tenants"})
+NEVER_DELETED: Final = frozenset({"orders", "payments", "refunds", "users", "tenants", "coupons", "coupon_redemptions"})
 RUNNERS_OWN: Final = frozenset({"schema_functions", "schema_migrations"})
 TENANT_READS: Final = frozenset({"tenants"})  # nobody lifts his own suspension
 

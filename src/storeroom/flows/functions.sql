@@ -315,7 +315,7 @@ BEGIN
                                 WHEN _now >= c.expires_at THEN 'expired'
                                 WHEN c.currency <> _currency THEN 'currency'
                                 WHEN NOT coalesce(_buyer.user_id = ANY (c.user_ids), c.user_ids IS NULL) THEN 'user'
-                                WHEN NOT c.payment_method::text = ANY (_buyer.ways) THEN 'payment_method'
+                                WHEN c.payment_method IS NOT NULL AND NOT c.payment_method::text = ANY (_buyer.ways) THEN 'payment_method'
                                 WHEN NOT c.product_ids && _buyer.products THEN 'products'
                                 WHEN _buyer.subtotal < c.minimum_order_amount THEN 'minimum'
                                 WHEN c.first_order_only AND b.orders > 0 THEN 'first_order'
