@@ -28,6 +28,7 @@ from storeroom.flows.personal_data import PersonalData
 from storeroom.flows.sign_in import SignIn
 from storeroom.gateways import Gateways
 from storeroom.guests import GuestAttempts
+from storeroom.hosted import HostedSessions, MpgsTransactions
 from storeroom.identity import Addresses, MailProofs, ProviderProofs, Sessions, TokenKeys, Users
 from storeroom.inventory import Inventory
 from storeroom.orders import Customers, Orders, ShippingRates
@@ -150,6 +151,11 @@ class Shop:
         return GuestAttempts(self.context)
 
     @cached_property
+    def hosted_sessions(self) -> HostedSessions:
+        """Checkout sessions of Stripe."""
+        return HostedSessions(self.context)
+
+    @cached_property
     def customers(self) -> Customers:
         """Accounts as buyers: what they bought, and who may be written to."""
         return Customers(self.context)
@@ -168,6 +174,11 @@ class Shop:
     def orders(self) -> Orders:
         """Orders after they were placed."""
         return Orders(self.context)
+
+    @cached_property
+    def mpgs_transactions(self) -> MpgsTransactions:
+        """Transactions of Mastercard's gateway."""
+        return MpgsTransactions(self.context)
 
     @cached_property
     def origins(self) -> Origins:

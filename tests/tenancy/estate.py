@@ -20,6 +20,7 @@ from storeroom.database.service import SYSTEM, Actor, ActorKind
 from storeroom.domains import Domain
 from storeroom.flows.model import Placement
 from storeroom.gateways import Gateway
+from storeroom.hosted import MpgsTransaction, StripeSession
 from storeroom.identity import MailProofs, Permission, Proof, SavedAddress, Session, SignedIn, User, UserRole
 from storeroom.inventory import Reservation
 from storeroom.notices import Notice
@@ -73,6 +74,8 @@ class Estate:
     key_text: str
     domain: Domain
     gateway: Gateway
+    hosted: StripeSession
+    mpgs: MpgsTransaction
 
     @property
     def variant_id(self) -> VariantId:
@@ -96,6 +99,9 @@ class Estate:
             self.key.id,
             self.domain.id,
             self.gateway.id,
+            self.hosted.id,
+            self.mpgs.id,
+            self.mpgs.session_id,
             self.variant_id,
             self.cart.id,
             self.line.id,
@@ -154,6 +160,21 @@ async def build(room: Storeroom) -> Estate:
     paid = await place(shop, (variant_id, 1), visitor=account, payment_method=method.code)
     assert paid.order.payment is not None
     await shop.payments.submit_proof(reference=paid.order.payment.reference, customer_reference="TX-1")
+    assert order.order.payment is not None
+    hosted = await shop.hosted_sessions.save(
+        id=f"cs_test_{mark}",
+        resource_id=order.order.number,
+        amount=order.order.total,
+        payment_id=order.order.payment.id,
+        payment_intent=f"pi_{mark}",
+    )
+    mpgs = await shop.mpgs_transactions.create(
+        session_id=f"SESSION{mark}",
+        amount=order.order.total,
+        success_indicator="right",
+        order_id=order.order.id,
+        payment_id=order.order.payment.id,
+    )
     key, key_text = await shop.api_keys.create(name=f"key {mark}", permissions=[Permission.ORDERS_READ])
     await shop.api_keys.authenticate(key_text)  # its use is noted once a minute
     await shop.origins.replace(origins=[f"https://{mark}.example"])
@@ -201,6 +222,8 @@ async def build(room: Storeroom) -> Estate:
         key_text=key_text,
         domain=domain,
         gateway=gateway,
+        hosted=hosted,
+        mpgs=mpgs,
     )
 
 

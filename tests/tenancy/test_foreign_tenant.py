@@ -35,6 +35,7 @@ from storeroom.domains import DomainChanges, DomainNotFound
 from storeroom.flows.errors import BuyerNotActive, CartUnknown, LineUnavailable, PaymentMethodRefused
 from storeroom.gateways import GatewayNotFound
 from storeroom.guests import GuestMethod
+from storeroom.hosted import HostedSessionNotFound, MpgsResult, MpgsStatus, TransactionNotFound
 from storeroom.identity import (
     AddressNotFound,
     AuthProvider,
@@ -51,7 +52,7 @@ from storeroom.identity import (
 )
 from storeroom.inventory import ReservationNotFound, ReservedCartNotFound
 from storeroom.orders import OrderNotFound, OrderStatus, ShippingRateNotFound
-from storeroom.payments import Payer, PaymentMethodNotFound, PaymentNotFound
+from storeroom.payments import Payer, PaymentMethodNotFound, PaymentNotFound, PaymentStatus
 from storeroom.room import Shop
 from storeroom.verification import (
     ChallengeRefused,
@@ -277,6 +278,85 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "customers.update_statistics": [
         (UserNotFound, lambda s, o, t: s.customers.update_statistics(customer_id=t.user.id))
     ],
+    "hosted_sessions.complete": [
+        (HostedSessionNotFound, lambda s, o, t: s.hosted_sessions.complete(session_id=t.hosted.id))
+    ],
+    "hosted_sessions.expire": [
+        (HostedSessionNotFound, lambda s, o, t: s.hosted_sessions.expire(session_id=t.hosted.id))
+    ],
+    "hosted_sessions.get": [(HostedSessionNotFound, lambda s, o, t: s.hosted_sessions.get(session_id=t.hosted.id))],
+    "hosted_sessions.list": [
+        (nothing, lambda s, o, t: s.hosted_sessions.list(resource_id=t.hosted.resource_id)),
+    ],
+    "hosted_sessions.of_intent": [
+        (nothing, lambda s, o, t: s.hosted_sessions.of_intent(payment_intent=str(t.hosted.payment_intent)))
+    ],
+    "hosted_sessions.of_payment": [(nothing, lambda s, o, t: s.hosted_sessions.of_payment(payment_id=_payment(t).id))],
+    "hosted_sessions.processing": [
+        (HostedSessionNotFound, lambda s, o, t: s.hosted_sessions.processing(session_id=t.hosted.id))
+    ],
+    "hosted_sessions.receive": [
+        (HostedSessionNotFound, lambda s, o, t: s.hosted_sessions.receive(session_id=t.hosted.id))
+    ],
+    "hosted_sessions.save": [
+        (
+            PaymentNotFound,
+            lambda s, o, t: s.hosted_sessions.save(
+                id="cs_ours", resource_id="x", amount=usd(1), payment_id=_payment(t).id
+            ),
+        )
+    ],
+    "mpgs_transactions.confirm": [
+        (
+            TransactionNotFound,
+            lambda s, o, t: s.mpgs_transactions.confirm(session_id=t.mpgs.session_id, result_indicator="right"),
+        )
+    ],
+    "mpgs_transactions.create": [
+        (
+            PaymentNotFound,
+            lambda s, o, t: s.mpgs_transactions.create(session_id="S", amount=usd(1), payment_id=_payment(t).id),
+        ),
+        (
+            OrderNotFound,
+            lambda s, o, t: s.mpgs_transactions.create(session_id="S", amount=usd(1), order_id=t.order.order.id),
+        ),
+        (
+            TransactionNotFound,
+            lambda s, o, t: s.mpgs_transactions.create(session_id="S", amount=usd(1), retry_of=t.mpgs.id),
+        ),
+    ],
+    "mpgs_transactions.find": [
+        (TransactionNotFound, lambda s, o, t: s.mpgs_transactions.find(session_id=t.mpgs.session_id))
+    ],
+    "mpgs_transactions.get": [(TransactionNotFound, lambda s, o, t: s.mpgs_transactions.get(transaction_id=t.mpgs.id))],
+    "mpgs_transactions.list": [
+        (
+            lambda found: (found.items, found.total) == ([], 0),
+            lambda s, o, t: s.mpgs_transactions.list(order_id=t.order.order.id),
+        ),
+        (
+            lambda found: (found.items, found.total) == ([], 0),
+            lambda s, o, t: s.mpgs_transactions.list(session_id=t.mpgs.session_id),
+        ),
+    ],
+    "mpgs_transactions.of_payment": [
+        (nothing, lambda s, o, t: s.mpgs_transactions.of_payment(payment_id=_payment(t).id))
+    ],
+    "mpgs_transactions.retry": [
+        (
+            TransactionNotFound,
+            lambda s, o, t: s.mpgs_transactions.retry(transaction_id=t.mpgs.id, session_id="S", amount=usd(1)),
+        )
+    ],
+    "mpgs_transactions.update": [
+        (
+            TransactionNotFound,
+            lambda s, o, t: s.mpgs_transactions.update(
+                session_id=t.mpgs.session_id, result=MpgsResult(status=MpgsStatus.CAPTURED)
+            ),
+        )
+    ],
     "inventory.active_for_cart": [(nothing, lambda s, o, t: s.inventory.active_for_cart(cart_id=t.cart.id))],
     "inventory.adjust": [
         (VariantNotFound, lambda s, o, t: s.inventory.adjust(variant_id=t.variant_id, by=1, reason="mine"))
@@ -409,6 +489,14 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "payments.customer_view": [
         (PaymentNotFound, lambda s, o, t: s.payments.customer_view(reference=_payment(t).reference))
     ],
+    "payments.fall_through": [
+        (
+            PaymentNotFound,
+            lambda s, o, t: s.payments.fall_through(
+                payment_id=_payment(t).id, to=PaymentStatus.FAILED, reason="no funds"
+            ),
+        )
+    ],
     "payments.for_order": [(OrderNotFound, lambda s, o, t: s.payments.for_order(order_id=t.order.order.id))],
     "payments.get": [(PaymentNotFound, lambda s, o, t: s.payments.get(payment_id=_payment(t).id))],
     "payments.open_proof": [(PaymentNotFound, lambda s, o, t: s.payments.open_proof(payment_id=_payment(t).id))],
@@ -428,6 +516,7 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
         ),
     ],
     "payments.reject": [(PaymentNotFound, lambda s, o, t: s.payments.reject(payment_id=_payment(t).id, reason="no"))],
+    "payments.settle": [(PaymentNotFound, lambda s, o, t: s.payments.settle(payment_id=_payment(t).id))],
     "payments.start": [
         (OrderNotFound, lambda s, o, t: s.payments.start(order_id=t.order.order.id, method=o.method.code)),
         (

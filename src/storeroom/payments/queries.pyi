@@ -147,6 +147,16 @@ async def verify_payment(
 async def complete_payment(
     db: Executor, /, *, tenant_id: str, payment_id: UUID, sources: Sequence[PaymentStatus]
 ) -> Payment | None: ...
+async def settle_payment(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    payment_id: UUID,
+    sources: Sequence[PaymentStatus],
+    received_amount: int,
+    customer_reference: str | None,
+) -> Payment | None: ...
 async def fail_payment(
     db: Executor, /, *, tenant_id: str, payment_id: UUID, sources: Sequence[PaymentStatus]
 ) -> Payment | None: ...

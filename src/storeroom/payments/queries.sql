@@ -324,6 +324,21 @@ RETURNING id, payment_reference AS reference, order_id, user_id, payment_method_
           currency, status, customer_reference, proof_content_type, customer_notes, verified_by, verified_at,
           verification_notes, created_at, updated_at, expires_at, completed_at, failed_at;
 
+-- name: settle_payment(tenant_id, payment_id, sources, received_amount, customer_reference?) -> Payment?
+-- A provider's word that money arrived, be it more or less than was asked.
+UPDATE {payments}
+   SET status = 'completed',
+       received_amount = :received_amount,
+       customer_reference = coalesce(:customer_reference, customer_reference),
+       completed_at = now(),
+       updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :payment_id
+   AND status = ANY(:sources)
+RETURNING id, payment_reference AS reference, order_id, user_id, payment_method_id, amount, received_amount, refunded_amount,
+          currency, status, customer_reference, proof_content_type, customer_notes, verified_by, verified_at,
+          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at;
+
 -- name: fail_payment(tenant_id, payment_id, sources) -> Payment?
 UPDATE {payments}
    SET status = 'failed',

@@ -77,6 +77,7 @@ _ACTORS: Final[Mapping[ActorKind, AttemptActor]] = {
     ActorKind.SYSTEM: AttemptActor.SYSTEM,
     ActorKind.WEBHOOK: AttemptActor.SYSTEM,
 }
+_PROVIDERS: Final = frozenset({PaymentStatus.PENDING, PaymentStatus.PROCESSING})  # nobody else has a say in these
 _NOT_CHASED: Final = frozenset({OrderStatus.CANCELLED, OrderStatus.REFUNDED, OrderStatus.PARTIALLY_REFUNDED})
 
 
@@ -476,6 +477,78 @@ class Payments(Service):
         await self._credit(order, completed)
         return completed
 
+    @audited("payments.settle", "payment", "payment_id")
+    @transactional
+    async def settle(
+        self, *, payment_id: PaymentId, received: Money | None = None, reference: str | None = None
+    ) -> Payment:
+        """Take a provider's word that the money of a payment arrived; return the payment that holds it.
+
+        A payment that waits is completed and its order credited. One that had ended without money stays as it is: what
+        came is recorded as a payment of its own, completed at once, and is due back where the order was cancelled. One
+        that has its money already, because staff saw it first, is returned as it is. Whoever calls says each arrival
+        once, under a lock of their own.
+
+        Args:
+            payment_id: of a payment that a provider was asked for.
+            received: what arrived, be it more or less than was asked; None: as asked.
+            reference: the provider's name of it.
+
+        Raises:
+            StaffRequired: a customer's word is not enough.
+            PaymentNotFound: no such payment.
+            InvalidPayment, CurrencyMismatch: nothing arrived, or another currency than was asked.
+        """
+        if self.context.actor.kind is ActorKind.CUSTOMER:
+            raise StaffRequired
+        order, payment = await self._with_order_locked(payment_id)
+        arrived = _positive(received or payment.amount, payment.amount.currency, "received")
+        named = _text("reference", reference, CUSTOMER_REFERENCE_LENGTH_MAX)
+        settled = await queries.settle_payment(
+            self.db,
+            tenant_id=self.tenant_id,
+            payment_id=payment_id,
+            sources=sources(PAYMENT_MOVES, PaymentStatus.COMPLETED),
+            received_amount=arrived.amount,
+            customer_reference=named,
+        )
+        if settled is None:
+            payment = await self._seen(payment_id, None)
+            if payment.received_amount is not None:
+                return payment
+            settled = await self._came_late(payment, order, arrived, named)
+        await self._credit(order, settled)
+        return settled
+
+    @audited("payments.fall_through", "payment", "payment_id")
+    @transactional
+    async def fall_through(self, *, payment_id: PaymentId, to: PaymentStatus, reason: str) -> Payment:
+        """Take a provider's word that no money comes: `failed`, `cancelled` or `expired`; return the payment.
+
+        One that has ended already, or that the customer claims to have paid otherwise, stays as it is.
+
+        Raises:
+            StaffRequired: the customer has `cancel` for this.
+            PaymentNotFound: no such payment.
+        """
+        if self.context.actor.kind is ActorKind.CUSTOMER:
+            raise StaffRequired
+        from_there = [state for state in sources(PAYMENT_MOVES, to) if state in _PROVIDERS]
+        if to is PaymentStatus.FAILED:
+            ended = await queries.fail_payment(
+                self.db, tenant_id=self.tenant_id, payment_id=payment_id, sources=from_there
+            )
+        else:
+            ended = await queries.move_payment(
+                self.db, tenant_id=self.tenant_id, payment_id=payment_id, status=to, sources=from_there
+            )
+        if ended is None:
+            return await self._seen(payment_id, None)
+        if to is PaymentStatus.EXPIRED:
+            await self._attempt(ended, AttemptAction.AUTO_EXPIRE, AttemptStatus.FAILED, failure_reason=reason)
+        await self._tell(f"payment.{ended.status}", ended, reason=reason)
+        return ended
+
     @transactional
     async def cancel_open(self, *, order_id: OrderId) -> list[Payment]:
         """Cancel what an order that ends still asks for; return those payments.
@@ -692,6 +765,28 @@ class Payments(Service):
         )
         if number > ATTEMPTS_MAX and action is AttemptAction.CUSTOMER_SUBMIT:
             raise PaymentAttemptsUsedUp(reference=payment.reference, maximum=ATTEMPTS_MAX)
+
+    async def _came_late(self, payment: Payment, order: OrderFacts, arrived: Money, reference: str | None) -> Payment:
+        """Money for a payment that had ended, as a payment of its own by the same method."""
+        for _ in range(REFERENCES_DRAWN_MAX):
+            late = await queries.insert_received(
+                self.db,
+                tenant_id=self.tenant_id,
+                payment_id=new_id(),
+                reference=new_reference(),
+                order_id=order.id,
+                user_id=order.user_id,
+                payment_method_id=payment.payment_method_id,
+                amount=arrived.amount,
+                currency=arrived.currency,
+                ip_address=self.context.ip,
+                customer_reference=reference,
+                verified_by=None,
+                notes=f"meant for {payment.reference}, which was {payment.status}",
+            )
+            if late is not None:
+                return late
+        raise _no_reference()
 
     async def _credit(self, order: OrderFacts, payment: Payment) -> None:
         """What a completed payment brings about. The order's row is locked."""

@@ -1,0 +1,83 @@
+"""Payments on a provider's page: sessions of Stripe, transactions of Mastercard's gateway, and the port to both."""
+
+from storeroom.hosted.errors import (
+    HostedSessionExpired,
+    HostedSessionNotFound,
+    HostedSessionTaken,
+    IndicatorRefused,
+    InvalidHostedPayment,
+    NotHosted,
+    ProviderDown,
+    ProviderMisconfigured,
+    ProviderRefused,
+    RetryRefused,
+    SignatureRefused,
+    TransactionNotFound,
+    TransactionTaken,
+)
+from storeroom.hosted.model import (
+    EVENT_BYTES_MAX,
+    MPGS_LIFETIME,
+    MPGS_MOVES,
+    MPGS_OPEN,
+    PAYMENT_STATUS,
+    STRIPE_SESSION_MOVES,
+    MpgsFound,
+    MpgsResult,
+    MpgsStatus,
+    MpgsTransaction,
+    StripeSession,
+    StripeSessionStatus,
+    map_mpgs_transaction,
+    map_stripe_session,
+)
+from storeroom.hosted.mpgs import MpgsProvider
+from storeroom.hosted.providers import Asked, Opened, Outcome, Provider, State
+from storeroom.hosted.service import HostedSessions
+from storeroom.hosted.stripe import Event, StripeProvider, read_session, verified
+from storeroom.hosted.stripping import stripped
+from storeroom.hosted.transactions import MpgsTransactions, ensure_mpgs_transactions
+
+__all__ = [
+    "EVENT_BYTES_MAX",
+    "MPGS_LIFETIME",
+    "MPGS_MOVES",
+    "MPGS_OPEN",
+    "PAYMENT_STATUS",
+    "STRIPE_SESSION_MOVES",
+    "Asked",
+    "Event",
+    "HostedSessionExpired",
+    "HostedSessionNotFound",
+    "HostedSessionTaken",
+    "HostedSessions",
+    "IndicatorRefused",
+    "InvalidHostedPayment",
+    "MpgsFound",
+    "MpgsProvider",
+    "MpgsResult",
+    "MpgsStatus",
+    "MpgsTransaction",
+    "MpgsTransactions",
+    "NotHosted",
+    "Opened",
+    "Outcome",
+    "Provider",
+    "ProviderDown",
+    "ProviderMisconfigured",
+    "ProviderRefused",
+    "RetryRefused",
+    "SignatureRefused",
+    "State",
+    "StripeProvider",
+    "StripeSession",
+    "StripeSessionStatus",
+    "TransactionNotFound",
+    "TransactionTaken",
+    "ensure_mpgs_transactions",
+    "map_mpgs_transaction",
+    "map_stripe_session",
+    "read_session",
+    "stripped",
+    "verified",
+]

@@ -1,0 +1,260 @@
+"""Stripe Checkout, through Stripe's own library: an extra, imported when it is first needed."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+
+from storeroom.core.errors import StoreroomError
+from storeroom.core.money import Money, currency_digits
+from storeroom.core.secrets import Secret
+from storeroom.hosted.errors import ProviderDown, ProviderMisconfigured, ProviderRefused, SignatureRefused
+from storeroom.hosted.providers import ANSWER_BYTES_MAX, CONNECT_TIMEOUT, TIMEOUT, Asked, Opened, Outcome, State
+
+NAME: Final = "stripe"
+API: Final = "https://api.stripe.com"
+TOLERANCE_S: Final = 300  # so old a signed message may be
+SIGNATURES_MAX: Final = 1_000  # characters of the header
+
+# Stripe counts these in hundredths, though ISO 4217 gives them no decimals: docs.stripe.com/currencies, special cases.
+_DIGITS: Final = MappingProxyType({"ISK": 2, "UGX": 2})
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A message of Stripe whose signature was right."""
+
+    id: str
+    type: str
+    object: dict[str, Any]  # what it is about, as it was then
+    created: datetime
+
+
+class _Data(msgspec.Struct):
+    object: dict[str, Any]
+
+
+class _Message(msgspec.Struct):
+    id: str
+    type: str
+    created: int
+    data: _Data
+
+
+class _Session(msgspec.Struct):
+    """What we read of a checkout session."""
+
+    id: str
+    status: str | None = None  # open, complete, expired
+    payment_status: str | None = None  # paid, unpaid, no_payment_required
+    amount_total: int | None = None
+    currency: str | None = None
+    payment_intent: str | dict[str, Any] | None = None
+    url: str | None = None
+    expires_at: int | None = None
+
+
+class StripeProvider:
+    """One account at Stripe."""
+
+    def __init__(self, *, secret_key: Secret | None, base_url: str | None = None) -> None:
+        if not secret_key:
+            raise ProviderMisconfigured(provider=NAME, reason="secret_key is not set")
+        self._secret_key = secret_key
+        self._base_url = base_url or API
+
+    async def open_session(self, asked: Asked) -> Opened:
+        """See Provider. The payment's id is the idempotency key: Stripe answers a retry with the first session."""
+        metadata = {"tenant_id": asked.tenant_id, "payment_id": asked.payment_id, "order_number": asked.order_number}
+        parameters: dict[str, Any] = {
+            "mode": "payment",
+            "client_reference_id": asked.reference,
+            "line_items": [
+                {
+                    "quantity": 1,
+                    "price_data": {
+                        "currency": asked.amount.currency.lower(),
+                        "unit_amount": to_stripe(asked.amount),
+                        "product_data": {"name": f"Order {asked.order_number}"},
+                    },
+                }
+            ],
+            "success_url": asked.return_url,
+            "cancel_url": asked.cancel_url,
+            "metadata": metadata,
+            "payment_intent_data": {"metadata": metadata},
+        }
+        if asked.customer_email:
+            parameters["customer_email"] = asked.customer_email
+        if asked.expires_at is not None:
+            parameters["expires_at"] = int(asked.expires_at.timestamp())
+        key = f"storeroom-{asked.tenant_id}-{asked.payment_id}"
+        found = await self._call("create_async", parameters, {"idempotency_key": key})
+        session = _session(found)
+        return Opened(
+            session_id=session.id,
+            url=session.url,
+            payment_intent=_intent(session),
+            expires_at=datetime.fromtimestamp(session.expires_at, UTC) if session.expires_at else None,
+        )
+
+    async def state(self, session: str) -> State:
+        """See Provider."""
+        return self.read(await self._call("retrieve_async", session))
+
+    def read(self, said: Mapping[str, Any]) -> State:
+        """See Provider."""
+        return read_session(said)
+
+    async def _call(self, name: str, *arguments: Any) -> dict[str, Any]:
+        library = _library()
+        http = _http_client()
+        client = library.StripeClient(
+            self._secret_key.reveal(),
+            base_addresses={"api": self._base_url},
+            max_network_retries=1,
+            http_client=http,
+        )
+        try:
+            async with asyncio.timeout(TIMEOUT.total_seconds()):
+                found = await getattr(client.v1.checkout.sessions, name)(*arguments)
+                return dict(found.to_dict())
+        except TimeoutError:
+            raise ProviderDown(provider=NAME, reason="no answer in time") from None
+        except (library.AuthenticationError, library.PermissionError):
+            raise ProviderMisconfigured(provider=NAME, reason="the key is not taken") from None
+        except (library.APIConnectionError, library.RateLimitError) as error:
+            raise ProviderDown(provider=NAME, reason=type(error).__name__) from None
+        except library.StripeError as error:
+            status = error.http_status or 0
+            if status >= 500 or not status:
+                raise ProviderDown(provider=NAME, reason=f"status {status}") from None
+            raise ProviderRefused(provider=NAME, reason=str(error.code or type(error).__name__)) from None
+        finally:
+            await http.close_async()
+
+
+def verified(body: bytes, signature: str | None, secrets: list[Secret]) -> Event:
+    """A message whose bytes are signed, lately, with one of the secrets; Stripe's own library decides.
+
+    Raises:
+        SignatureRefused: none of them fits, or it was signed more than TOLERANCE_S ago.
+        ProviderMisconfigured: the library is not installed.
+        ProviderDown: signed, and yet no message of Stripe's shape.
+    """
+    library = _library()
+    if not signature or len(signature) > SIGNATURES_MAX or not signature.isascii():
+        raise SignatureRefused
+    for secret in secrets:
+        try:
+            library.WebhookSignature.verify_header(body, signature, secret.reveal(), TOLERANCE_S)
+        except (library.SignatureVerificationError, UnicodeDecodeError):
+            continue
+        try:
+            said = msgspec.json.decode(body, type=_Message)
+            return Event(id=said.id, type=said.type, object=said.data.object, created=_instant(said.created))
+        except (msgspec.DecodeError, ValueError, OverflowError, OSError):
+            raise ProviderDown(provider=NAME, reason="a signed message of another shape") from None
+    raise SignatureRefused
+
+
+def read_session(said: Mapping[str, Any]) -> State:
+    """A checkout session, as an answer or an event holds it. Raises ProviderDown where it is none."""
+    session = _session(said)
+    if session.payment_status in ("paid", "no_payment_required"):
+        outcome = Outcome.PAID
+    elif session.status == "expired":
+        outcome = Outcome.EXPIRED
+    elif session.status == "complete":
+        outcome = Outcome.PROCESSING
+    else:
+        outcome = Outcome.OPEN
+    received = None
+    if outcome is Outcome.PAID and session.amount_total is not None and session.currency:
+        received = from_stripe(session.amount_total, session.currency)
+    return State(session_id=session.id, outcome=outcome, received=received, reference=_intent(session))
+
+
+def to_stripe(amount: Money) -> int:
+    """An amount as Stripe counts it."""
+    return amount.amount * int(10 ** (_digits(amount.currency) - currency_digits(amount.currency)))
+
+
+def from_stripe(amount: int, currency: str) -> Money:
+    """What Stripe counts, in our words. Raises ProviderDown where there is no such amount."""
+    code = currency.upper()
+    try:
+        factor = 10 ** (_digits(code) - currency_digits(code))
+        whole, rest = divmod(amount, factor)
+        if rest:
+            raise ProviderDown(provider=NAME, reason="an amount finer than its currency")
+        return Money(whole, code)
+    except StoreroomError:
+        raise ProviderDown(provider=NAME, reason="an amount that is none") from None
+
+
+def _digits(currency: str) -> int:
+    return _DIGITS.get(currency, currency_digits(currency))
+
+
+def _instant(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _session(said: Mapping[str, Any]) -> _Session:
+    try:
+        return msgspec.convert(said, _Session)
+    except msgspec.ValidationError:
+        raise ProviderDown(provider=NAME, reason="no checkout session") from None
+
+
+def _intent(session: _Session) -> str | None:
+    intent = session.payment_intent
+    return str(intent.get("id") or "") or None if isinstance(intent, dict) else intent
+
+
+def _library() -> Any:
+    try:
+        import stripe  # noqa: PLC0415 - an extra, and slow to import
+    except ImportError:
+        raise ProviderMisconfigured(
+            provider=NAME, reason="its library is not installed: pip install 'storeroom[stripe]'"
+        ) from None
+    return stripe
+
+
+@lru_cache(maxsize=1)
+def _client_class() -> Any:
+    """Stripe's client over httpx, but with an end to each call and to each answer."""
+    import httpx  # noqa: PLC0415 - slow to import
+
+    stripe = _library()
+
+    class BoundedClient(stripe.HTTPXClient):  # type: ignore[name-defined,misc]
+        async def request_async(
+            self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
+        ) -> tuple[bytes, int, Mapping[str, str]]:
+            _, settings = self._get_request_args_kwargs(method, url, headers, post_data)
+            try:
+                async with self._client_async.stream(method, url, **settings) as answer:
+                    body = b""
+                    async for part in answer.aiter_bytes():
+                        body += part
+                        if len(body) > ANSWER_BYTES_MAX:
+                            raise stripe.APIError("an answer without end", http_status=answer.status_code)
+                    return body, answer.status_code, answer.headers
+            except httpx.HTTPError as error:
+                self._handle_request_error(error)
+                raise
+
+    return BoundedClient
+
+
+def _http_client() -> Any:
+    import httpx  # noqa: PLC0415 - slow to import
+
+    timeout = httpx.Timeout(TIMEOUT.total_seconds(), connect=CONNECT_TIMEOUT.total_seconds())
+    return _client_class()(timeout=timeout)
