@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from decimal import Decimal
 from typing import Any
 
 from storeroom.core.contact import Address
@@ -12,6 +13,7 @@ from storeroom.core.visitor import Visitor
 from storeroom.database.service import Actor, ActorKind
 from storeroom.flows.model import Placement, Purchase, PurchaseLine
 from storeroom.payments import PaymentMethod, PaymentMethodType
+from storeroom.promotions import Coupon, DiscountType
 from storeroom.room import Shop, Storeroom
 
 SECRET = "a secret of the installation, for tests only"
@@ -65,6 +67,18 @@ async def make_method(shop: Shop, code: str = "zelle", **settings: Any) -> Payme
             **settings,
         }
     )
+
+
+async def make_coupon(shop: Shop, off: str, code: str | None = None, **fields: Any) -> Coupon:
+    """`make_coupon(shop, "10 %")`, `make_coupon(shop, "1.00 USD", "SAVE", auto_apply=True)`."""
+    value, unit = off.split()
+    worth = (
+        {"discount_type": DiscountType.PERCENTAGE, "percentage": Decimal(value)}
+        if unit == "%"
+        else {"discount_type": DiscountType.FIXED, "amount": Money.of(value, unit)}
+    )
+    code = code or f"C-{secrets.token_hex(4)}"
+    return await shop.coupons.create(**{"code": code, "name": code, **worth, **fields})
 
 
 def purchase(*lines: tuple[VariantId, int], **facts: Any) -> Purchase:

@@ -24,6 +24,9 @@ NAMES = TableNames()
 TIMES = {"events": 10}
 SPREAD = {("events", "user_id"): "(n / 200) % 20", ("events", "event_name"): "(n / 4000) % 30"}
 
+# What few rows of a table are.
+RARE = {("coupons", "auto_apply"): "(n / 200) % 20 = 0"}
+
 # Tables of which a tenant has a handful, whatever it sells.
 SMALL = frozenset(
     {
@@ -96,6 +99,8 @@ def value_of(column: asyncpg.Record) -> str:
     number = SPREAD.get((column["tbl"], name)) or ("n" if column["in_unique"] or column["is_id"] else "n / 3")
     if column["cuts"]:  # every partition gets its share, the default one too
         return "date_trunc('month', now()) + n * interval '14 minutes' + CASE WHEN n % 5 = 0 THEN interval '9 years' ELSE '0' END"
+    if rare := RARE.get((column["tbl"], name)):
+        return rare
     if column["enumerated"]:
         return f"(enum_range(NULL::{type_}))[1 + n % cardinality(enum_range(NULL::{type_}))]"
     if type_ == "text[]":

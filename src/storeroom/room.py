@@ -33,6 +33,7 @@ from storeroom.identity import Addresses, MailProofs, ProviderProofs, Sessions, 
 from storeroom.inventory import Inventory
 from storeroom.orders import Customers, Orders, ShippingRates
 from storeroom.payments import PaymentMethods, Payments
+from storeroom.promotions import Coupons
 from storeroom.tenants import DEFAULT_TENANT, Tenants
 from storeroom.verification import PhoneCodes, SecondFactors
 
@@ -129,6 +130,11 @@ class Shop:
     def checkout(self) -> Checkout:
         """Placing orders."""
         return Checkout(self.context, self._groups)
+
+    @cached_property
+    def coupons(self) -> Coupons:
+        """What takes something off a price."""
+        return Coupons(self.context)
 
     @cached_property
     def domains(self) -> Domains:

@@ -69,6 +69,12 @@ CASES: dict[str, Case] = {
     "POST /v1/admin/gateways/{gateway_id}/activate": Case(),
     "POST /v1/admin/gateways/{gateway_id}/deactivate": Case(),
     "DELETE /v1/admin/gateways/{gateway_id}": Case(),
+    "POST /v1/admin/coupons": Case(
+        {"code": "SAVE", "name": "Save", "discount_type": "percentage", "percentage": "10"},
+        refused={"code": "SAVE", "name": "Save", "discount_type": "fixed"},
+    ),
+    "PATCH /v1/admin/coupons/{code}": Case({"name": "Save more"}),
+    "DELETE /v1/admin/coupons/{code}": Case(),
     "POST /v1/admin/api-keys": Case(
         {"name": "till", "permissions": ["orders.read"]}, refused={"name": "till", "permissions": ["keys.write"]}
     ),

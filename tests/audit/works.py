@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import httpx
 
-from factories import HOME, make_method, make_product, place, usd
+from factories import HOME, make_coupon, make_method, make_product, place, usd
 from storeroom.audit import Entry
 from storeroom.catalog import ImageDraft, OptionDraft, VariantDraft
 from storeroom.core.ids import ApiKeyId, OrderId, PaymentId, UserId
@@ -28,13 +29,13 @@ class Works:
     shop: Shop
     admin: UserId
     http: httpx.AsyncClient
-    ids: dict[str, UUID] = field(default_factory=dict)
+    ids: dict[str, Any] = field(default_factory=dict)
 
     @property
     def by_admin(self) -> Shop:
         return self.shop.acting(actor=Actor(kind=ActorKind.ADMIN, user_id=self.admin))
 
-    async def id_of(self, name: str) -> UUID:
+    async def id_of(self, name: str) -> Any:
         if name not in self.ids:
             self.ids[name] = await getattr(self, name)()
         return self.ids[name]
@@ -103,6 +104,9 @@ class Works:
 
     async def domain_id(self) -> UUID:
         return (await self.shop.domains.create(domain_name="other.example")).id
+
+    async def code(self) -> str:
+        return (await make_coupon(self.shop, "10 %")).code
 
     async def key_id(self) -> UUID:
         key, _ = await self.by_admin.api_keys.create(name="till", permissions=[Permission.ORDERS_READ])

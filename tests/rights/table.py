@@ -110,6 +110,18 @@ RIGHTS: Final[dict[str, str]] = {
         POST /v1/admin/gateways/{gateway_id}/activate
         POST /v1/admin/gateways/{gateway_id}/deactivate
     """,
+    "discounts.write": """
+        GET /v1/admin/coupons
+        POST /v1/admin/coupons
+        GET /v1/admin/coupons/automatic
+        GET /v1/admin/coupons/expiring
+        DELETE /v1/admin/coupons/{code}
+        GET /v1/admin/coupons/{code}
+        PATCH /v1/admin/coupons/{code}
+        GET /v1/admin/coupons/{code}/redemptions
+        GET /v1/admin/products/{product_id}/coupons
+        GET /v1/admin/products/{product_id}/coupons/automatic
+    """,
     "domains.write": """
         GET /v1/admin/domains
         POST /v1/admin/domains

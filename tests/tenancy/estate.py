@@ -10,7 +10,7 @@ from typing import Any
 import pyotp
 import pytest
 
-from factories import HOME, make_method, make_product, open_shop, place, usd
+from factories import HOME, make_coupon, make_method, make_product, open_shop, place, usd
 from storeroom.access import ApiKey
 from storeroom.catalog import Batch, Category, ImageDraft, Product
 from storeroom.core.ids import VariantId
@@ -26,6 +26,7 @@ from storeroom.inventory import Reservation
 from storeroom.notices import Notice
 from storeroom.orders import ShippingRate
 from storeroom.payments import PaymentMethod
+from storeroom.promotions import Coupon
 from storeroom.room import Shop, Storeroom
 from storeroom.verification import CodeSent, PhoneCodes, PhoneProof, SecondFactorRequired
 
@@ -76,6 +77,7 @@ class Estate:
     gateway: Gateway
     hosted: StripeSession
     mpgs: MpgsTransaction
+    coupon: Coupon
 
     @property
     def variant_id(self) -> VariantId:
@@ -102,6 +104,8 @@ class Estate:
             self.hosted.id,
             self.mpgs.id,
             self.mpgs.session_id,
+            self.coupon.id,
+            self.coupon.code,
             self.variant_id,
             self.cart.id,
             self.line.id,
@@ -180,6 +184,7 @@ async def build(room: Storeroom) -> Estate:
     await shop.origins.replace(origins=[f"https://{mark}.example"])
     domain = await shop.domains.create(domain_name=f"{mark}.example")
     gateway = await shop.gateways.create(id=f"pay-{mark}", name="Pay", config={"api_key": f"sealed {mark}"})
+    coupon = await make_coupon(shop, "10 %", auto_apply=True, product_ids=[product.id])
     inbox = Inbox()
     await MailProofs(shop.context, inbox).send_reset(email=user.email)
     mail_token = inbox.codes[-1]
@@ -224,6 +229,7 @@ async def build(room: Storeroom) -> Estate:
         gateway=gateway,
         hosted=hosted,
         mpgs=mpgs,
+        coupon=coupon,
     )
 
 

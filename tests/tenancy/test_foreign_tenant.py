@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from estate import PASSWORD, Estate, fingerprint
 
-from factories import HOME, make_method, purchase, usd
+from factories import HOME, make_coupon, make_method, purchase, usd
 from storeroom.access import ApiKeyNotFound, ApiKeyRefused
 from storeroom.analytics import EventCategory, EventDraft, EventUserNotFound
 from storeroom.carts import CartAddressNotFound, CartLineNotFound, CartNotFound, VisitorNotFound
@@ -53,6 +53,7 @@ from storeroom.identity import (
 from storeroom.inventory import ReservationNotFound, ReservedCartNotFound
 from storeroom.orders import OrderNotFound, OrderStatus, ShippingRateNotFound
 from storeroom.payments import Payer, PaymentMethodNotFound, PaymentNotFound, PaymentStatus
+from storeroom.promotions import CouponChanges, CouponNotFound, InvalidCoupon, Line
 from storeroom.room import Shop
 from storeroom.verification import (
     ChallengeRefused,
@@ -228,6 +229,45 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     ],
     "checkout.place_in": [
         (CartUnknown, lambda s, o, t: _placed_inside(s, cart_id=t.cart.id)),
+    ],
+    "coupons.auto_apply_for": [(nothing, lambda s, o, t: s.coupons.auto_apply_for(product_id=t.product.id))],
+    "coupons.create": [
+        (
+            InvalidCoupon,
+            lambda s, o, t: make_coupon(s, "10 %", product_ids=[o.product.id, t.product.id]),
+        ),
+        (InvalidCoupon, lambda s, o, t: make_coupon(s, "10 %", user_ids=[o.user.id, t.user.id])),
+    ],
+    "coupons.decrement_usage": [(CouponNotFound, lambda s, o, t: s.coupons.decrement_usage(code=t.coupon.code))],
+    "coupons.delete": [(CouponNotFound, lambda s, o, t: s.coupons.delete(code=t.coupon.code))],
+    "coupons.discounts_of": [(nothing, lambda s, o, t: s.coupons.discounts_of(order_id=t.order.order.id))],
+    "coupons.get": [(CouponNotFound, lambda s, o, t: s.coupons.get(code=t.coupon.code))],
+    "coupons.increment_usage": [(CouponNotFound, lambda s, o, t: s.coupons.increment_usage(code=t.coupon.code))],
+    "coupons.list_for_product": [(nothing, lambda s, o, t: s.coupons.list_for_product(product_id=t.product.id))],
+    "coupons.preview": [
+        (
+            CouponNotFound,
+            lambda s, o, t: s.coupons.preview(
+                lines=[Line(o.product.id, 1000)], currency="USD", codes=[t.coupon.code], user_id=t.user.id
+            ),
+        ),
+        (
+            lambda found: found.discount == 0,
+            lambda s, o, t: s.coupons.preview(lines=[Line(t.product.id, 1000)], currency="USD", user_id=t.user.id),
+        ),
+    ],
+    "coupons.redemptions": [(CouponNotFound, lambda s, o, t: s.coupons.redemptions(code=t.coupon.code))],
+    "coupons.update": [
+        (
+            CouponNotFound,
+            lambda s, o, t: s.coupons.update(code=t.coupon.code, changes=CouponChanges(name="Mine")),
+        ),
+        (
+            InvalidCoupon,
+            lambda s, o, t: s.coupons.update(
+                code=o.coupon.code, changes=CouponChanges(product_ids=[o.product.id, t.product.id])
+            ),
+        ),
     ],
     "domains.delete": [(DomainNotFound, lambda s, o, t: s.domains.delete(domain_id=t.domain.id))],
     "domains.get": [(DomainNotFound, lambda s, o, t: s.domains.get(domain_id=t.domain.id))],
@@ -744,6 +784,12 @@ READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
     "batches.near_expiry": lambda s: s.batches.near_expiry(within=timedelta(days=365)),
     "carts.abandoned": lambda s: s.carts.abandoned(limit=100),
     "categories.tree": lambda s: s.categories.tree(active_only=False),
+    "coupons.all_auto_apply": lambda s: s.coupons.all_auto_apply(),
+    "coupons.list": lambda s: s.coupons.list(limit=100),
+    "coupons.list_all": lambda s: s.coupons.list_all(limit=100),
+    "coupons.list_expiring": lambda s: s.coupons.list_expiring(
+        expires_before=datetime(2100, 1, 1, tzinfo=UTC), limit=100
+    ),
     "domains.list": lambda s: s.domains.list(limit=100),
     "gateways.list": lambda s: s.gateways.list(),
     "gateways.offered": lambda s: s.gateways.offered(),

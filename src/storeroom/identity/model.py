@@ -150,6 +150,7 @@ class Permission(StrEnum):
     DOMAINS_WRITE = "domains.write"
     AUDIT_READ = "audit.read"
     ANALYTICS_READ = "analytics.read"
+    DISCOUNTS_WRITE = "discounts.write"
     KEYS_WRITE = "keys.write"  # make and revoke API keys; itself given to no key
 
 

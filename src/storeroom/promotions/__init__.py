@@ -10,6 +10,7 @@ from storeroom.promotions.errors import (
 from storeroom.promotions.model import (
     CODE_LENGTH_MAX,
     COUPONS_MAX,
+    AutomaticCoupons,
     Coupon,
     CouponPayment,
     CouponPlace,
@@ -22,12 +23,15 @@ from storeroom.promotions.model import (
     ways_of,
 )
 from storeroom.promotions.pricing import Buying, Discounting, Line, Taken, discounted, refusal, stacked
+from storeroom.promotions.service import CouponChanges, Coupons
 
 __all__ = [
     "CODE_LENGTH_MAX",
     "COUPONS_MAX",
+    "AutomaticCoupons",
     "Buying",
     "Coupon",
+    "CouponChanges",
     "CouponExists",
     "CouponNotApplicable",
     "CouponNotFound",
@@ -36,6 +40,7 @@ __all__ = [
     "CouponRefusal",
     "CouponScope",
     "CouponUsedUp",
+    "Coupons",
     "DiscountType",
     "Discounting",
     "InvalidCoupon",

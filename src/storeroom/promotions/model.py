@@ -112,6 +112,24 @@ class Coupon(msgspec.Struct, frozen=True, kw_only=True):
         return self.product_ids is None or product_id in self.product_ids
 
 
+class AutomaticCoupons(msgspec.Struct, frozen=True, kw_only=True):
+    """What applies without being typed, by product; in the order in which it takes its part."""
+
+    by_product: dict[ProductId, list[Coupon]]  # of the products that a coupon lists
+    everywhere: list[Coupon]  # for all the others
+
+    def of(self, product_id: ProductId) -> list[Coupon]:
+        """What applies to one product."""
+        return self.by_product.get(product_id, self.everywhere)
+
+
+class UsesBefore(msgspec.Struct, frozen=True):
+    """How often one buyer had a coupon."""
+
+    coupon_id: CouponId
+    uses: int
+
+
 class Redemption(msgspec.Struct, frozen=True, kw_only=True):
     """One use of a coupon."""
 
@@ -137,8 +155,9 @@ class OrderDiscount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def normal_code(text: str) -> str:
-    """A code as it is stored, from the code as somebody typed it."""
-    return text.strip().upper()
+    """A code as it is stored, from the code as somebody typed it. Letters that no code has stay as they are."""
+    code = text.strip()
+    return code.upper() if code.isascii() else code
 
 
 def ways_of(*, method_type: str, is_manual: bool) -> frozenset[CouponPayment]:

@@ -29,6 +29,7 @@ ROUTED: Final = (
     "verification",
     "access",
     "analytics",
+    "promotions",
     "catalog",
     "inventory",
     "carts",
