@@ -25,6 +25,7 @@ from storeroom.domains import Domains
 from storeroom.flows.cancellation import Cancellation
 from storeroom.flows.checkout import Checkout, CheckoutGroups
 from storeroom.flows.personal_data import PersonalData
+from storeroom.flows.refunding import Refunding
 from storeroom.flows.sign_in import SignIn
 from storeroom.gateways import Gateways
 from storeroom.guests import GuestAttempts
@@ -34,6 +35,7 @@ from storeroom.inventory import Inventory
 from storeroom.orders import Customers, Orders, ShippingRates
 from storeroom.payments import PaymentMethods, Payments
 from storeroom.promotions import Coupons
+from storeroom.refunds import Refunds
 from storeroom.tenants import DEFAULT_TENANT, Tenants
 from storeroom.verification import PhoneCodes, SecondFactors
 
@@ -215,6 +217,16 @@ class Shop:
     def products(self) -> Products:
         """Products, options, variants, images."""
         return Products(self.context)
+
+    @cached_property
+    def refunding(self) -> Refunding:
+        """Giving money back, with all that follows."""
+        return Refunding(self.context)
+
+    @cached_property
+    def refunds(self) -> Refunds:
+        """Refunds, asked for and done."""
+        return Refunds(self.context)
 
     @cached_property
     def second_factors(self) -> SecondFactors:

@@ -89,6 +89,10 @@ class Works:
         await self.id_of("order_id")
         return self.ids["payment_id"]
 
+    async def refund_id(self) -> UUID:
+        await self.received()
+        return (await self.by_admin.refunds.request(payment_id=PaymentId(self.ids["payment_id"]), reason="damaged")).id
+
     async def method_id(self) -> UUID:
         return (await make_method(self.shop)).id
 
@@ -113,6 +117,9 @@ class Works:
         return ApiKeyId(key.id)
 
     # --- What must have happened before ---------------------------------------------------------------------------
+
+    async def received(self) -> None:
+        await self.by_admin.payments.verify(payment_id=PaymentId(await self.id_of("payment_id")))
 
     async def credited(self) -> None:
         await self.shop.store_credit.grant(user_id=UserId(await self.id_of("user_id")), amount=usd(5000))

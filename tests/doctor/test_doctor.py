@@ -85,6 +85,24 @@ FAULTS = [
     Fault("statistics_are_their_orders", 1, "UPDATE customer_statistics SET total_spent = total_spent - 1"),
     Fault("statistics_are_their_orders", 1, "UPDATE customer_statistics SET last_order_at = now() + INTERVAL '1 day'"),
     Fault("statistics_are_their_orders", 1, "DELETE FROM customer_statistics"),
+    Fault("refunds_fit_their_orders", 1, "DELETE FROM webhook_queue WHERE entity_id = '{refund_check}'"),
+    Fault(
+        "refunds_fit_their_orders",
+        1,
+        """UPDATE store_credit_entries SET refund_id = NULL WHERE refund_id = '{refund_store_credit}'""",
+    ),
+    Fault("refunds_fit_their_orders", 1, "UPDATE refunds SET order_id = '{paid}' WHERE id = '{refund_check}'"),
+    Fault("refunds_fit_their_orders", 1, "UPDATE refunds SET currency = 'EUR' WHERE id = '{refund_check}'"),
+    Fault("refunds_fit_their_orders", 1, "UPDATE order_items SET quantity_refunded = 2 WHERE order_id = '{returned}'"),
+    Fault("refunds_fit_their_orders", 1, "DELETE FROM refund_items WHERE refund_id = '{refund_check}'"),
+    Fault(
+        "refunds_fit_their_payments",
+        1,
+        """UPDATE payments SET refunded_amount = 1999 WHERE order_id = '{returned}';
+        UPDATE orders SET amount_paid = 1001 WHERE id = '{returned}'"""
+        + RECOUNTED.replace("pending", "returned"),
+    ),
+    Fault("refunds_fit_their_payments", 1, "UPDATE refunds SET amount = amount + 1 WHERE id = '{refund_check}'"),
     Fault("refunds_fit_their_payments", 1, "UPDATE payments SET status = 'refunded' WHERE order_id = '{paid}'"),
     Fault(
         "refunds_fit_their_payments",
@@ -125,7 +143,7 @@ FAULTS = [
     ),
     Fault("orders_have_history", 1, "DELETE FROM order_status_history WHERE order_id = '{paid}'"),
     Fault("placed_orders_are_told", 1, "DELETE FROM webhook_queue WHERE entity_id = '{pending}'"),
-    Fault("payments_are_told", 3, "DELETE FROM webhook_queue WHERE event_type = 'payment.completed'"),
+    Fault("payments_are_told", 4, "DELETE FROM webhook_queue WHERE event_type = 'payment.completed'"),
     Fault(
         "converted_carts_have_their_order",
         2,  # seen from the cart, and from the order
@@ -140,7 +158,7 @@ FAULTS = [
     Fault("ended_carts_hold_nothing", 1, "UPDATE carts SET status = 'abandoned' WHERE id = '{active_cart}'"),
     Fault("cart_totals_are_their_lines", 1, "UPDATE carts SET subtotal_amount = 1 WHERE id = '{active_cart}'"),
     Fault("cart_totals_are_their_lines", 1, "DELETE FROM cart_items WHERE cart_id = '{active_cart}'"),
-    Fault("attempts_are_counted", 2, "DELETE FROM payment_attempts WHERE action = 'customer_submit'"),
+    Fault("attempts_are_counted", 3, "DELETE FROM payment_attempts WHERE action = 'customer_submit'"),
     Fault("manual_payments_were_verified", 1, "UPDATE payments SET verified_at = NULL WHERE order_id = '{paid}'"),
     Fault("products_can_be_sold", 1, "DELETE FROM stock_levels WHERE variant_id = '{file}'"),
     Fault(

@@ -16,6 +16,7 @@ from storeroom.database.pool import Database
 from storeroom.flows.model import Placement
 from storeroom.orders import OrderStatus
 from storeroom.orders.jobs import fill_search
+from storeroom.refunds import ItemToRefund, RefundMethod
 from storeroom.room import Shop, Storeroom
 
 
@@ -96,6 +97,20 @@ async def open_ward(db: Database, dsn: str) -> Ward:
     await shop.cancellation.cancel(order_id=OrderId(ids["cancelled"]), reason="changed my mind")
     half = await place(shop, (shirt, 2))
     await shop.payments.record_received(order_id=half.order.id, method="zelle", amount=usd(700))
+    placed = await place(shop, (shirt, 3), visitor=Visitor(user_id=user.id), payment_method="zelle")
+    ids["returned"] = returned = await pay(placed)
+    await shop.orders.move(order_id=returned, to=OrderStatus.PROCESSING)
+    (line,) = await shop.orders.items(order_id=returned)
+    assert placed.order.payment is not None
+    for units, method in ((1, RefundMethod.STORE_CREDIT), (2, RefundMethod.CHECK)):
+        refund = await shop.refunds.request(
+            payment_id=placed.order.payment.id,
+            amount=usd(1000),
+            reason="damaged",
+            items=[ItemToRefund(order_item_id=line.id, quantity=units, restock=units == 1)],
+        )
+        await shop.refunding.complete(refund_id=refund.id, method=method)
+        ids[f"refund_{method}"] = refund.id
     await shop.inventory.adjust(variant_id=shirt, by=-3, reason="broken")
     await shop.inventory.count(variant_id=late, on_hand=6)
     await fill_search(db)

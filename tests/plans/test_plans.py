@@ -22,6 +22,7 @@ WAITING = frozenset(
         "idx_products_erp_sync",
         "idx_orders_erp_sync",
         "idx_payments_erp_sync",
+        "idx_refunds_erp_sync",
         "idx_webhook_queue_status",
         "idx_webhook_queue_entity",
         "idx_payment_transactions_tenant_resource",

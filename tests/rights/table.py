@@ -191,9 +191,15 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/admin/payments/{payment_id}
         GET /v1/admin/payments/{payment_id}/attempts
         GET /v1/admin/payments/{payment_id}/proof
+        GET /v1/admin/orders/{order_id}/refunds
+        GET /v1/admin/refunds
+        GET /v1/admin/refunds/{refund_id}
         GET /v1/admin/users/{user_id}/credit
     """,
     "refunds.write": """
+        POST /v1/admin/payments/{payment_id}/refunds
+        POST /v1/admin/refunds/{refund_id}/complete
+        POST /v1/admin/refunds/{refund_id}/fail
         POST /v1/admin/users/{user_id}/credit/grants
         POST /v1/admin/users/{user_id}/credit/withdrawals
     """,

@@ -67,6 +67,7 @@ def mine(customer: Customer) -> dict[str, str]:
         "order_items": by_order,
         "order_status_history": by_order,
         "payments": by_order,
+        "refunds": by_order,
         "store_credit_entries": f"user_id = {user}",
         "payment_methods": "TRUE",  # of the shop: what a payment was made with has a name
     }

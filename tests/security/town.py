@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from factories import HOME, STAFF, place
+from factories import HOME, STAFF, place, usd
 from storeroom.core.visitor import Visitor
 from storeroom.flows.model import Placement
 from storeroom.identity import ProfileChanges, SavedAddress, User
@@ -65,6 +65,7 @@ async def customer(shop: Shop, name: str, method: str, variant_id: Any) -> Custo
     await shop.payments.submit_proof(reference=paid.order.payment.reference, customer_reference="TX-1")
     staff = shop.acting(actor=STAFF)
     await staff.payments.verify(payment_id=paid.order.payment.id, received=paid.order.total, notes="seen")
+    await staff.refunds.request(payment_id=paid.order.payment.id, amount=usd(1), reason="a difficult customer")
     await staff.store_credit.grant(user_id=user.id, amount=paid.order.total, note="a difficult customer")
     await staff.orders.add_note(order_id=paid.order.id, note="a difficult customer")
     return Customer(shop=shop, user=user, address=address, paid=paid, open=open_)

@@ -27,6 +27,7 @@ from storeroom.notices import Notice
 from storeroom.orders import ShippingRate
 from storeroom.payments import PaymentMethod
 from storeroom.promotions import Coupon
+from storeroom.refunds import ItemToRefund, Refund
 from storeroom.room import Shop, Storeroom
 from storeroom.verification import CodeSent, PhoneCodes, PhoneProof, SecondFactorRequired
 
@@ -78,6 +79,8 @@ class Estate:
     hosted: StripeSession
     mpgs: MpgsTransaction
     coupon: Coupon
+    refund: Refund
+    refund_items: list[ItemToRefund]
 
     @property
     def variant_id(self) -> VariantId:
@@ -111,6 +114,7 @@ class Estate:
             self.line.id,
             self.held.id,
             payment.id,
+            self.refund.id,
         ]
         orders = [each for placed in (self.order, self.paid) for each in (placed.order.id, placed.order.number)]
         return {str(each) for each in [*ids, *orders, payment.reference, self.sku, self.user.email]}
@@ -179,6 +183,14 @@ async def build(room: Storeroom) -> Estate:
         order_id=order.order.id,
         payment_id=order.order.payment.id,
     )
+    returned = await place(shop, (variant_id, 2), visitor=account, payment_method=method.code)
+    assert returned.order.payment is not None
+    await shop.payments.verify(payment_id=returned.order.payment.id)
+    (bought,) = await shop.orders.items(order_id=returned.order.id)
+    items = [ItemToRefund(order_item_id=bought.id, quantity=1)]
+    refund = await shop.refunds.request(
+        payment_id=returned.order.payment.id, amount=usd(100), reason=f"damaged {mark}", items=items
+    )
     key, key_text = await shop.api_keys.create(name=f"key {mark}", permissions=[Permission.ORDERS_READ])
     await shop.api_keys.authenticate(key_text)  # its use is noted once a minute
     await shop.origins.replace(origins=[f"https://{mark}.example"])
@@ -230,6 +242,8 @@ async def build(room: Storeroom) -> Estate:
         hosted=hosted,
         mpgs=mpgs,
         coupon=coupon,
+        refund=refund,
+        refund_items=items,
     )
 
 

@@ -54,6 +54,7 @@ from storeroom.inventory import ReservationNotFound, ReservedCartNotFound
 from storeroom.orders import OrderNotFound, OrderStatus, ShippingRateNotFound
 from storeroom.payments import Payer, PaymentMethodNotFound, PaymentNotFound, PaymentStatus
 from storeroom.promotions import CouponChanges, CouponNotFound, InvalidCoupon, Line
+from storeroom.refunds import ItemToRefund, RefundLineNotFound, RefundMethod, RefundNotFound
 from storeroom.room import Shop
 from storeroom.verification import (
     ChallengeRefused,
@@ -438,6 +439,7 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
         ),
         (OrderNotFound, lambda s, o, t: s.orders.for_customer(user_id=t.user.id, number=o.order.order.number)),
     ],
+    "orders.follow_refund": [(OrderNotFound, lambda s, o, t: s.orders.follow_refund(order_id=t.order.order.id))],
     "orders.get": [(OrderNotFound, lambda s, o, t: s.orders.get(order_id=t.order.order.id))],
     "orders.history": [(OrderNotFound, lambda s, o, t: s.orders.history(order_id=t.order.order.id))],
     "orders.items": [(OrderNotFound, lambda s, o, t: s.orders.items(order_id=t.order.order.id))],
@@ -496,6 +498,38 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "payment_methods.update": [
         (PaymentMethodNotFound, lambda s, o, t: s.payment_methods.update(method_id=t.method.id, name="Mine"))
     ],
+    "refunding.complete": [
+        (
+            RefundNotFound,
+            lambda s, o, t: s.refunding.complete(refund_id=t.refund.id, method=RefundMethod.CHECK),
+        )
+    ],
+    "refunding.give_back_credit": [(nothing, lambda s, o, t: s.refunding.give_back_credit(order_id=t.order.order.id))],
+    "refunds.credit_payments": [(nothing, lambda s, o, t: s.refunds.credit_payments(order_id=t.order.order.id))],
+    "refunds.fail": [(RefundNotFound, lambda s, o, t: s.refunds.fail(refund_id=t.refund.id, reason="no"))],
+    "refunds.for_order": [(nothing, lambda s, o, t: s.refunds.for_order(order_id=t.refund.order_id))],
+    "refunds.for_payment": [(nothing, lambda s, o, t: s.refunds.for_payment(payment_id=t.refund.payment_id))],
+    "refunds.get": [(RefundNotFound, lambda s, o, t: s.refunds.get(refund_id=t.refund.id))],
+    "refunds.items": [(RefundNotFound, lambda s, o, t: s.refunds.items(refund_id=t.refund.id))],
+    "refunds.promise_rest": [
+        (PaymentNotFound, lambda s, o, t: s.refunds.promise_rest(payment_id=t.refund.payment_id, reason="no"))
+    ],
+    "refunds.request": [
+        (PaymentNotFound, lambda s, o, t: s.refunds.request(payment_id=t.refund.payment_id, reason="no")),
+        (
+            RefundLineNotFound,
+            lambda s, o, t: s.refunds.request(
+                payment_id=o.refund.payment_id,
+                reason="no",
+                amount=usd(1),
+                items=[ItemToRefund(order_item_id=t.refund_items[0].order_item_id, quantity=1)],
+            ),
+        ),
+    ],
+    "refunds.return_units": [(lambda units: units == 0, lambda s, o, t: s.refunds.return_units(refund_id=t.refund.id))],
+    "refunds.settle": [
+        (RefundNotFound, lambda s, o, t: s.refunds.settle(refund_id=t.refund.id, method=RefundMethod.CHECK))
+    ],
     "store_credit.balance": [
         (lambda found: found.amount == 0, lambda s, o, t: s.store_credit.balance(user_id=t.user.id))
     ],
@@ -537,6 +571,7 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
             ),
         )
     ],
+    "payments.follow_refunds": [(nothing, lambda s, o, t: s.payments.follow_refunds(payment_id=t.refund.payment_id))],
     "payments.for_order": [(OrderNotFound, lambda s, o, t: s.payments.for_order(order_id=t.order.order.id))],
     "payments.get": [(PaymentNotFound, lambda s, o, t: s.payments.get(payment_id=_payment(t).id))],
     "payments.open_proof": [(PaymentNotFound, lambda s, o, t: s.payments.open_proof(payment_id=_payment(t).id))],
@@ -806,6 +841,7 @@ READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
     "orders.status_labels": lambda s: s.orders.status_labels(),
     "payment_methods.list": lambda s: s.payment_methods.list(),
     "payment_methods.offered": lambda s: s.payment_methods.offered(),
+    "refunds.list": lambda s: s.refunds.list(limit=100),
     "payments.list": lambda s: s.payments.list(limit=100),
     "payments.pending_review": lambda s: s.payments.pending_review(limit=100),
     "payments.recent_attempts": lambda s: s.payments.recent_attempts(limit=100),

@@ -1,12 +1,12 @@
 -- Store credit. Whoever changes a balance holds the account's row first, as the checkout does; so a balance is never
 -- waited for by somebody whom its holder waits for.
 
--- name: lock_account(tenant_id, user_id) -> UUID?
-SELECT id
+-- name: lock_account(tenant_id, user_id) -> bool?
+-- Whether it is closed. What such an account had coming, it gets all the same.
+SELECT deleted_at IS NOT NULL AS closed
   FROM {users}
  WHERE tenant_id = :tenant_id
    AND id = :user_id
-   AND deleted_at IS NULL
    FOR NO KEY UPDATE;
 
 -- name: balance(tenant_id, user_id, currency) -> int?

@@ -38,6 +38,7 @@ class StoreCredit(Service):
 
         A retry grants it again.
         """
+        self._require_staff()
         return await self.fill(user_id=user_id, amount=amount, reason=CreditReason.GRANTED, note=note)
 
     @audited("credit.withdraw", "store_credit", "user_id")
@@ -49,6 +50,7 @@ class StoreCredit(Service):
             StaffRequired, UserNotFound, InvalidCredit, CurrencyMismatch: as for `grant`.
             CreditShort: the balance is smaller; nothing was taken. Of two who would take the same, one gets it.
         """
+        self._require_staff()
         said = await self._checked(amount, note)
         await self._lock(user_id)
         left = await queries.take(
@@ -70,14 +72,14 @@ class StoreCredit(Service):
         payment_id: PaymentId | None = None,
         refund_id: RefundId | None = None,
     ) -> CreditEntry:
-        """Add to a balance in the caller's transaction, for a refund or by staff; see `grant`.
+        """Add to a balance in the caller's transaction: for flows, which have asked who may; see `grant`.
 
         A refund fills a balance once: its id is unique among the entries.
         """
         if reason not in _FILLING:
             raise InvalidCredit(field="reason", reason="takes credit and gives none")
         said = await self._checked(amount, note)
-        await self._lock(user_id)
+        await self._lock(user_id, closed=reason is not CreditReason.GRANTED)
         await PaymentMethods(self.context.on(self.db)).ensure_store_credit()
         filled = await queries.add(
             self.db,
@@ -129,6 +131,10 @@ class StoreCredit(Service):
 
     # --- Inside -------------------------------------------------------------------------------------------------------
 
+    def _require_staff(self) -> None:
+        if self.context.actor.kind is ActorKind.CUSTOMER:
+            raise StaffRequired
+
     def _check_seen(self, user_id: UserId) -> None:
         actor = self.context.actor
         if actor.kind is ActorKind.CUSTOMER and actor.user_id != user_id:
@@ -139,8 +145,6 @@ class StoreCredit(Service):
         return Money(found or 0, currency)
 
     async def _checked(self, amount: Money, note: str | None) -> str | None:
-        if self.context.actor.kind is ActorKind.CUSTOMER:
-            raise StaffRequired
         currency = (await self.context.settings()).currency
         if amount.currency != currency:
             raise CurrencyMismatch(expected=currency, actual=amount.currency, field="amount")
@@ -151,8 +155,9 @@ class StoreCredit(Service):
             raise InvalidCredit(field="note", reason=f"text of at most {NOTE_LENGTH_MAX} characters")
         return said or None
 
-    async def _lock(self, user_id: UserId) -> None:
-        if await queries.lock_account(self.db, tenant_id=self.tenant_id, user_id=user_id) is None:
+    async def _lock(self, user_id: UserId, *, closed: bool = True) -> None:
+        found = await queries.lock_account(self.db, tenant_id=self.tenant_id, user_id=user_id)
+        if found is None or (found and not closed):
             raise UserNotFound(user_id=user_id)
 
     async def _enter(

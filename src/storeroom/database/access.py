@@ -119,6 +119,14 @@ CUSTOMER_READS: Final[Mapping[str, OwnRows]] = MappingProxyType(
             customer_reference customer_notes created_at updated_at expires_at completed_at failed_at
             """,
         ),
+        "refunds": _own(
+            "refunds",
+            _OF_OWN_ORDER,
+            """
+            id refund_reference payment_id order_id amount currency status refund_method processed_at created_at
+            updated_at
+            """,
+        ),
         "store_credits": _own("store_credits", _OWN, "user_id currency balance created_at updated_at"),
         "store_credit_entries": _own(
             "store_credit_entries",

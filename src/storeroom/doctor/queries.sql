@@ -163,15 +163,58 @@ SELECT u.tenant_id, u.id::text AS subject,
 
 -- name: refunds_fit_their_payments(size) -> Finding*
 -- scope: all tenants
--- A payment is refunded when all that arrived went back, partially when some did, and completed while nothing did.
+-- A payment is refunded when all that arrived went back, partially when some did, and completed while nothing did; what went
+-- back are its completed refunds.
 SELECT p.tenant_id, p.payment_reference AS subject,
-       format('%s: %s arrived, %s went back', p.status, coalesce(p.received_amount, 0), p.refunded_amount) AS detail
+       format('%s: %s arrived, %s went back, refunds %s', p.status, coalesce(p.received_amount, 0), p.refunded_amount,
+              coalesce(r.amount, 0)) AS detail
   FROM {payments} p
- WHERE p.status <> CASE WHEN p.refunded_amount = 0 THEN 'completed'
-                        WHEN p.refunded_amount < p.received_amount THEN 'partially_refunded'
-                        ELSE 'refunded' END::{payment_status}
-   AND (p.refunded_amount > 0 OR p.status IN ('refunded', 'partially_refunded'))
+  LEFT JOIN (SELECT tenant_id, payment_id, sum(amount) AS amount
+               FROM {refunds}
+              WHERE status = 'completed'
+              GROUP BY tenant_id, payment_id) r ON r.tenant_id = p.tenant_id AND r.payment_id = p.id
+ WHERE p.refunded_amount <> coalesce(r.amount, 0)
+    OR ((p.refunded_amount > 0 OR p.status IN ('refunded', 'partially_refunded'))
+        AND p.status <> CASE WHEN p.refunded_amount = 0 THEN 'completed'
+                             WHEN p.refunded_amount < p.received_amount THEN 'partially_refunded'
+                             ELSE 'refunded' END::{payment_status})
  ORDER BY p.tenant_id, p.id
+ LIMIT :size;
+
+-- name: refunds_fit_their_orders(size) -> Finding*
+-- scope: all tenants
+-- A refund is of its payment's order and in its currency, for no more units than were bought; a completed one left a message,
+-- and an entry where it went to store credit.
+SELECT r.tenant_id, r.refund_reference AS subject, x.what AS detail
+  FROM {refunds} r
+  JOIN {payments} p ON p.tenant_id = r.tenant_id AND p.id = r.payment_id
+ CROSS JOIN LATERAL (
+       SELECT 'of another order' AS what WHERE r.order_id <> p.order_id
+        UNION ALL
+       SELECT format('in %s, the payment in %s', r.currency, p.currency) WHERE r.currency <> p.currency
+        UNION ALL
+       SELECT 'no refund.completed'
+        WHERE r.status = 'completed'
+          AND NOT EXISTS (SELECT FROM {webhook_queue} q
+                           WHERE q.tenant_id = r.tenant_id AND q.entity_type = 'refund' AND q.entity_id = r.id
+                             AND q.event_type = 'refund.completed')
+        UNION ALL
+       SELECT 'no entry of store credit'
+        WHERE r.status = 'completed'
+          AND r.refund_method = 'store_credit'
+          AND NOT EXISTS (SELECT FROM {store_credit_entries} e
+                           WHERE e.tenant_id = r.tenant_id AND e.refund_id = r.id AND e.amount = r.amount)) x
+ UNION ALL
+SELECT i.tenant_id, o.order_number, format('line %s: %s units refunded, %s by refunds', i.position, i.quantity_refunded,
+                                           coalesce(x.units, 0))
+  FROM {order_items} i
+  JOIN {orders} o ON o.tenant_id = i.tenant_id AND o.id = i.order_id
+  LEFT JOIN (SELECT x.tenant_id, x.order_item_id, sum(x.quantity) AS units
+               FROM {refund_items} x
+               JOIN {refunds} r ON r.tenant_id = x.tenant_id AND r.id = x.refund_id AND r.status = 'completed'
+              GROUP BY x.tenant_id, x.order_item_id) x ON x.tenant_id = i.tenant_id AND x.order_item_id = i.id
+ WHERE i.quantity_refunded <> coalesce(x.units, 0)
+ ORDER BY tenant_id, subject
  LIMIT :size;
 
 -- name: credit_is_its_entries(size) -> Finding*

@@ -43,6 +43,7 @@ CHECKS: Final[tuple[tuple[Check, Gravity], ...]] = (
     (queries.paid_is_what_arrived, Gravity.BROKEN),
     (queries.statistics_are_their_orders, Gravity.BROKEN),
     (queries.refunds_fit_their_payments, Gravity.BROKEN),
+    (queries.refunds_fit_their_orders, Gravity.BROKEN),
     (queries.credit_is_its_entries, Gravity.BROKEN),
     (queries.paid_orders_moved_on, Gravity.BROKEN),
     (queries.history_is_unbroken, Gravity.BROKEN),

@@ -4,6 +4,7 @@ from storeroom.audit import audited
 from storeroom.core.ids import OrderId
 from storeroom.database.pool import Database
 from storeroom.database.service import Context, Service, transactional
+from storeroom.flows.refunding import Refunding
 from storeroom.orders import Order, Orders, jobs
 from storeroom.payments import Payments
 
@@ -17,16 +18,16 @@ class Cancellation(Service):
         """End an order that was not shipped: its units are free again, and nothing more is asked for it.
 
         Payments that are pending are cancelled. One that awaits verification stays for staff to look into: the money
-        may have come, and is then recorded and due back.
+        may have come, and is then recorded and due back. What was paid from store credit is the buyer's again at once.
 
         Raises:
             OrderNotFound: the tenant has no such order.
             OrderMoveRefused: shipped, or ended before; nothing was written.
         """
         context = self.context.on(self.db)
-        order = await Orders(context).cancel(order_id=order_id, reason=reason)
+        await Orders(context).cancel(order_id=order_id, reason=reason)
         await _close_payments(context, order_id)
-        return order
+        return await Orders(context).get(order_id=order_id)
 
 
 async def cancel_unpaid(db: Database, *, limit: int = jobs.CANCEL_LIMIT) -> int:
@@ -36,3 +37,4 @@ async def cancel_unpaid(db: Database, *, limit: int = jobs.CANCEL_LIMIT) -> int:
 
 async def _close_payments(context: Context, order_id: OrderId) -> None:
     await Payments(context).cancel_open(order_id=order_id)
+    await Refunding(context).give_back_credit(order_id=order_id)

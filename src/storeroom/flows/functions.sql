@@ -1057,3 +1057,76 @@ BEGIN
     RETURN TRUE;
 END
 $function$;
+
+-- function: return_order_units_v1
+-- What a completed refund does to the lines it is for: their units count as refunded, and those to be put back are for sale
+-- again. Of a line, units that were not shipped are set free first (`reserved` falls, they count as cancelled), shipped ones
+-- come back to the shelf after them (`on_hand` rises, with a movement `return`). Says how many units are for sale again.
+-- The caller holds the order's row.
+--
+-- p_movement_ids: as many as the refund has lines, at least.
+--
+-- Locks: stock rows by key.
+CREATE FUNCTION {return_order_units_v1}(
+    p_tenant TEXT, p_refund UUID, p_movement_ids UUID[], p_actor_kind TEXT, p_actor_id UUID)
+RETURNS INTEGER
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan  -- an array of one would else be planned anew in every statement of every call
+SET enable_seqscan = off  -- a plan made while a table is small would go on reading it whole while it grows
+AS $function$
+DECLARE
+    _units  JSONB;      -- of each line: how many are set free, how many of them were held, how many come back
+    _back   INTEGER;
+BEGIN
+    SELECT coalesce(jsonb_agg(jsonb_build_object(
+               'line', u.id, 'order', u.order_id, 'variant', u.variant_id, 'refunded', u.quantity, 'freed', u.freed,
+               'unheld', CASE WHEN u.held > 0 THEN u.freed ELSE 0 END, 'back', u.back,
+               'shelved', CASE WHEN u.stock_policy = 'untracked' THEN 0 ELSE u.back END)), '[]'),
+           coalesce(sum(u.freed + u.back), 0)::int
+      INTO _units, _back
+      FROM (SELECT f.*, CASE WHEN f.restock THEN least(f.quantity - f.freed, f.shipped) ELSE 0 END AS back
+              FROM (SELECT i.id, i.order_id, i.variant_id, x.quantity, x.restock, v.stock_policy, i.quantity_held AS held,
+                           i.quantity_fulfilled - i.quantity_returned AS shipped,
+                           CASE WHEN x.restock
+                                THEN least(x.quantity, i.quantity - i.quantity_fulfilled - i.quantity_cancelled)
+                                ELSE 0 END AS freed
+                      FROM {refund_items} x
+                      JOIN {order_items} i ON i.tenant_id = p_tenant AND i.id = x.order_item_id
+                      JOIN {product_variants} v ON v.tenant_id = p_tenant AND v.id = i.variant_id
+                     WHERE x.tenant_id = p_tenant AND x.refund_id = p_refund) f) u;
+
+    PERFORM FROM {stock_levels} s
+      WHERE s.tenant_id = p_tenant
+        AND s.variant_id = ANY (ARRAY(SELECT u.variant
+                                        FROM jsonb_to_recordset(_units) AS u (variant UUID, unheld INTEGER, shelved INTEGER)
+                                       WHERE u.unheld + u.shelved > 0))
+      ORDER BY s.variant_id
+        FOR UPDATE;
+
+    UPDATE {stock_levels} s
+       SET on_hand = s.on_hand + h.shelved, reserved = s.reserved - h.unheld
+      FROM (SELECT u.variant, sum(u.unheld)::int AS unheld, sum(u.shelved)::int AS shelved
+              FROM jsonb_to_recordset(_units) AS u (variant UUID, unheld INTEGER, shelved INTEGER)
+             GROUP BY u.variant
+            HAVING sum(u.unheld + u.shelved) > 0) h
+     WHERE s.tenant_id = p_tenant AND s.variant_id = h.variant;
+
+    INSERT INTO {stock_movements} (tenant_id, id, variant_id, kind, quantity, on_hand_after, order_id, actor_kind, actor_id,
+                                   created_at)
+    SELECT p_tenant, p_movement_ids[h.place], h.variant, 'return', h.shelved, s.on_hand, h.order_id, p_actor_kind, p_actor_id,
+           clock_timestamp()  -- not now(): whoever waited here for the row began before the one who had it
+      FROM (SELECT u.variant, u."order" AS order_id, sum(u.shelved)::int AS shelved,
+                   row_number() OVER (ORDER BY u.variant) AS place
+              FROM jsonb_to_recordset(_units) AS u (variant UUID, "order" UUID, shelved INTEGER)
+             WHERE u.shelved > 0
+             GROUP BY u.variant, u."order") h
+      JOIN {stock_levels} s ON s.tenant_id = p_tenant AND s.variant_id = h.variant;
+
+    UPDATE {order_items} i
+       SET quantity_refunded = i.quantity_refunded + u.refunded, quantity_cancelled = i.quantity_cancelled + u.freed,
+           quantity_held = i.quantity_held - u.unheld, quantity_returned = i.quantity_returned + u.back
+      FROM jsonb_to_recordset(_units) AS u (line UUID, refunded INTEGER, freed INTEGER, unheld INTEGER, back INTEGER)
+     WHERE i.tenant_id = p_tenant AND i.id = u.line;
+    RETURN _back;
+END
+$function$;

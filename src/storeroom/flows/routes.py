@@ -15,7 +15,14 @@ from msgspec import Meta
 from storeroom.core.contact import Address
 from storeroom.core.ids import CartId, OrderId
 from storeroom.core.money import Money
-from storeroom.flows import cancellation_routes, errors, personal_data_routes, provider_routes, sign_in_routes
+from storeroom.flows import (
+    cancellation_routes,
+    errors,
+    personal_data_routes,
+    provider_routes,
+    refunding_routes,
+    sign_in_routes,
+)
 from storeroom.flows.checkout import Checkout
 from storeroom.flows.model import (
     KEY_LENGTH_MAX,
@@ -161,6 +168,7 @@ async def place_order(
 route_handlers: Sequence[ControllerRouterHandler] = (
     place_order,
     *cancellation_routes.route_handlers,
+    *refunding_routes.route_handlers,
     *sign_in_routes.route_handlers,
     *provider_routes.route_handlers,
     *personal_data_routes.route_handlers,

@@ -479,6 +479,23 @@ class Orders(Service):
         return await self._read(order_id)
 
     @transactional
+    async def follow_refund(self, *, order_id: OrderId, reason: str | None = None) -> Order:
+        """Sum up what arrived and went back, after a refund was completed; the status follows.
+
+        Where everything went back the order is `refunded` and gives back the units it holds; where less is left than it
+        comes to, `partially_refunded`. What was paid beyond the total changes no status, nor does money of an order
+        that still waits for its payment, or was cancelled: that is final. Raises OrderNotFound.
+        """
+        await self._hold(order_id)
+        await queries.recompute_paid(self.db, tenant_id=self.tenant_id, order_id=order_id)
+        order = await self._hold(order_id)
+        to = OrderStatus.PARTIALLY_REFUNDED if order.amount_paid.amount > 0 else OrderStatus.REFUNDED
+        if order.amount_paid < order.total_amount and to in ORDER_MOVES[order.status]:
+            await self._move(order, to, reason=_reason(reason))
+        await queries.recount_buyer_refunded(self.db, tenant_id=self.tenant_id, order_id=order_id)
+        return await self._read(order_id)
+
+    @transactional
     async def claim_guest_orders(self, *, user_id: UserId) -> int:
         """Make the orders that a guest placed with an account's verified mail address the account's; say how many."""
         claimed = await queries.claim_guest_orders(self.db, tenant_id=self.tenant_id, user_id=user_id)

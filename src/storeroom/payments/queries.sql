@@ -375,6 +375,28 @@ RETURNING id, payment_reference AS reference, order_id, user_id, payment_method_
           currency, status, customer_reference, proof_content_type, customer_notes, verified_by, verified_at,
           verification_notes, created_at, updated_at, expires_at, completed_at, failed_at;
 
+-- name: follow_refunds(tenant_id, payment_id) -> Payment?
+-- Summed from the refunds, not added to: said twice, or after any mistake, it comes out right. No row: nothing came by
+-- it, or more would have gone back than came.
+UPDATE {payments} p
+   SET refunded_amount = r.amount,
+       status = (CASE WHEN r.amount = 0 THEN 'completed'
+                      WHEN r.amount < p.received_amount THEN 'partially_refunded'
+                      ELSE 'refunded' END)::{payment_status},
+       updated_at = now()
+  FROM (SELECT coalesce(sum(f.amount), 0)::bigint AS amount
+          FROM {refunds} f
+         WHERE f.tenant_id = :tenant_id
+           AND f.payment_id = :payment_id
+           AND f.status = 'completed') r
+ WHERE p.tenant_id = :tenant_id
+   AND p.id = :payment_id
+   AND p.received_amount >= r.amount
+RETURNING p.id, p.payment_reference AS reference, p.order_id, p.user_id, p.payment_method_id, p.amount, p.received_amount,
+          p.refunded_amount, p.currency, p.status, p.customer_reference, p.proof_content_type, p.customer_notes,
+          p.verified_by, p.verified_at, p.verification_notes, p.created_at, p.updated_at, p.expires_at, p.completed_at,
+          p.failed_at;
+
 -- name: add_attempt(tenant_id, attempt_id, payment_id, status, action, performed_by?, performed_by_type, success,
 --                   failure_reason?, request_data?, ip_address?, user_agent?) -> int
 -- The number is free as long as the payment's row is locked by the caller, in a statement before this one: this one

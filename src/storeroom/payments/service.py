@@ -560,6 +560,14 @@ class Payments(Service):
             await self._tell("payment.cancelled", payment)
         return cancelled
 
+    @transactional
+    async def follow_refunds(self, *, payment_id: PaymentId) -> Payment | None:
+        """Sum up what went back of a payment, and let its status say so; the caller has locked order and payment.
+
+        None where more would have gone back than came: nothing was changed, and the caller undoes its refund.
+        """
+        return await queries.follow_refunds(self.db, tenant_id=self.tenant_id, payment_id=payment_id)
+
     # --- Reading ------------------------------------------------------------------------------------------------------
 
     @operation

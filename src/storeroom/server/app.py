@@ -36,6 +36,7 @@ ROUTED: Final = (
     "orders",
     "payments",
     "credit",
+    "refunds",
     "flows",
     "audit",
 )

@@ -1,0 +1,128 @@
+"""Giving money back, with all that hangs on it: the payment, the order, its lines, the stock, the buyer's credit."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from storeroom import outbox
+from storeroom.analytics import note
+from storeroom.audit import audited
+from storeroom.core.ids import OrderId, RefundId
+from storeroom.credit import CreditReason, StoreCredit
+from storeroom.database.service import ActorKind, Service, transactional
+from storeroom.orders import Orders
+from storeroom.payments import PaymentMethodType, Payments, StaffRequired
+from storeroom.refunds import (
+    CreditNeedsAccount,
+    InvalidRefund,
+    Refund,
+    RefundedPayment,
+    RefundExceedsPayment,
+    RefundMethod,
+    Refunds,
+)
+
+
+class Refunding(Service):
+    """What refunds bring about. Locks: the order, the payment, then the account, stock, and the statistics last."""
+
+    @audited("refunds.complete", "refund", "refund_id")
+    @transactional
+    async def complete(
+        self, *, refund_id: RefundId, method: RefundMethod, details: Mapping[str, Any] | None = None
+    ) -> Refund:
+        """Say that the money went back, and let everything follow, in one transaction.
+
+        The payment's refunded amount and status; the order's sum, status and history; the lines' refunded and returned
+        units and the stock; the buyer's credit, where the money goes there; the customer's statistics; one message.
+
+        Args:
+            refund_id: of a pending refund.
+            method: how. Store credit, or the original method of what was paid with credit, fills the buyer's balance;
+                every other way is recorded only, since no provider is asked here.
+            details: the number of the check, the account of the transfer; JSON of at most 10 KiB, without secrets.
+
+        Raises:
+            StaffRequired, RefundNotFound: as their names say.
+            InvalidRefund: the method is a chargeback, which no member of staff does, or the details are too long.
+            RefundMoveRefused: it was completed or failed before.
+            RefundExceedsPayment: more than the payment brought; a lost dispute may have taken it in between.
+            CreditNeedsAccount: a guest bought, who has no balance.
+
+        Nothing is changed where it raises. Of two who complete one refund the second is refused.
+        """
+        if self.context.actor.kind is ActorKind.CUSTOMER:
+            raise StaffRequired
+        if method is RefundMethod.CHARGEBACK:
+            raise InvalidRefund(field="method", reason="a chargeback comes of a lost dispute")
+        return await self._complete(refund_id, method, details)
+
+    @transactional
+    async def give_back_credit(self, *, order_id: OrderId, reason: str = "order cancelled") -> list[Refund]:
+        """Return to the buyer's balance what an order was paid with from it; nothing where it was not.
+
+        For whoever ends an order, in that transaction. What was promised of such a payment stays promised.
+        """
+        refunds = Refunds(self.context.on(self.db))
+        promised = [
+            await refunds.promise_rest(payment_id=payment_id, reason=reason)
+            for payment_id in await refunds.credit_payments(order_id=order_id)
+        ]
+        return [await self._complete(each.id, RefundMethod.STORE_CREDIT, None) for each in promised if each is not None]
+
+    # --- Inside -------------------------------------------------------------------------------------------------------
+
+    async def _complete(self, refund_id: RefundId, method: RefundMethod, details: Mapping[str, Any] | None) -> Refund:
+        context = self.context.on(self.db)
+        refunds = Refunds(context)
+        refund, payment = await refunds.settle(refund_id=refund_id, method=method, details=details)
+        if await Payments(context).follow_refunds(payment_id=payment.id) is None:
+            raise RefundExceedsPayment(
+                payment=payment.reference, asked=refund.amount, left=payment.left + payment.promised_amount
+            )
+        await self._fill_balance(refund, payment, method)
+        back = await refunds.return_units(refund_id=refund_id)
+        order = await Orders(context).follow_refund(order_id=refund.order_id, reason=refund.reason)
+        await outbox.enqueue(
+            self.db,
+            tenant_id=self.tenant_id,
+            event_type="refund.completed",
+            payload={
+                "id": refund.id,
+                "reference": refund.reference,
+                "order_id": refund.order_id,
+                "order_number": order.order_number,
+                "order_status": order.status,
+                "payment_id": refund.payment_id,
+                "payment_reference": payment.reference,
+                "method": method,
+                "currency": refund.amount.currency,
+                "amount": refund.amount.amount,
+                "units_for_sale_again": back,
+            },
+            entity_type="refund",
+            entity_id=refund.id,
+        )
+        await note(
+            self.db,
+            context,
+            event_name="payment.refunded",
+            user_id=payment.user_id,
+            order_id=refund.order_id,
+            payment_id=refund.payment_id,
+        )
+        return refund
+
+    async def _fill_balance(self, refund: Refund, payment: RefundedPayment, method: RefundMethod) -> None:
+        of_credit = payment.method_type is PaymentMethodType.STORE_CREDIT
+        if method is not RefundMethod.STORE_CREDIT and not (of_credit and method is RefundMethod.ORIGINAL_METHOD):
+            return
+        if payment.user_id is None:
+            raise CreditNeedsAccount(order=refund.order_id)
+        await StoreCredit(self.context.on(self.db)).fill(
+            user_id=payment.user_id,
+            amount=refund.amount,
+            reason=CreditReason.GIVEN_BACK if of_credit else CreditReason.REFUNDED,
+            order_id=refund.order_id,
+            payment_id=refund.payment_id,
+            refund_id=refund.id,
+        )

@@ -1,0 +1,86 @@
+"""What refunds refuse."""
+
+from uuid import UUID
+
+from storeroom.core.errors import Conflict, Invalid, NotFound
+from storeroom.core.money import Money
+
+
+class RefundNotFound(NotFound):
+    """The shop knows no such refund."""
+
+    code = "refunds.not_found"
+
+    def __init__(self, *, refund_id: UUID) -> None:
+        super().__init__(f"no refund {refund_id}")
+        self.refund_id = refund_id
+
+
+class InvalidRefund(Invalid):
+    """What was said about the refund cannot be right; nothing was written."""
+
+    code = "refunds.invalid"
+
+    def __init__(self, *, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}", field=field)
+        self.reason = reason
+
+
+class PaymentNotRefundable(Conflict):
+    """Nothing came in by this payment, or all of it went back."""
+
+    code = "refunds.payment_not_refundable"
+
+    def __init__(self, *, payment: str, status: str) -> None:
+        super().__init__(f"payment {payment} is {status}")
+        self.payment, self.status = payment, status
+
+
+class RefundExceedsPayment(Conflict):
+    """With what went back and what is promised, it would be more than the payment brought."""
+
+    code = "refunds.exceeds_payment"
+
+    def __init__(self, *, payment: str, asked: Money, left: Money) -> None:
+        super().__init__(f"less than that is left of payment {payment}")
+        self.payment, self.asked, self.left = payment, asked, left
+
+
+class RefundExceedsLine(Conflict):
+    """Fewer units of the line are left to be refunded."""
+
+    code = "refunds.exceeds_line"
+
+    def __init__(self, *, order_item_id: UUID, asked: int, left: int) -> None:
+        super().__init__(f"{asked} units asked for, {left} of the line are left")
+        self.order_item_id, self.asked, self.left = order_item_id, asked, left
+
+
+class RefundLineNotFound(NotFound):
+    """The order of the payment has no such line."""
+
+    code = "refunds.line_not_found"
+
+    def __init__(self, *, order_item_id: UUID) -> None:
+        super().__init__(f"the order has no line {order_item_id}")
+        self.order_item_id = order_item_id
+
+
+class RefundMoveRefused(Conflict):
+    """The refund was completed or failed before; nothing was changed."""
+
+    code = "refunds.move_refused"
+
+    def __init__(self, *, reference: str, status: str, to: str) -> None:
+        super().__init__(f"refund {reference} is {status} and cannot become {to}")
+        self.reference, self.status, self.to = reference, status, to
+
+
+class CreditNeedsAccount(Conflict):
+    """A guest bought: there is no account whose balance could hold the credit."""
+
+    code = "refunds.credit_needs_account"
+
+    def __init__(self, *, order: UUID) -> None:
+        super().__init__(f"order {order} belongs to no account")
+        self.order = order

@@ -1,0 +1,65 @@
+# Written by `python -m storeroom.database.stubs` from queries.sql; change that file, then run it again.
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from storeroom.core.ids import PaymentId
+from storeroom.database.executor import Executor
+from storeroom.refunds.model import LineToRefund, Refund, RefundedPayment, RefundItem, RefundMethod, RefundStatus
+
+async def order_of_payment(db: Executor, /, *, tenant_id: str, payment_id: UUID) -> UUID | None: ...
+async def order_of_refund(db: Executor, /, *, tenant_id: str, refund_id: UUID) -> UUID | None: ...
+async def lock_payment(db: Executor, /, *, tenant_id: str, payment_id: UUID) -> UUID | None: ...
+async def payment_to_refund(db: Executor, /, *, tenant_id: str, payment_id: UUID) -> RefundedPayment | None: ...
+async def lines_to_refund(db: Executor, /, *, tenant_id: str, order_id: UUID) -> list[LineToRefund]: ...
+async def insert_refund(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    refund_id: UUID,
+    reference: str,
+    payment_id: UUID,
+    order_id: UUID,
+    amount: int,
+    currency: str,
+    reason: str,
+    reason_details: str | None,
+    requested_by: UUID | None,
+) -> Refund | None: ...
+async def insert_items(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    refund_id: UUID,
+    order_item_ids: Sequence[UUID],
+    quantities: Sequence[int],
+    restocks: Sequence[bool],
+) -> None: ...
+async def complete_refund(
+    db: Executor, /, *, tenant_id: str, refund_id: UUID, method: RefundMethod, details: Any, processed_by: UUID | None
+) -> Refund | None: ...
+async def fail_refund(
+    db: Executor, /, *, tenant_id: str, refund_id: UUID, failure_reason: str, processed_by: UUID | None
+) -> Refund | None: ...
+async def refund(db: Executor, /, *, tenant_id: str, refund_id: UUID) -> Refund | None: ...
+async def refund_by_reference(db: Executor, /, *, tenant_id: str, reference: str) -> Refund | None: ...
+async def items_of_refund(db: Executor, /, *, tenant_id: str, refund_id: UUID) -> list[RefundItem]: ...
+async def refunds_of_order(db: Executor, /, *, tenant_id: str, order_id: UUID, size: int) -> list[Refund]: ...
+async def refunds_of_payment(db: Executor, /, *, tenant_id: str, payment_id: UUID, size: int) -> list[Refund]: ...
+async def refunds_page(
+    db: Executor, /, *, tenant_id: str, status: RefundStatus | None = None, before: UUID | None = None, size: int
+) -> list[Refund]: ...
+async def return_units(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    refund_id: UUID,
+    movement_ids: Sequence[UUID],
+    actor_kind: str,
+    actor_id: UUID | None,
+) -> int: ...
+async def credit_payments(db: Executor, /, *, tenant_id: str, order_id: UUID) -> list[PaymentId]: ...

@@ -1,0 +1,77 @@
+"""Refunds over HTTP: from the promise to the money, and what is refused on the way."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from till_of_refunds import Desk, usd
+
+from storeroom.identity import Proof
+from storeroom.room import Storeroom
+from storeroom.server.app import create_app
+
+
+@pytest.fixture
+async def http(room: Storeroom, desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
+    """The administrator at the door."""
+    host = f"{secrets.token_hex(6)}.example"
+    await room.tenants.add_host(desk.shop.tenant_id, host)
+    token = (await desk.shop.sessions.start(proof=Proof(user_id=desk.admin.id))).access_token
+    transport = httpx.ASGITransport(create_app(room))
+    async with httpx.AsyncClient(
+        transport=transport, base_url=f"http://{host}", headers={"Authorization": f"Bearer {token}"}
+    ) as client:
+        yield client
+
+
+async def test_a_refund_is_promised_looked_at_and_completed(desk: Desk, http: httpx.AsyncClient) -> None:
+    order, payment = await desk.paid()
+    (line,) = await desk.shop.orders.items(order_id=order.id)
+    asked = {
+        "amount": {"amount": 4000, "currency": "USD"},
+        "reason": "damaged",
+        "items": [{"order_item_id": str(line.id), "quantity": 1, "restock": True}],
+    }
+    path = f"/v1/admin/payments/{payment.id}/refunds"
+    made = await http.post(path, json=asked, headers={"Idempotency-Key": "refund-1"})
+    assert made.status_code == 201, made.text
+    again = await http.post(path, json=asked, headers={"Idempotency-Key": "refund-1"})
+    assert again.json() == made.json()
+    refund = made.json()
+    assert (refund["status"], refund["amount"]) == ("pending", {"amount": 4000, "currency": "USD"})
+    more = await http.post(path, json={"amount": {"amount": 6001, "currency": "USD"}, "reason": "damaged"})
+    assert (more.status_code, more.json()["code"]) == (409, "refunds.exceeds_payment")
+    assert more.json()["left"] == {"amount": 6000, "currency": "USD"}
+    one = (await http.get(f"/v1/admin/refunds/{refund['id']}")).json()
+    assert one["refund"] == refund
+    assert one["items"] == [{"order_item_id": str(line.id), "quantity": 1, "restock": True}]
+    bare = await http.post(f"/v1/admin/refunds/{refund['id']}/complete", json={})
+    assert bare.status_code == 400
+    done = await http.post(
+        f"/v1/admin/refunds/{refund['id']}/complete", json={"method": "check", "details": {"number": "1001"}}
+    )
+    assert done.status_code == 200, done.text
+    assert (done.json()["status"], done.json()["refund_details"]) == ("completed", {"number": "1001"})
+    twice = await http.post(f"/v1/admin/refunds/{refund['id']}/complete", json={"method": "check"})
+    assert (twice.status_code, twice.json()["code"]) == (409, "refunds.move_refused")
+    failed = await http.post(f"/v1/admin/refunds/{refund['id']}/fail", json={"reason": "no"})
+    assert (failed.status_code, failed.json()["code"]) == (409, "refunds.move_refused")
+    listed = (await http.get("/v1/admin/refunds", params={"status": "completed"})).json()
+    assert [each["id"] for each in listed["items"]] == [refund["id"]]
+    assert [each["id"] for each in (await http.get(f"/v1/admin/orders/{order.id}/refunds")).json()] == [refund["id"]]
+    assert (await desk.order(order.id)).amount_paid == usd(6_000)
+
+
+async def test_staff_without_the_right_give_nothing_back(desk: Desk, http: httpx.AsyncClient) -> None:
+    _, payment = await desk.paid(buyer=(buyer := await desk.buyer()))
+    token = (await desk.shop.sessions.start(proof=Proof(user_id=buyer.id))).access_token
+    answer = await http.post(
+        f"/v1/admin/payments/{payment.id}/refunds",
+        json={"reason": "mine"},
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    assert answer.status_code == 403
+    assert await desk.shop.refunds.for_payment(payment_id=payment.id) == []
