@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, Self, TypeAlias, TypeVar
 import asyncpg
 import msgspec
 from asyncpg.pool import PoolConnectionProxy
+from typing_extensions import override
 
 from storeroom.database.errors import (
     DRIVER_ERRORS,
@@ -285,6 +286,14 @@ class Database:
         except TimeoutError:
             self._pool.terminate()
 
+    def share(self) -> "Database":
+        """Another handle on this pool, to be closed by itself: what it served is refused from then on, the pool stays.
+
+        stock, discounts = Storeroom(db.share()), Storeroom(db.share())
+        await stock.close()  # discounts goes on; db.close() frees the connections of both
+        """
+        return _Share(self)
+
     @property
     def closed(self) -> bool:
         """True from the moment `close` was called."""
@@ -467,6 +476,49 @@ class Database:
         except DRIVER_ERRORS as error:  # it was lost in use: the pool has dropped it, the caller knows from the call
             if not isinstance(translated(error), DatabaseUnavailable) and not self._closed:
                 raise
+
+
+class _Share(Database):
+    """A handle on the pool of another one."""
+
+    def __init__(self, owner: Database) -> None:
+        self.names = owner.names
+        self.statement_cache = owner.statement_cache
+        self.direct_dsn = owner.direct_dsn
+        self._owner = owner
+        self._listeners = set()
+        self._closed = False
+
+    @override
+    async def close(self) -> None:
+        """What runs may finish. Closing twice is closing once."""
+        self._closed = True
+        for listener in list(self._listeners):
+            await listener.close()
+
+    @property
+    @override
+    def size(self) -> int:
+        return self._owner.size
+
+    @property
+    @override
+    def idle(self) -> int:
+        return self._owner.idle
+
+    @override
+    async def _acquire(self) -> _Connection:
+        if self._closed:
+            raise DatabaseClosed
+        return await self._owner._acquire()  # noqa: SLF001 - one handle's connections are the other's
+
+    @override
+    async def _put_by(self, connection: _Connection) -> None:
+        await self._owner._put_by(connection)  # noqa: SLF001
+
+    @override
+    async def _release(self, connection: _Connection) -> None:
+        await self._owner._release(connection)  # noqa: SLF001
 
 
 def _lost(connection: _Connection) -> bool:
