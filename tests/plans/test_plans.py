@@ -106,12 +106,31 @@ async def placing(filled: asyncpg.Connection) -> list[Plan]:
             "UPDATE product_variants SET is_active = TRUE, currency = 'USD', price = 5, stock_policy = 'deny'"
         )
         await filled.execute("UPDATE stock_levels SET on_hand = 1000000, reserved = 0")
+        await filled.execute("UPDATE users SET status = 'active'")
+        await filled.execute("UPDATE store_credits SET currency = 'USD', balance = 1000 WHERE tenant_id = 't7'")
+        await filled.execute(
+            "UPDATE payment_methods SET code = 'store-credit' WHERE (tenant_id, id) = "
+            "(SELECT tenant_id, id FROM payment_methods WHERE tenant_id = 't7' LIMIT 1)"
+        )
         rows = await filled.fetch("SELECT id FROM product_variants WHERE tenant_id = 't7' LIMIT 40")
         settings = {"currency": "USD", "order_window": "P7D", "open_orders_max": 20, "compliance_required": False}
         plans = []
         for group in (1, 20):
             orders = [order(ordinal, [row["id"] for row in rows[ordinal : ordinal + 2]]) for ordinal in range(group)]
             plans += await plans_inside(filled, "SELECT * FROM place_orders_v2($1, $2, $3)", "t7", orders, settings)
+            await filled.execute(COUPON, f"TYPED{group}", False)
+            await filled.execute(COUPON, f"AUTO{group}", True)
+            buyers = await filled.fetch(BUYERS, group)
+            orders = [
+                order(ordinal, [rows[-1 - ordinal]["id"]], buyer["user_id"], coupons=[f"TYPED{group}"])
+                for ordinal, buyer in enumerate(buyers)
+            ]
+            inside = await plans_inside(filled, "SELECT * FROM place_orders_v2($1, $2, $3)", "t7", orders, settings)
+            said = await filled.fetch("SELECT * FROM place_orders_v2($1, $2, $3)", "t7", orders, settings)
+            assert {row["verdict"] for row in said} == {"replayed"}, said
+            for table in ("coupons", "coupon_redemptions", "order_discounts", "store_credits", "domains", "events"):
+                assert any(table in plan.query for plan in inside), f"nothing was done to {table}"
+            plans += inside
         placed = await filled.fetch(
             "SELECT * FROM place_orders_v2($1, $2, $3)", "t7", [order(0, [rows[0]["id"]])], settings
         )
@@ -121,9 +140,33 @@ async def placing(filled: asyncpg.Connection) -> list[Plan]:
         await transaction.rollback()
 
 
-def order(ordinal: int, variants: list[object]) -> dict[str, object]:
+COUPON = """
+INSERT INTO coupons (tenant_id, id, code, name, discount_type, percentage, scope, applies_at, usage_limit, usage_count,
+                     usage_limit_per_user, first_order_only, auto_apply, is_active, starts_at)
+VALUES ('t7', gen_random_uuid(), $1, '', 'percentage', 40, 'all', 'checkout', 1000, 0, 100, FALSE, $2, TRUE,
+        now() - INTERVAL '1 day')
+"""
+BUYERS = """
+SELECT DISTINCT ON (s.user_id) s.user_id
+  FROM store_credits s
+  JOIN users u ON u.tenant_id = s.tenant_id AND u.id = s.user_id
+ WHERE s.tenant_id = 't7'
+ LIMIT $1
+"""
+
+
+def order(
+    ordinal: int, variants: list[object], user_id: object = None, coupons: list[str] | None = None
+) -> dict[str, object]:
     id_ = new_id()
     return {
+        "user_id": user_id,
+        "coupons": coupons or [],
+        "credit_limit": 1 if user_id else None,
+        "credit_payment_id": new_id(),
+        "credit_reference": id_.hex[-10:],
+        "credit_entry_id": new_id(),
+        "domain": "shop.example",
         "ordinal": ordinal,
         "id": id_,
         "order_number": id_.hex[-12:],

@@ -311,7 +311,8 @@ BEGIN
               INTO _fits
               FROM (SELECT c.id, c.code, c.percentage, c.amount, c.product_ids, c.auto_apply, c.applies_at, c.position,
                            c.maximum_discount_amount, array_position(_buyer.typed, c.code) AS typed,
-                           CASE WHEN _now < c.starts_at THEN 'not_started'
+                           CASE WHEN c.usage_count >= c.usage_limit THEN 'used_up'
+                                WHEN _now < c.starts_at THEN 'not_started'
                                 WHEN _now >= c.expires_at THEN 'expired'
                                 WHEN c.currency <> _currency THEN 'currency'
                                 WHEN NOT coalesce(_buyer.user_id = ANY (c.user_ids), c.user_ids IS NULL) THEN 'user'
@@ -320,7 +321,6 @@ BEGIN
                                 WHEN _buyer.subtotal < c.minimum_order_amount THEN 'minimum'
                                 WHEN c.first_order_only AND b.orders > 0 THEN 'first_order'
                                 WHEN b.uses >= c.usage_limit_per_user THEN 'used_before'
-                                WHEN c.usage_count >= c.usage_limit THEN 'used_up'
                                 WHEN (c.first_order_only AND _buyer.orders_beside > 0)
                                      OR b.uses + g.own >= c.usage_limit_per_user
                                      OR c.usage_count + g.uses >= c.usage_limit THEN 'crowded' END AS reason
@@ -395,7 +395,7 @@ BEGIN
 
         _sums := ARRAY(SELECT ROW(s.ordinal, s.ships, s.needs_age, s.needs_kyc, s.unavailable, s.foreign_currency, s.repriced,
                                   s.restricted, s.subtotal_amount, s.discount_amount, s.shipping_method, s.shipping_amount,
-                                  s.total_amount, coalesce(least(b.balance, o.credit_limit, s.total_amount), 0))::{checkout_sum_v2}
+                                  s.total_amount, least(coalesce(b.balance, 0), o.credit_limit, s.total_amount))::{checkout_sum_v2}
                          FROM unnest(_sums) s
                          JOIN unnest(_orders) o ON o.ordinal = s.ordinal
                          LEFT JOIN LATERAL (
@@ -453,6 +453,8 @@ BEGIN
                          SELECT FROM {payment_methods} m
                           WHERE m.tenant_id = p_tenant AND m.code = o.payment_method AND m.is_active AND m.currency = _currency
                             AND m.method_type <> 'store_credit'
+                            AND (m.gateway_id IS NULL OR EXISTS (SELECT FROM {payment_gateways} g
+                                                                  WHERE g.tenant_id = p_tenant AND g.id = m.gateway_id AND g.is_active))
                             AND s.total_amount - s.credit_amount >= m.min_amount
                             AND (m.max_amount IS NULL OR s.total_amount - s.credit_amount <= m.max_amount))
                 THEN jsonb_build_object('verdict', 'payment_method', 'answer', coalesce((
