@@ -22,7 +22,11 @@ NAMES = TableNames()
 
 # Where things happen all the time there are more rows, and few accounts and names in many of them.
 TIMES = {"events": 10}
-SPREAD = {("events", "user_id"): "(n / 200) % 20", ("events", "event_name"): "(n / 4000) % 30"}
+SPREAD = {
+    ("events", "user_id"): "(n / 200) % 20",
+    ("events", "event_name"): "(n / 4000) % 30",
+    ("subscriptions", "product_id"): "(n / 200) % 20",
+}
 
 # What few rows of a table are.
 RARE = {("coupons", "auto_apply"): "(n / 200) % 20 = 0"}

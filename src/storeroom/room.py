@@ -36,6 +36,7 @@ from storeroom.orders import Customers, Orders, ShippingRates
 from storeroom.payments import PaymentMethods, Payments
 from storeroom.promotions import Coupons
 from storeroom.refunds import Refunds
+from storeroom.subscriptions import Subscriptions
 from storeroom.tenants import DEFAULT_TENANT, Tenants
 from storeroom.verification import PhoneCodes, SecondFactors
 
@@ -257,6 +258,11 @@ class Shop:
     def store_credit(self) -> StoreCredit:
         """What the shop owes its accounts."""
         return StoreCredit(self.context)
+
+    @cached_property
+    def subscriptions(self) -> Subscriptions:
+        """Who may use a product until when."""
+        return Subscriptions(self.context)
 
     @cached_property
     def users(self) -> Users:

@@ -57,6 +57,19 @@ CASES: dict[str, Case] = {
     "PUT /v1/admin/account-settings": Case(
         {"verify_email": True}, refused={"verify_email": True, "google_client_ids": ["\u0000"]}
     ),
+    "POST /v1/admin/subscriptions": Case(
+        {"product_id": "{product_id}", "wallet": "W", "payment_method": "manual", "billing_period": "month"},
+        refused={"product_id": "{product_id}", "payment_method": "manual", "billing_period": "month"},
+    ),
+    "PATCH /v1/admin/subscriptions/{subscription_id}": Case({"grace_hours": 24}),
+    "DELETE /v1/admin/subscriptions/{subscription_id}": Case(),
+    "POST /v1/admin/subscriptions/{subscription_id}/status": Case({"status": "past_due"}),
+    "POST /v1/admin/subscriptions/{subscription_id}/period": Case(
+        {"period_start": "2990-01-01T00:00:00Z", "period_end": "2990-02-01T00:00:00Z"}
+    ),
+    "POST /v1/admin/subscriptions/{subscription_id}/payments": Case({"payment_reference": "p1"}),
+    "POST /v1/admin/subscriptions/{subscription_id}/cancel": Case(),
+    "POST /v1/admin/subscriptions/{subscription_id}/reactivate": Case(),
     "POST /v1/admin/domains": Case({"domain_name": "shop.example"}, refused={"domain_name": "no host name"}),
     "PATCH /v1/admin/domains/{domain_id}": Case({"display_name": "Ours"}),
     "DELETE /v1/admin/domains/{domain_id}": Case(),
@@ -167,6 +180,11 @@ async def test_it_leaves_one_entry_and_one_where_it_is_refused(works: Works, nam
     already = len(await works.entries())
 
     async def send(path: str, body: Any) -> httpx.Response:
+        if isinstance(body, dict):  # "{product_id}" stands for the id of one
+            body = {
+                name: str(await works.id_of(value[1:-1])) if isinstance(value, str) and value[:1] == "{" else value
+                for name, value in body.items()
+            }
         return await works.http.request(method, path, json=body)
 
     done = await send(template.format(**known), case.body)

@@ -18,6 +18,7 @@ from storeroom.database.service import Actor, ActorKind
 from storeroom.identity import Permission, ProfileChanges, UserRole
 from storeroom.orders import OrderStatus
 from storeroom.room import Shop
+from storeroom.subscriptions import BillingPeriod, SubscriptionPayment
 
 TODAY = datetime.now(UTC).date()
 
@@ -105,6 +106,15 @@ class Works:
     async def address_id(self) -> UUID:
         user_id = UserId(await self.id_of("user_id"))
         return (await self.shop.addresses.add(user_id=user_id, address=HOME)).id
+
+    async def subscription_id(self) -> UUID:
+        made = await self.shop.subscriptions.create(
+            product_id=await self.id_of("product_id"),  # type: ignore[arg-type]
+            wallet="W",
+            payment_method=SubscriptionPayment.MANUAL,
+            billing_period=BillingPeriod.MONTH,
+        )
+        return made.id
 
     async def domain_id(self) -> UUID:
         return (await self.shop.domains.create(domain_name="other.example")).id

@@ -102,6 +102,7 @@ async def test_no_table_about_people_is_forgotten(house: House) -> None:
         "second_factors": "second_factor",
         "store_credit_entries": "store_credit_entries",
         "store_credits": "store_credits",
+        "subscriptions": "subscriptions",
         "user_addresses": "addresses",
         "user_profiles": "profile",
     }

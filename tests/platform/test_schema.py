@@ -218,6 +218,8 @@ async def test_what_was_ordered_or_paid_stays(surgeon: Transaction, ours: Estate
             "cart_items_variant_fkey",
             "inventory_reservations_variant_fkey",
             "payments_user_fkey",
+            "subscriptions_product_fkey",
+            "subscriptions_user_fkey",
         }
 
 
@@ -248,6 +250,8 @@ async def test_what_hangs_on_a_row_goes_with_it(surgeon: Transaction, ours: Esta
     await surgeon.execute("DELETE FROM payments WHERE order_id = $1", ours.order.order.id)
     await surgeon.execute("DELETE FROM orders WHERE id = $1", ours.order.order.id)
     await surgeon.execute("DELETE FROM inventory_reservations WHERE variant_id = $1", ours.variant_id)
+    await surgeon.execute("DELETE FROM subscription_history WHERE subscription_id = $1", ours.subscription.id)
+    await surgeon.execute("DELETE FROM subscriptions WHERE id = $1", ours.subscription.id)
     product, user = ours.product.id, ours.user.id
     await gone(
         "products",

@@ -68,6 +68,9 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/account/orders
         GET /v1/account/orders/{number}
         PUT /v1/account/password
+        GET /v1/account/subscriptions
+        POST /v1/account/subscriptions/{subscription_id}/cancel
+        POST /v1/account/subscriptions/{subscription_id}/reactivate
         GET /v1/account/second-factor
         POST /v1/account/second-factor
         POST /v1/account/second-factor/confirm
@@ -255,6 +258,22 @@ RIGHTS: Final[dict[str, str]] = {
         POST /v1/carts/{cart_id}/reprice
         POST /v1/carts/{cart_id}/reserve
         PUT /v1/carts/{cart_id}/shipping
+    """,
+    "subscriptions.write": """
+        GET /v1/admin/subscriptions
+        POST /v1/admin/subscriptions
+        GET /v1/admin/subscriptions/access
+        GET /v1/admin/subscriptions/by-stripe-id/{stripe_subscription_id}
+        GET /v1/admin/subscriptions/by-wallet
+        DELETE /v1/admin/subscriptions/{subscription_id}
+        GET /v1/admin/subscriptions/{subscription_id}
+        PATCH /v1/admin/subscriptions/{subscription_id}
+        POST /v1/admin/subscriptions/{subscription_id}/cancel
+        GET /v1/admin/subscriptions/{subscription_id}/history
+        POST /v1/admin/subscriptions/{subscription_id}/payments
+        POST /v1/admin/subscriptions/{subscription_id}/period
+        POST /v1/admin/subscriptions/{subscription_id}/reactivate
+        POST /v1/admin/subscriptions/{subscription_id}/status
     """,
 }
 

@@ -29,6 +29,7 @@ from storeroom.payments import PaymentMethod
 from storeroom.promotions import Coupon
 from storeroom.refunds import ItemToRefund, Refund
 from storeroom.room import Shop, Storeroom
+from storeroom.subscriptions import BillingPeriod, Subscription, SubscriptionPayment
 from storeroom.verification import CodeSent, PhoneCodes, PhoneProof, SecondFactorRequired
 
 PASSWORD = "correct horse battery"
@@ -81,6 +82,7 @@ class Estate:
     coupon: Coupon
     refund: Refund
     refund_items: list[ItemToRefund]
+    subscription: Subscription
 
     @property
     def variant_id(self) -> VariantId:
@@ -194,6 +196,15 @@ async def build(room: Storeroom) -> Estate:
     key, key_text = await shop.api_keys.create(name=f"key {mark}", permissions=[Permission.ORDERS_READ])
     await shop.api_keys.authenticate(key_text)  # its use is noted once a minute
     await shop.origins.replace(origins=[f"https://{mark}.example"])
+    subscription = await shop.subscriptions.create(
+        product_id=product.id,
+        user_id=user.id,
+        wallet=f"wallet-{mark}",
+        stripe_customer_id=f"cus_{mark}",
+        stripe_subscription_id=f"sub_{mark}",
+        payment_method=SubscriptionPayment.STRIPE,
+        billing_period=BillingPeriod.MONTH,
+    )
     domain = await shop.domains.create(domain_name=f"{mark}.example")
     gateway = await shop.gateways.create(id=f"pay-{mark}", name="Pay", config={"api_key": f"sealed {mark}"})
     coupon = await make_coupon(shop, "10 %", auto_apply=True, product_ids=[product.id])
@@ -244,6 +255,7 @@ async def build(room: Storeroom) -> Estate:
         coupon=coupon,
         refund=refund,
         refund_items=items,
+        subscription=subscription,
     )
 
 

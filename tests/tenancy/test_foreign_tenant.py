@@ -56,6 +56,7 @@ from storeroom.payments import Payer, PaymentMethodNotFound, PaymentNotFound, Pa
 from storeroom.promotions import CouponChanges, CouponNotFound, InvalidCoupon, Line
 from storeroom.refunds import ItemToRefund, RefundLineNotFound, RefundMethod, RefundNotFound
 from storeroom.room import Shop
+from storeroom.subscriptions import BillingPeriod, SubscriptionChanges, SubscriptionNotFound, SubscriptionPayment
 from storeroom.verification import (
     ChallengeRefused,
     CodeRefused,
@@ -64,6 +65,11 @@ from storeroom.verification import (
     SecondFactorRefused,
 )
 
+SUBSCRIBE: Any = {
+    "wallet": "W",
+    "payment_method": SubscriptionPayment.MANUAL,
+    "billing_period": BillingPeriod.MONTH,
+}
 EVENT = EventDraft(event_name="page.view", event_category=EventCategory.PAGE, session_id="visit")
 
 Expected = type[StoreroomError] | Callable[[Any], bool]
@@ -771,6 +777,108 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
             ),
         )
     ],
+    "subscriptions.by_stripe_customer_id": [
+        (
+            nothing,
+            lambda s, o, t: s.subscriptions.by_stripe_customer_id(
+                stripe_customer_id=t.subscription.stripe_customer_id or ""
+            ),
+        )
+    ],
+    "subscriptions.by_stripe_subscription_id": [
+        (
+            SubscriptionNotFound,
+            lambda s, o, t: s.subscriptions.by_stripe_subscription_id(
+                stripe_subscription_id=t.subscription.stripe_subscription_id or ""
+            ),
+        )
+    ],
+    "subscriptions.by_wallet": [
+        (
+            nothing,
+            lambda s, o, t: s.subscriptions.by_wallet(wallet=t.subscription.wallet or "", product_id=t.product.id),
+        ),
+        (
+            nothing,
+            lambda s, o, t: s.subscriptions.by_wallet(wallet=t.subscription.wallet or "", product_id=o.product.id),
+        ),
+    ],
+    "subscriptions.cancel_at_period_end": [
+        (SubscriptionNotFound, lambda s, o, t: s.subscriptions.cancel_at_period_end(subscription_id=t.subscription.id)),
+        (
+            SubscriptionNotFound,
+            lambda s, o, t: s.subscriptions.cancel_at_period_end(subscription_id=o.subscription.id, user_id=t.user.id),
+        ),
+    ],
+    "subscriptions.create": [
+        (ProductNotFound, lambda s, o, t: s.subscriptions.create(product_id=t.product.id, **SUBSCRIBE)),
+        (
+            UserNotFound,
+            lambda s, o, t: s.subscriptions.create(product_id=o.product.id, user_id=t.user.id, **SUBSCRIBE),
+        ),
+    ],
+    "subscriptions.delete": [
+        (SubscriptionNotFound, lambda s, o, t: s.subscriptions.delete(subscription_id=t.subscription.id))
+    ],
+    "subscriptions.extend_period": [
+        (
+            SubscriptionNotFound,
+            lambda s, o, t: s.subscriptions.extend_period(
+                subscription_id=t.subscription.id,
+                period_start=t.subscription.current_period_end,
+                period_end=t.subscription.current_period_end + timedelta(days=1),
+            ),
+        )
+    ],
+    "subscriptions.get": [
+        (SubscriptionNotFound, lambda s, o, t: s.subscriptions.get(subscription_id=t.subscription.id))
+    ],
+    "subscriptions.has_access": [
+        (
+            nothing,
+            lambda s, o, t: s.subscriptions.has_access(
+                product_id=t.product.id, wallet=t.subscription.wallet, user_id=t.user.id
+            ),
+        )
+    ],
+    "subscriptions.history": [
+        (SubscriptionNotFound, lambda s, o, t: s.subscriptions.history(subscription_id=t.subscription.id))
+    ],
+    "subscriptions.list_active": [(nothing, lambda s, o, t: s.subscriptions.list_active(product_id=t.product.id))],
+    "subscriptions.list_by_product": [
+        (nothing, lambda s, o, t: s.subscriptions.list_by_product(product_id=t.product.id))
+    ],
+    "subscriptions.list_by_user": [(nothing, lambda s, o, t: s.subscriptions.list_by_user(user_id=t.user.id))],
+    "subscriptions.reactivate": [
+        (SubscriptionNotFound, lambda s, o, t: s.subscriptions.reactivate(subscription_id=t.subscription.id))
+    ],
+    "subscriptions.renew": [
+        (
+            SubscriptionNotFound,
+            lambda s, o, t: s.subscriptions.renew(subscription_id=t.subscription.id, payment_reference="p1"),
+        )
+    ],
+    "subscriptions.step": [(SubscriptionNotFound, lambda s, o, t: s.subscriptions.step(subscription=t.subscription))],
+    "subscriptions.update": [
+        (
+            SubscriptionNotFound,
+            lambda s, o, t: s.subscriptions.update(
+                subscription_id=t.subscription.id, changes=SubscriptionChanges(grace_hours=1)
+            ),
+        ),
+        (
+            UserNotFound,
+            lambda s, o, t: s.subscriptions.update(
+                subscription_id=o.subscription.id, changes=SubscriptionChanges(user_id=t.user.id)
+            ),
+        ),
+    ],
+    "subscriptions.update_status": [
+        (
+            SubscriptionNotFound,
+            lambda s, o, t: s.subscriptions.update_status(subscription_id=t.subscription.id, status="past_due"),
+        )
+    ],
     "users.by_email": [(UserNotFound, lambda s, o, t: s.users.by_email(email=t.user.email))],
     "users.change_email": [
         (UserNotFound, lambda s, o, t: s.users.change_email(user_id=t.user.id, email="me@buyer.example"))
@@ -828,6 +936,10 @@ READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
     "domains.list": lambda s: s.domains.list(limit=100),
     "gateways.list": lambda s: s.gateways.list(),
     "gateways.offered": lambda s: s.gateways.offered(),
+    "subscriptions.list_by_status": lambda s: s.subscriptions.list_by_status(status="active", limit=100),
+    "subscriptions.list_expiring": lambda s: s.subscriptions.list_expiring(
+        before=datetime(2100, 1, 1, tzinfo=UTC), limit=100
+    ),
     "inventory.low_stock": lambda s: s.inventory.low_stock(limit=100),
     "inventory.oversold": lambda s: s.inventory.oversold(limit=100),
     "origins.list": lambda s: s.origins.list(),

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -20,6 +20,7 @@ from storeroom.orders import OrderStatus
 from storeroom.payments import PaymentStatus
 from storeroom.room import Shop, Storeroom
 from storeroom.seeding import Environment, plant, seed_id
+from storeroom.subscriptions import BillingPeriod, SubscriptionPayment
 from storeroom.worker import SCHEDULE, Job, Outcome, Worker
 
 DEADLINE_S = 20.0
@@ -110,6 +111,13 @@ async def test_every_job_of_the_schedule_finds_its_work(room: Storeroom) -> None
     await shop.inventory.reserve(variant_id=kettle.id, quantity=1)
     overdue = await order_of(shop, "NOTE-LINED")
     await let_the_window_pass(room, overdue.id)
+    await shop.subscriptions.create(
+        product_id=kettle.product_id,
+        user_id=ADA,
+        payment_method=SubscriptionPayment.MANUAL,
+        billing_period=BillingPeriod.MONTH,
+        starts_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
     old, ended = (await shop.sessions.guest())[0], (await shop.sessions.guest())[0]
     for sql, *arguments in (
         ("UPDATE {inventory_reservations} SET expires_at = now() - interval '1 s' WHERE tenant_id = $1",),

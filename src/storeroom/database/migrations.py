@@ -47,9 +47,12 @@ APPEND_ONLY: Final = frozenset({
     "stock_movements", "payment_signatures", "payment_transactions_archive",
     "store_credit_entries",
     "payment_transactions", "order_discounts", "fulfillment_status_history", "inbox_message_attempts",
-    "guest_user_audits", "invoice_audits", "consent_changes",
+    "guest_user_audits", "invoice_audits", "consent_changes", "subscription_history",
 })  # fmt: skip
-NEVER_DELETED: Final = frozenset({"orders", "payments", "refunds", "users", "tenants", "coupons", "coupon_redemptions"})
+NEVER_DELETED: Final = frozenset({
+    "orders", "payments", "refunds", "users", "tenants", "coupons", "coupon_redemptions", "subscriptions",
+    "subscription_payments",
+})  # fmt: skip
 RUNNERS_OWN: Final = frozenset({"schema_functions", "schema_migrations"})
 TENANT_READS: Final = frozenset({"tenants"})  # nobody lifts his own suspension
 

@@ -31,6 +31,7 @@ PARTS: Final = MappingProxyType(
         "payments": queries.held_payments,
         "store_credits": queries.held_credits,
         "store_credit_entries": queries.held_credit_entries,
+        "subscriptions": queries.held_subscriptions,
         "statistics": queries.held_statistics,
         "events": queries.held_events,
     }

@@ -135,6 +135,13 @@ SELECT to_jsonb(r) AS row
    AND r.user_id = :user_id
  LIMIT :rows;
 
+-- name: held_subscriptions(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) AS row
+  FROM {subscriptions} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.user_id = :user_id
+ LIMIT :rows;
+
 -- name: held_statistics(tenant_id, user_id, rows) -> dict*
 SELECT to_jsonb(r) AS row
   FROM {customer_statistics} r

@@ -148,6 +148,7 @@ class Permission(StrEnum):
     SETTINGS_WRITE = "settings.write"
     GATEWAYS_WRITE = "gateways.write"  # the shop's accounts with providers; secrets are set, never read
     DOMAINS_WRITE = "domains.write"
+    SUBSCRIPTIONS_WRITE = "subscriptions.write"
     AUDIT_READ = "audit.read"
     ANALYTICS_READ = "analytics.read"
     DISCOUNTS_WRITE = "discounts.write"

@@ -32,6 +32,7 @@ ROUTED: Final = (
     "promotions",
     "catalog",
     "inventory",
+    "subscriptions",
     "carts",
     "orders",
     "payments",

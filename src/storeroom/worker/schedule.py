@@ -15,6 +15,7 @@ from storeroom.identity.jobs import expire_sessions, remove_account_tokens, remo
 from storeroom.inventory.jobs import expire_reservations
 from storeroom.orders.jobs import fill_search
 from storeroom.payments.jobs import expire_payments
+from storeroom.subscriptions.jobs import renew_due
 from storeroom.verification.jobs import remove_expired_codes
 from storeroom.web.jobs import delete_expired_keys, delete_old_counters
 from storeroom.worker.model import Batch, Job
@@ -32,6 +33,7 @@ SCHEDULE: Final[tuple[Job, ...]] = (
     _every(10, "payments.expire_payments", expire_payments),
     _every(10, "flows.cancel_unpaid", cancel_unpaid, limit=200),
     _every(30, "carts.abandon_carts", abandon_carts),
+    _every(60, "subscriptions.renew_due", renew_due),
     _every(60, "catalog.deactivate_expired_batches", deactivate_expired_batches),
     _every(60, "identity.expire_sessions", expire_sessions),
     _every(600, "identity.remove_sessions", remove_sessions),

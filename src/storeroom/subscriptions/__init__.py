@@ -1,0 +1,58 @@
+"""Subscriptions: who may use a product until when, and what was paid for it."""
+
+from storeroom.subscriptions.errors import (
+    CollectedElsewhere,
+    InvalidSubscription,
+    NotOfferedBySubscription,
+    PaidFarAhead,
+    PeriodGoesBack,
+    SubscriptionEnded,
+    SubscriptionMoveRefused,
+    SubscriptionNotFound,
+    SubscriptionPaymentUnknown,
+    SubscriptionPaymentUsed,
+    SubscriptionTaken,
+)
+from storeroom.subscriptions.model import (
+    INTERVAL_MAX,
+    SUBSCRIPTION_MOVES,
+    BillingPeriod,
+    HistoryEntry,
+    Period,
+    Subscription,
+    SubscriptionConfig,
+    SubscriptionEvent,
+    SubscriptionPayment,
+    SubscriptionStatus,
+    boundary,
+    period_after,
+)
+from storeroom.subscriptions.service import SubscriptionChanges, Subscriptions
+
+__all__ = [
+    "INTERVAL_MAX",
+    "SUBSCRIPTION_MOVES",
+    "BillingPeriod",
+    "CollectedElsewhere",
+    "HistoryEntry",
+    "InvalidSubscription",
+    "NotOfferedBySubscription",
+    "PaidFarAhead",
+    "Period",
+    "PeriodGoesBack",
+    "Subscription",
+    "SubscriptionChanges",
+    "SubscriptionConfig",
+    "SubscriptionEnded",
+    "SubscriptionEvent",
+    "SubscriptionMoveRefused",
+    "SubscriptionNotFound",
+    "SubscriptionPayment",
+    "SubscriptionPaymentUnknown",
+    "SubscriptionPaymentUsed",
+    "SubscriptionStatus",
+    "SubscriptionTaken",
+    "Subscriptions",
+    "boundary",
+    "period_after",
+]

@@ -1,0 +1,737 @@
+"""Subscriptions: begun, paid for period by period, ended at once or at the end of what is paid.
+
+Whatever changes one holds its row's lock; history and outbox row are written in the transaction of the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from storeroom import outbox
+from storeroom.audit import audited
+from storeroom.catalog import ProductNotFound
+from storeroom.core.clock import utc
+from storeroom.core.ids import ProductId, SubscriptionId, UserId, new_id
+from storeroom.core.pages import Page, decode_cursor, page_of, page_size
+from storeroom.core.states import sources
+from storeroom.database.errors import violations
+from storeroom.database.service import Service, operation, transactional
+from storeroom.identity import UserNotFound
+from storeroom.subscriptions import queries
+from storeroom.subscriptions.errors import (
+    CollectedElsewhere,
+    InvalidSubscription,
+    NotOfferedBySubscription,
+    PaidFarAhead,
+    PeriodGoesBack,
+    SubscriptionEnded,
+    SubscriptionMoveRefused,
+    SubscriptionNotFound,
+    SubscriptionPaymentUnknown,
+    SubscriptionPaymentUsed,
+    SubscriptionTaken,
+)
+from storeroom.subscriptions.model import (
+    GRACE_HOURS_MAX,
+    HISTORY_MAX,
+    INTERVAL_MAX,
+    LIVE,
+    METADATA_BYTES_MAX,
+    OUTSIDE_ID_LENGTH_MAX,
+    REFERENCE_LENGTH_MAX,
+    SUBSCRIPTION_MOVES,
+    TRIAL_DAYS_MAX,
+    WAITING_MAX,
+    WALLET_LENGTH_MAX,
+    BillingPeriod,
+    HistoryEntry,
+    Period,
+    Subscription,
+    SubscriptionConfig,
+    SubscriptionEvent,
+    SubscriptionPayment,
+    SubscriptionStatus,
+    period_after,
+)
+
+Status = SubscriptionStatus
+Event = SubscriptionEvent
+T = TypeVar("T")
+_BEFORE_ALL: Final = (datetime(1, 1, 1, tzinfo=UTC), SubscriptionId(UUID(int=0)))
+_LENGTHS: Final = {
+    "wallet": WALLET_LENGTH_MAX,
+    "stripe_customer_id": OUTSIDE_ID_LENGTH_MAX,
+    "stripe_subscription_id": OUTSIDE_ID_LENGTH_MAX,
+}
+# What a change of state is called; any other is a mere change.
+_EVENTS: Final = {
+    Status.ACTIVE: Event.REACTIVATED,
+    Status.PAST_DUE: Event.PAST_DUE,
+    Status.UNPAID: Event.UNPAID,
+    Status.CANCELLED: Event.CANCELLED,
+    Status.EXPIRED: Event.EXPIRED,
+}
+
+
+class SubscriptionChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fields to change; what is left out stays, what may be null is taken away by null."""
+
+    user_id: UserId | UnsetType | None = UNSET
+    wallet: str | UnsetType | None = UNSET
+    stripe_customer_id: str | UnsetType | None = UNSET
+    stripe_subscription_id: str | UnsetType | None = UNSET
+    payment_method: SubscriptionPayment | UnsetType = UNSET
+    billing_period: BillingPeriod | UnsetType = UNSET
+    billing_interval: int | UnsetType = UNSET
+    anchor_at: datetime | UnsetType = UNSET
+    trial_end: datetime | UnsetType | None = UNSET
+    grace_hours: int | UnsetType = UNSET
+    metadata: dict[str, Any] | UnsetType = UNSET
+
+
+class Subscriptions(Service):
+    """The subscriptions of one shop."""
+
+    @audited("subscriptions.create", "subscription")
+    @transactional
+    async def create(
+        self,
+        *,
+        product_id: ProductId,
+        payment_method: SubscriptionPayment,
+        user_id: UserId | None = None,
+        wallet: str | None = None,
+        stripe_customer_id: str | None = None,
+        stripe_subscription_id: str | None = None,
+        billing_period: BillingPeriod | None = None,
+        billing_interval: int | None = None,
+        starts_at: datetime | None = None,
+        period_end: datetime | None = None,
+        trial_end: datetime | None = None,
+        grace_hours: int | None = None,
+        status: SubscriptionStatus | str | None = None,
+        cancel_at_period_end: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Subscription:
+        """Begin a subscription.
+
+        Whoever calls vouches for the first period: it was paid, or a trial precedes it. Without a trial it is active
+        until the end of its first period; with one it is trialing until `trial_end`, from where its periods count.
+
+        Args:
+            product_id: what is subscribed to. Its `subscription_config` gives what is left out here.
+            payment_method: who collects.
+            user_id: the holder's account; at least one of account, wallet and Stripe customer is given.
+            wallet: the holder's wallet, 1 to WALLET_LENGTH_MAX characters, case kept.
+            stripe_customer_id: as Stripe calls the holder.
+            stripe_subscription_id: as Stripe calls it; a shop has it once.
+            billing_period: day, week, month or year.
+            billing_interval: so many of them make a period, see INTERVAL_MAX.
+            starts_at: of the first period; now, by the database's clock, where it is left out.
+            period_end: of the first period, where a provider has counted it.
+            trial_end: after `starts_at`. Left out, the product's days of trial count, once for each holder.
+            grace_hours: 0 to GRACE_HOURS_MAX.
+            status: as a provider tells it, also spelled `canceled`; left out, trialing or active.
+            cancel_at_period_end: it ends with its period.
+            metadata: anything, 10 kB as JSON.
+
+        Raises:
+            InvalidSubscription: a field is out of bounds.
+            NotOfferedBySubscription: neither the call nor the product names a billing period.
+            ProductNotFound, UserNotFound: the shop has none of that id.
+            SubscriptionTaken: another one has the Stripe id.
+        """
+        offer = await self._offer(product_id)
+        if billing_period is None:
+            if offer is None:
+                raise NotOfferedBySubscription(product_id=product_id)
+            billing_period, billing_interval = offer.billing_period, billing_interval or offer.billing_interval
+        start = await queries.instant(self.db) if starts_at is None else _instant("starts_at", starts_at)
+        if trial_end is None and period_end is None and offer is not None and offer.trial_days and status is None:
+            held = await self._held_before(product_id, wallet, user_id)
+            trial_end = None if held else start + timedelta(days=offer.trial_days)
+        if grace_hours is None:
+            grace_hours = 0 if offer is None else offer.grace_hours
+        facts = _checked(
+            user_id=user_id,
+            wallet=wallet,
+            stripe_customer_id=stripe_customer_id,
+            stripe_subscription_id=stripe_subscription_id,
+            payment_method=payment_method,
+            billing_period=billing_period,
+            billing_interval=1 if billing_interval is None else billing_interval,
+            trial_end=trial_end,
+            grace_hours=grace_hours,
+            metadata=dict(metadata or {}),
+        )
+        period, anchor = _first_period(facts, start, period_end)
+        if status is None:
+            status = Status.TRIALING if anchor > start else Status.ACTIVE
+        made_status = _status(status)
+        with self._meanings(facts, product_id):
+            made = await queries.insert_subscription(
+                self.db,
+                tenant_id=self.tenant_id,
+                id=new_id(),
+                product_id=product_id,
+                status=made_status,
+                anchor_at=anchor,
+                period_start=period.start,
+                period_end=period.end,
+                cancelled_at=await queries.instant(self.db) if made_status is Status.CANCELLED else None,
+                cancel_at_period_end=cancel_at_period_end,
+                **facts,
+            )
+        await self._happened(Event.CREATED, made, None)
+        return made
+
+    @operation
+    async def get(self, *, subscription_id: SubscriptionId) -> Subscription:
+        """One subscription, in whatever state. Raises SubscriptionNotFound."""
+        return _found(
+            await queries.subscription(self.db, tenant_id=self.tenant_id, id=subscription_id), subscription_id
+        )
+
+    @audited("subscriptions.update", "subscription", "subscription_id")
+    @transactional
+    async def update(self, *, subscription_id: SubscriptionId, changes: SubscriptionChanges) -> Subscription:
+        """Change some fields. State and period have operations of their own.
+
+        Raises:
+            SubscriptionNotFound, InvalidSubscription, UserNotFound, SubscriptionTaken: nothing was changed.
+        """
+        known = await self._locked(subscription_id)
+        facts = {
+            name: getattr(known, name) if to is UNSET else to for name, to in msgspec.structs.asdict(changes).items()
+        }
+        anchor = _instant("anchor_at", facts.pop("anchor_at"))
+        facts = _checked(**facts)
+        with self._meanings(facts, known.product_id):
+            changed = await queries.update_subscription(
+                self.db, tenant_id=self.tenant_id, id=subscription_id, anchor_at=anchor, **facts
+            )
+        await self._happened(Event.CHANGED, changed, known.status)
+        return changed
+
+    @audited("subscriptions.delete", "subscription", "subscription_id")
+    @transactional
+    async def delete(self, *, subscription_id: SubscriptionId) -> Subscription:
+        """Cancel at once and for good; the row stays. Again changes nothing. Raises SubscriptionNotFound."""
+        known = await self._locked(subscription_id)
+        ended = await queries.end_subscription(self.db, tenant_id=self.tenant_id, id=subscription_id)
+        if ended is None:
+            return known
+        await self._happened(Event.CANCELLED, ended, known.status)
+        return ended
+
+    @operation
+    async def by_wallet(self, *, wallet: str, product_id: ProductId) -> Subscription | None:
+        """The one that gives a wallet access to a product now; of several the one that lasts longest."""
+        return await queries.subscription_of_wallet(
+            self.db, tenant_id=self.tenant_id, wallet=wallet, product_id=product_id
+        )
+
+    @operation
+    async def by_stripe_subscription_id(self, *, stripe_subscription_id: str) -> Subscription:
+        """By Stripe's id. Raises SubscriptionNotFound."""
+        found = await queries.subscription_by_stripe_id(
+            self.db, tenant_id=self.tenant_id, stripe_subscription_id=stripe_subscription_id
+        )
+        return _found(found, stripe_subscription_id)
+
+    @operation
+    async def by_stripe_customer_id(
+        self, *, stripe_customer_id: str, cursor: str | None = None, limit: int | None = None
+    ) -> Page[Subscription]:
+        """All of a Stripe customer, in whatever state, newest first; none where Stripe's customer is unknown."""
+        size, before = page_size(limit), _before(cursor)
+        rows = await queries.subscriptions_of_stripe_customer(
+            self.db,
+            tenant_id=self.tenant_id,
+            stripe_customer_id=stripe_customer_id,
+            before=before,
+            size=size + 1,
+        )
+        return page_of(rows, size, _key)
+
+    @operation
+    async def list_by_product(
+        self, *, product_id: ProductId, cursor: str | None = None, limit: int | None = None
+    ) -> Page[Subscription]:
+        """All of a product, in whatever state, newest first."""
+        size, before = page_size(limit), _before(cursor)
+        rows = await queries.subscriptions_of_product(
+            self.db, tenant_id=self.tenant_id, product_id=product_id, before=before, size=size + 1
+        )
+        return page_of(rows, size, _key)
+
+    @operation
+    async def list_by_user(
+        self, *, user_id: UserId, cursor: str | None = None, limit: int | None = None
+    ) -> Page[Subscription]:
+        """All of an account, in whatever state, newest first."""
+        size, before = page_size(limit), _before(cursor)
+        rows = await queries.subscriptions_of_user(
+            self.db, tenant_id=self.tenant_id, user_id=user_id, before=before, size=size + 1
+        )
+        return page_of(rows, size, _key)
+
+    @operation
+    async def list_by_status(
+        self, *, status: SubscriptionStatus | str, cursor: str | None = None, limit: int | None = None
+    ) -> Page[Subscription]:
+        """All of a state, whatever their period, newest first."""
+        size, before = page_size(limit), _before(cursor)
+        rows = await queries.subscriptions_of_status(
+            self.db, tenant_id=self.tenant_id, status=_status(status), before=before, size=size + 1
+        )
+        return page_of(rows, size, _key)
+
+    @operation
+    async def list_active(
+        self, *, product_id: ProductId | None = None, cursor: str | None = None, limit: int | None = None
+    ) -> Page[Subscription]:
+        """Those that give access now, newest first: trialing, active or past due, and inside their period."""
+        size, before = page_size(limit), _before(cursor)
+        rows = await queries.subscriptions_live(
+            self.db, tenant_id=self.tenant_id, product_id=product_id, before=before, size=size + 1
+        )
+        return page_of(rows, size, _key)
+
+    @operation
+    async def list_expiring(
+        self, *, before: datetime, cursor: str | None = None, limit: int | None = None
+    ) -> Page[Subscription]:
+        """Trialing, active and past due ones whose period ends earlier than `before`, the first to end first.
+
+        Half open: one that ends at `before` itself is not among them; it still gives access until then.
+        """
+        size = page_size(limit)
+        after = decode_cursor(cursor, (datetime, SubscriptionId)) if cursor else _BEFORE_ALL
+        rows = await queries.subscriptions_expiring(
+            self.db,
+            tenant_id=self.tenant_id,
+            until=_instant("before", before),
+            after_end=utc(after[0]),
+            after_id=after[1],
+            size=size + 1,
+        )
+        return page_of(rows, size, lambda each: (each.current_period_end, each.id))
+
+    @audited("subscriptions.update_status", "subscription", "subscription_id")
+    @transactional
+    async def update_status(self, *, subscription_id: SubscriptionId, status: SubscriptionStatus | str) -> Subscription:
+        """Change the state and nothing else, as a provider tells it. The state it has already changes nothing.
+
+        Args:
+            subscription_id: which.
+            status: also spelled `canceled`.
+
+        Raises:
+            SubscriptionNotFound, InvalidSubscription: no such subscription, no such state.
+            SubscriptionMoveRefused: SUBSCRIPTION_MOVES does not lead there.
+        """
+        to = _status(status)
+        known = await self._locked(subscription_id)
+        if known.status is to:
+            return known
+        moved = await queries.set_status(
+            self.db,
+            tenant_id=self.tenant_id,
+            id=subscription_id,
+            status=to,
+            sources=sources(SUBSCRIPTION_MOVES, to),
+        )
+        if moved is None:
+            raise SubscriptionMoveRefused(
+                subscription_id=subscription_id,
+                from_status=known.status,
+                to_status=to,
+                allowed=sorted(SUBSCRIPTION_MOVES[known.status]),
+            )
+        await self._happened(_EVENTS.get(to, Event.CHANGED), moved, known.status)
+        return moved
+
+    @audited("subscriptions.extend_period", "subscription", "subscription_id")
+    @transactional
+    async def extend_period(
+        self, *, subscription_id: SubscriptionId, period_start: datetime, period_end: datetime
+    ) -> Subscription:
+        """Give it another period, as a provider has counted and collected it; what was late is active again.
+
+        A period that it has or has had changes nothing, so a renewal told twice, or late, does no harm.
+
+        Raises:
+            SubscriptionNotFound, SubscriptionEnded: there is none to extend.
+            InvalidSubscription: the end is not after the start.
+            PeriodGoesBack: it would end no later than it does.
+        """
+        start, end = _instant("period_start", period_start), _instant("period_end", period_end)
+        if end <= start:
+            raise InvalidSubscription(field="period_end", reason="after its start")
+        known = await self._locked(subscription_id)
+        if await queries.renewed_to(
+            self.db,
+            tenant_id=self.tenant_id,
+            subscription_id=subscription_id,
+            period_start=start,
+            period_end=end,
+        ):
+            return known
+        if known.status is Status.CANCELLED:
+            raise SubscriptionEnded(subscription_id=subscription_id, status=known.status)
+        if end < known.current_period_end or (end == known.current_period_end and start != known.current_period_start):
+            raise PeriodGoesBack(subscription_id=subscription_id, current_period_end=known.current_period_end)
+        if end == known.current_period_end and known.status is Status.ACTIVE:
+            return known
+        return await self._extended(known, Period(start, end))
+
+    @audited("subscriptions.renew", "subscription", "subscription_id")
+    @transactional
+    async def renew(self, *, subscription_id: SubscriptionId, payment_reference: str) -> Subscription:
+        """Let a payment pay one more period. The same payment again changes nothing.
+
+        While the period runs the payment waits and pays the next one: see `jobs.renew_due`. One that is past due,
+        unpaid or expired gets a period from now on, and counts from now on.
+
+        Args:
+            subscription_id: one that no provider renews.
+            payment_reference: the signature of the wallet's transaction, for the product or the subscription, or the
+                reference of a completed payment of an order of the product. Where staff note what came in (`manual`),
+                whatever they call it.
+
+        Raises:
+            SubscriptionNotFound, SubscriptionEnded: there is none to pay for.
+            CollectedElsewhere: a provider collects; its messages come to `extend_period`.
+            SubscriptionPaymentUnknown: no money came under this reference.
+            SubscriptionPaymentUsed: it paid for another subscription.
+            PaidFarAhead: WAITING_MAX payments wait already.
+        """
+        reference = payment_reference.strip()
+        if not 1 <= len(reference) <= REFERENCE_LENGTH_MAX or not reference.isprintable():
+            raise InvalidSubscription(
+                field="payment_reference", reason=f"1 to {REFERENCE_LENGTH_MAX} printable characters"
+            )
+        known = await self._locked(subscription_id)
+        if await self._counted(reference, subscription_id):
+            return known
+        if known.payment_method is SubscriptionPayment.STRIPE:
+            raise CollectedElsewhere(subscription_id=subscription_id, provider=known.payment_method)
+        if known.status is Status.CANCELLED:
+            raise SubscriptionEnded(subscription_id=subscription_id, status=known.status)
+        if known.payment_method is not SubscriptionPayment.MANUAL and not await self._paid(known, reference):
+            raise SubscriptionPaymentUnknown(payment_reference=reference)
+        now = await queries.instant(self.db)
+        waits = known.status in (Status.ACTIVE, Status.TRIALING) and now < known.current_period_end
+        if known.status in (Status.ACTIVE, Status.TRIALING):
+            anchor, period = known.anchor_at, known.next_period()
+        else:
+            anchor, period = now, period_after(now, known.billing_period, known.billing_interval, now)
+        if waits:
+            waiting = await queries.waiting_payments(self.db, tenant_id=self.tenant_id, subscription_id=subscription_id)
+            if waiting >= WAITING_MAX:
+                raise PaidFarAhead(subscription_id=subscription_id, waiting_max=WAITING_MAX)
+        taken = await queries.take_payment(
+            self.db,
+            tenant_id=self.tenant_id,
+            payment_reference=reference,
+            subscription_id=subscription_id,
+            period_start=None if waits else period.start,
+            period_end=None if waits else period.end,
+        )
+        if taken is None:  # a rival has just brought it for another one; for this one it would have waited at the lock
+            raise SubscriptionPaymentUsed(payment_reference=reference)
+        return known if waits else await self._extended(known, period, anchor=anchor)
+
+    @audited("subscriptions.cancel_at_period_end", "subscription", "subscription_id")
+    @transactional
+    async def cancel_at_period_end(
+        self, *, subscription_id: SubscriptionId, user_id: UserId | None = None
+    ) -> Subscription:
+        """Let it end with what is paid; access lasts until then. Again changes nothing.
+
+        Args:
+            subscription_id: which.
+            user_id: only where it is this account's. An account cannot end what a provider collects: it would pay on.
+
+        Raises:
+            SubscriptionNotFound, SubscriptionEnded: there is none to end.
+            CollectedElsewhere: it has to be ended with the provider.
+        """
+        known = await self._own(subscription_id, user_id)
+        if known.status not in LIVE:
+            raise SubscriptionEnded(subscription_id=subscription_id, status=known.status)
+        if known.cancel_at_period_end:
+            return known
+        return await self._ending(known, Event.CANCELLATION_SCHEDULED, ending=True)
+
+    @audited("subscriptions.reactivate", "subscription", "subscription_id")
+    @transactional
+    async def reactivate(self, *, subscription_id: SubscriptionId, user_id: UserId | None = None) -> Subscription:
+        """Take back a cancellation at the end of the period, while it runs. Again changes nothing.
+
+        Raises:
+            SubscriptionNotFound: there is none, or it is not this account's.
+            SubscriptionEnded: its period is over.
+            CollectedElsewhere: as `cancel_at_period_end`.
+        """
+        known = await self._own(subscription_id, user_id)
+        if not known.current_at(await queries.instant(self.db)):
+            raise SubscriptionEnded(subscription_id=subscription_id, status=known.status)
+        if not known.cancel_at_period_end:
+            return known
+        return await self._ending(known, Event.REACTIVATED, ending=False)
+
+    @operation
+    async def has_access(
+        self, *, product_id: ProductId, wallet: str | None = None, user_id: UserId | None = None
+    ) -> bool:
+        """Whether a wallet or an account may use a product now, by the database's clock.
+
+        Raises:
+            InvalidSubscription: neither is given.
+        """
+        if wallet is None and user_id is None:
+            raise InvalidSubscription(field="wallet", reason="a wallet or an account is given")
+        if wallet is not None and await self.by_wallet(wallet=wallet, product_id=product_id) is not None:
+            return True
+        if user_id is None:
+            return False
+        found = await queries.subscription_of_user(
+            self.db, tenant_id=self.tenant_id, user_id=user_id, product_id=product_id
+        )
+        return found is not None
+
+    @operation
+    async def history(self, *, subscription_id: SubscriptionId) -> list[HistoryEntry]:
+        """What became of it, the newest first, HISTORY_MAX entries at most. Raises SubscriptionNotFound."""
+        await self.get(subscription_id=subscription_id)
+        return await queries.history(
+            self.db, tenant_id=self.tenant_id, subscription_id=subscription_id, size=HISTORY_MAX
+        )
+
+    @transactional
+    async def step(self, *, subscription: Subscription) -> SubscriptionEvent:
+        """Do what the end of its period asks for. Only the job calls this, and holds the row's lock.
+
+        A waiting payment pays the next period. Without one it ends, where it was cancelled; else it is past due, and
+        expires when its grace is over too.
+        """
+        period = subscription.next_period()
+        used = await queries.use_payment(
+            self.db,
+            tenant_id=self.tenant_id,
+            subscription_id=subscription.id,
+            period_start=period.start,
+            period_end=period.end,
+        )
+        if used is not None:
+            await self._extended(subscription, period)
+            return Event.RENEWED
+        if subscription.cancel_at_period_end:
+            ended = await queries.end_subscription(self.db, tenant_id=self.tenant_id, id=subscription.id)
+            return await self._stepped(Event.CANCELLED, ended, subscription)
+        now = await queries.instant(self.db)
+        over = subscription.current_period_end + timedelta(hours=subscription.grace_hours) <= now
+        to = Status.EXPIRED if over else Status.PAST_DUE
+        moved = await queries.set_status(
+            self.db,
+            tenant_id=self.tenant_id,
+            id=subscription.id,
+            status=to,
+            sources=sources(SUBSCRIPTION_MOVES, to),
+        )
+        return await self._stepped(_EVENTS[to], moved, subscription)
+
+    # --- Inside ---------------------------------------------------------------------------------------------------
+
+    async def _stepped(self, event: SubscriptionEvent, after: Subscription | None, known: Subscription) -> Event:
+        await self._happened(event, _found(after, known.id), known.status)
+        return event
+
+    async def _locked(self, subscription_id: SubscriptionId) -> Subscription:
+        found = await queries.lock_subscription(self.db, tenant_id=self.tenant_id, id=subscription_id)
+        return _found(found, subscription_id)
+
+    async def _own(self, subscription_id: SubscriptionId, user_id: UserId | None) -> Subscription:
+        known = await self._locked(subscription_id)
+        if user_id is not None:
+            if known.user_id != user_id:
+                raise SubscriptionNotFound(subscription=str(subscription_id))
+            if known.payment_method is SubscriptionPayment.STRIPE:
+                raise CollectedElsewhere(subscription_id=subscription_id, provider=known.payment_method)
+        return known
+
+    async def _ending(self, known: Subscription, event: SubscriptionEvent, *, ending: bool) -> Subscription:
+        changed = await queries.set_ending(self.db, tenant_id=self.tenant_id, id=known.id, ending=ending)
+        await self._happened(event, changed, known.status)
+        return changed
+
+    async def _extended(self, known: Subscription, period: Period, *, anchor: datetime | None = None) -> Subscription:
+        if anchor is None:
+            expected = period_after(known.anchor_at, known.billing_period, known.billing_interval, period.start)
+            anchor = known.anchor_at if expected.end == period.end else period.start
+        extended = await queries.set_period(
+            self.db,
+            tenant_id=self.tenant_id,
+            id=known.id,
+            period_start=period.start,
+            period_end=period.end,
+            anchor_at=anchor,
+        )
+        await self._happened(Event.RENEWED, extended, known.status)
+        return extended
+
+    async def _counted(self, reference: str, subscription_id: SubscriptionId) -> bool:
+        holder = await queries.payment_holder(self.db, tenant_id=self.tenant_id, payment_reference=reference)
+        if holder is not None and holder != subscription_id:
+            raise SubscriptionPaymentUsed(payment_reference=reference)
+        return holder is not None
+
+    async def _paid(self, known: Subscription, reference: str) -> bool:
+        if known.wallet is not None and await queries.wallet_paid(
+            self.db,
+            tenant_id=self.tenant_id,
+            signature=reference,
+            wallet=known.wallet,
+            resources=[str(known.product_id), str(known.id)],
+        ):
+            return True
+        return await queries.order_paid(
+            self.db, tenant_id=self.tenant_id, payment_reference=reference, product_id=known.product_id
+        )
+
+    async def _offer(self, product_id: ProductId) -> SubscriptionConfig | None:
+        said = await queries.product_offer(self.db, tenant_id=self.tenant_id, product_id=product_id)
+        if said is None:
+            raise ProductNotFound(product=str(product_id))
+        if not said:
+            return None
+        try:
+            offer = msgspec.convert(said, SubscriptionConfig)
+        except msgspec.ValidationError as error:
+            raise InvalidSubscription(field="subscription_config", reason=str(error)) from error
+        if not 0 <= offer.trial_days <= TRIAL_DAYS_MAX:
+            raise InvalidSubscription(field="subscription_config", reason=f"0 to {TRIAL_DAYS_MAX} days of trial")
+        return offer
+
+    async def _held_before(self, product_id: ProductId, wallet: str | None, user_id: UserId | None) -> bool:
+        tenant = self.tenant_id
+        if wallet is not None and await queries.held_before_by_wallet(
+            self.db, tenant_id=tenant, wallet=wallet, product_id=product_id
+        ):
+            return True
+        return user_id is not None and await queries.held_before_by_user(
+            self.db, tenant_id=tenant, user_id=user_id, product_id=product_id
+        )
+
+    def _meanings(self, facts: Mapping[str, Any], product_id: ProductId) -> Any:
+        return violations(
+            {
+                "subscriptions_stripe_unique": lambda: SubscriptionTaken(
+                    stripe_subscription_id=str(facts["stripe_subscription_id"])
+                ),
+                "subscriptions_user_fkey": lambda: UserNotFound(user_id=facts["user_id"]),
+                "subscriptions_product_fkey": lambda: ProductNotFound(product=str(product_id)),
+            },
+            self.db.names,
+        )
+
+    async def _happened(self, event: SubscriptionEvent, after: Subscription, before: SubscriptionStatus | None) -> None:
+        await queries.add_history(
+            self.db,
+            tenant_id=self.tenant_id,
+            id=new_id(),
+            subscription_id=after.id,
+            event=event,
+            from_status=before,
+            to_status=after.status,
+            period_start=after.current_period_start,
+            period_end=after.current_period_end,
+            actor_kind=self.context.actor.kind,
+            actor_id=self.context.actor.user_id,
+        )
+        await outbox.enqueue(
+            self.db,
+            tenant_id=self.tenant_id,
+            event_type=f"subscription.{event}",
+            payload={
+                "id": after.id,
+                "product_id": after.product_id,
+                "user_id": after.user_id,
+                "wallet": after.wallet,
+                "stripe_subscription_id": after.stripe_subscription_id,
+                "status": after.status,
+                "previous_status": before,
+                "current_period_start": after.current_period_start,
+                "current_period_end": after.current_period_end,
+                "cancel_at_period_end": after.cancel_at_period_end,
+            },
+            entity_type="subscription",
+            entity_id=after.id,
+        )
+
+
+def _found(row: Subscription | None, name: object) -> Subscription:
+    if row is None:
+        raise SubscriptionNotFound(subscription=str(name))
+    return row
+
+
+def _key(each: Subscription) -> tuple[object, ...]:
+    return (each.id,)
+
+
+def _before(cursor: str | None) -> SubscriptionId | None:
+    return decode_cursor(cursor, (SubscriptionId,))[0] if cursor else None
+
+
+def _status(given: SubscriptionStatus | str) -> SubscriptionStatus:
+    try:
+        return SubscriptionStatus(given)
+    except ValueError:
+        raise InvalidSubscription(field="status", reason=f"one of {', '.join(SubscriptionStatus)}") from None
+
+
+def _instant(field: str, given: datetime) -> datetime:
+    if given.tzinfo is None:
+        raise InvalidSubscription(field=field, reason="an instant with its offset from UTC")
+    return utc(given)
+
+
+def _first_period(facts: Mapping[str, Any], start: datetime, period_end: datetime | None) -> tuple[Period, datetime]:
+    """The first period, and from where the next ones count: the end of a trial, where there is one."""
+    trial_end: datetime | None = facts["trial_end"]
+    anchor = start if trial_end is None or trial_end <= start else trial_end
+    if period_end is None:
+        return period_after(anchor, facts["billing_period"], facts["billing_interval"], start), anchor
+    end = _instant("period_end", period_end)
+    if end <= start:
+        raise InvalidSubscription(field="period_end", reason="after its start")
+    return Period(start, end), anchor
+
+
+def _checked(**facts: Any) -> dict[str, Any]:
+    for field, longest in _LENGTHS.items():
+        if facts[field] is not None and (not 1 <= len(facts[field]) <= longest or not facts[field].isprintable()):
+            raise InvalidSubscription(field=field, reason=f"1 to {longest} printable characters")
+    if all(facts[field] is None for field in ("user_id", "wallet", "stripe_customer_id")):
+        raise InvalidSubscription(field="user_id", reason="an account, a wallet or a Stripe customer is given")
+    if facts["stripe_subscription_id"] is not None and facts["payment_method"] is not SubscriptionPayment.STRIPE:
+        raise InvalidSubscription(field="stripe_subscription_id", reason="only where Stripe collects")
+    longest = INTERVAL_MAX[facts["billing_period"]]
+    if not 1 <= facts["billing_interval"] <= longest:
+        raise InvalidSubscription(field="billing_interval", reason=f"1 to {longest}")
+    if not 0 <= facts["grace_hours"] <= GRACE_HOURS_MAX:
+        raise InvalidSubscription(field="grace_hours", reason=f"0 to {GRACE_HOURS_MAX}")
+    if facts["trial_end"] is not None:
+        facts["trial_end"] = _instant("trial_end", facts["trial_end"])
+    if len(msgspec.json.encode(facts["metadata"])) > METADATA_BYTES_MAX:
+        raise InvalidSubscription(field="metadata", reason=f"at most {METADATA_BYTES_MAX} bytes as JSON")
+    return facts
