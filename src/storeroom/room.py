@@ -31,6 +31,7 @@ from storeroom.gateways import Gateways
 from storeroom.guests import GuestAttempts
 from storeroom.hosted import HostedSessions, MpgsTransactions
 from storeroom.identity import Addresses, MailProofs, ProviderProofs, Sessions, TokenKeys, Users
+from storeroom.integration import Endpoints, Webhooks
 from storeroom.inventory import Inventory
 from storeroom.orders import Customers, Orders, ShippingRates
 from storeroom.payments import PaymentMethods, Payments
@@ -143,6 +144,11 @@ class Shop:
     def domains(self) -> Domains:
         """The sites of the shop."""
         return Domains(self.context)
+
+    @cached_property
+    def endpoints(self) -> Endpoints:
+        """Where events go."""
+        return Endpoints(self.context, self._keys)
 
     @cached_property
     def events(self) -> Events:
@@ -268,6 +274,11 @@ class Shop:
     def users(self) -> Users:
         """Accounts."""
         return Users(self.context)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        """What is queued for other systems."""
+        return Webhooks(self.context)
 
 
 class Storeroom:

@@ -10,6 +10,7 @@ from typing import Final, Self, TypeVar
 import msgspec
 
 from storeroom.core.errors import Misconfigured
+from storeroom.core.networks import Network, networks
 from storeroom.core.secrets import Secret
 from storeroom.database.names import TableNames
 from storeroom.database.pool import POOL_SIZE_MAX
@@ -82,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     key_calls: int = KEY_CALLS_DEFAULT  # a minute; 0: no limit, as for the two below
     account_calls: int = ACCOUNT_CALLS_DEFAULT
     address_calls: int = ADDRESS_CALLS_DEFAULT
+    private_destinations: tuple[Network, ...] = ()  # networks that webhooks may go to although they are not public
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
@@ -112,6 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             key_calls=read("STOREROOM_KEY_CALLS", _number(0, CALLS_MAX), KEY_CALLS_DEFAULT),
             account_calls=read("STOREROOM_ACCOUNT_CALLS", _number(0, CALLS_MAX), ACCOUNT_CALLS_DEFAULT),
             address_calls=read("STOREROOM_ADDRESS_CALLS", _number(0, CALLS_MAX), ADDRESS_CALLS_DEFAULT),
+            private_destinations=read("STOREROOM_PRIVATE_DESTINATIONS", _networks, ()),
         )
 
     @property
@@ -210,6 +213,13 @@ def _secret_file(text: str) -> Secret:
         return _secret(Path(text).read_text("utf-8").strip())
     except (OSError, UnicodeDecodeError):
         raise ValueError("a file that can be read") from None
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return networks(text)
+    except ValueError:
+        raise ValueError("networks such as 10.1.0.0/16, between commas") from None
 
 
 def _guessable(secret: str) -> bool:

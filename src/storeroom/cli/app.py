@@ -113,24 +113,26 @@ def worker(
     once: Annotated[bool, typer.Option("--once", help="Run every job once, until nothing more is due.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run the worker alone. It expires payments, reservations and carts, cancels unpaid orders, fills the search."""
+    """Run the worker alone. It expires payments, reservations and carts, cancels unpaid orders, sends webhooks."""
     from storeroom.server.logs import configure_logs  # noqa: PLC0415
-    from storeroom.worker import Outcome, Worker  # noqa: PLC0415
+    from storeroom.worker import Outcome, work, work_once  # noqa: PLC0415
 
     configure_logs()
 
-    async def work() -> list[Outcome]:
+    settings = _settings()
+
+    async def run() -> list[Outcome]:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with connect.opened(_settings()) as room:
+        async with connect.opened(settings) as room:
             if once:
-                return await Worker(room.db).run_once(stop)
+                return await work_once(room, stop, allowed=settings.private_destinations)
             warn("working")
-            await Worker(room.db).run(stop)
+            await work(room, stop, allowed=settings.private_destinations)
             return []
 
-    outcomes = connect.run(work)
+    outcomes = connect.run(run)
     if once and as_json:
         show_json(outcomes)
     elif once:

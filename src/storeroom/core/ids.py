@@ -35,6 +35,7 @@ SupplierId = NewType("SupplierId", UUID)
 UserId = NewType("UserId", UUID)
 VariantId = NewType("VariantId", UUID)
 WebhookId = NewType("WebhookId", UUID)
+EndpointId = NewType("EndpointId", UUID)
 
 # No 0 and O, no 1, I and L: they are misread. No U: fewer words that nobody wants to see on an order.
 CODE_ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"

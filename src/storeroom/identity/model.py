@@ -152,6 +152,7 @@ class Permission(StrEnum):
     AUDIT_READ = "audit.read"
     ANALYTICS_READ = "analytics.read"
     DISCOUNTS_WRITE = "discounts.write"
+    WEBHOOKS_WRITE = "webhooks.write"
     KEYS_WRITE = "keys.write"  # make and revoke API keys; itself given to no key
 
 

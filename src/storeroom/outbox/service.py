@@ -7,6 +7,7 @@ from uuid import UUID
 from storeroom.core.ids import WebhookId, new_id
 from storeroom.database.executor import Executor
 from storeroom.outbox import queries
+from storeroom.outbox.wake import wake
 
 DESTINATION_DEFAULT: Final = "webhooks"
 
@@ -43,4 +44,5 @@ async def enqueue(
         entity_type=entity_type,
         entity_id=entity_id,
     )
+    wake(tx)
     return webhook_id

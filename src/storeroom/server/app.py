@@ -40,6 +40,7 @@ ROUTED: Final = (
     "refunds",
     "flows",
     "audit",
+    "integration",
 )
 
 _DESCRIPTION: Final = """\

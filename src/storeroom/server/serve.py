@@ -22,7 +22,7 @@ from storeroom.room import Storeroom
 from storeroom.server.app import create_app
 from storeroom.server.logs import configure_logs
 from storeroom.settings import DATABASE_NAME, Settings
-from storeroom.worker import Worker
+from storeroom.worker import work
 
 STOP_TIMEOUT_S: Final = 30.0  # for requests in flight, and again for the worker
 POSTGRES_WATCH_S: Final = 5.0
@@ -130,7 +130,10 @@ async def _bring_back(postgres: EmbeddedPostgres) -> None:
 async def _serve(settings: Settings, room: Storeroom, stop: asyncio.Event) -> None:
     server = _server(create_app(room, settings), settings)
     serving = asyncio.create_task(server.serve())
-    working = asyncio.create_task(Worker(room.db, registry=REGISTRY).run(stop)) if settings.worker else None
+    working = None
+    if settings.worker:
+        allowed = settings.private_destinations
+        working = asyncio.create_task(work(room, stop, allowed=allowed, registry=REGISTRY))
     stopping = asyncio.create_task(stop.wait())
     _log.info("serving", url=f"http://{settings.host}:{settings.port}")
     try:

@@ -1,7 +1,8 @@
-"""What has to happen without anyone asking: reservations, payments, carts and orders whose time is over."""
+"""What has to happen without anyone asking: what is over ends, and what is queued is sent."""
 
 from storeroom.worker.model import Job, Outcome
 from storeroom.worker.schedule import SCHEDULE
 from storeroom.worker.service import Worker
+from storeroom.worker.work import work, work_once
 
-__all__ = ["SCHEDULE", "Job", "Outcome", "Worker"]
+__all__ = ["SCHEDULE", "Job", "Outcome", "Worker", "work", "work_once"]

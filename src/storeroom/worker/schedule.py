@@ -12,6 +12,7 @@ from storeroom.carts.jobs import abandon_carts
 from storeroom.catalog.jobs import deactivate_expired_batches
 from storeroom.flows.cancellation import cancel_unpaid
 from storeroom.identity.jobs import expire_sessions, remove_account_tokens, remove_sessions
+from storeroom.integration.jobs import purge, return_lost
 from storeroom.inventory.jobs import expire_reservations
 from storeroom.orders.jobs import fill_search
 from storeroom.payments.jobs import expire_payments
@@ -42,6 +43,8 @@ SCHEDULE: Final[tuple[Job, ...]] = (
     _every(3600, "analytics.make_partitions", make_partitions),
     _every(60, "web.delete_expired_keys", delete_expired_keys, limit=1_000),
     _every(60, "web.delete_old_counters", delete_old_counters, limit=1_000),
+    _every(5, "integration.return_lost", return_lost),
+    _every(600, "integration.purge", purge, limit=1_000),
     _every(30, "audit.seal", seal, limit=10_000),
     _every(3600, "audit.make_months", make_months, limit=100),
 )

@@ -1,0 +1,39 @@
+"""What leaves the shop for other systems: endpoints, the queue, and the dispatcher that sends."""
+
+from storeroom.integration.courier import Courier
+from storeroom.integration.dispatcher import Dispatcher
+from storeroom.integration.endpoints import EndpointChanges, Endpoints
+from storeroom.integration.errors import (
+    DestinationRefused,
+    EndpointNotFound,
+    EndpointTaken,
+    InvalidWebhook,
+    LeaseLost,
+    TooManyEndpoints,
+    WebhookNotFound,
+    WebhookNotRetriable,
+)
+from storeroom.integration.model import Attempt, Endpoint, Leased, QueueDepth, Webhook, WebhookStatus
+from storeroom.integration.webhooks import Webhooks
+
+__all__ = [
+    "Attempt",
+    "Courier",
+    "DestinationRefused",
+    "Dispatcher",
+    "Endpoint",
+    "EndpointChanges",
+    "EndpointNotFound",
+    "EndpointTaken",
+    "Endpoints",
+    "InvalidWebhook",
+    "LeaseLost",
+    "Leased",
+    "QueueDepth",
+    "TooManyEndpoints",
+    "Webhook",
+    "WebhookNotFound",
+    "WebhookNotRetriable",
+    "WebhookStatus",
+    "Webhooks",
+]

@@ -1,0 +1,127 @@
+# Written by `python -m storeroom.database.stubs` from queries.sql; change that file, then run it again.
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from storeroom.core.ids import TenantId
+from storeroom.database.executor import Executor
+from storeroom.integration.model import (
+    Attempt,
+    Claimed,
+    Destination,
+    Endpoint,
+    EndpointKeys,
+    QueueDepth,
+    Webhook,
+    WebhookStatus,
+)
+
+async def enqueue(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    webhook_id: UUID,
+    destination: str,
+    url: str,
+    event_type: str,
+    payload: Any,
+    headers: Any,
+    max_attempts: int,
+    entity_type: str | None,
+    entity_id: UUID | None,
+    next_attempt_at: datetime | None,
+) -> int: ...
+async def fan_out(db: Executor, /, *, tenant_id: str, size: int) -> int: ...
+async def tenants_with_events(db: Executor, /, *, size: int) -> list[TenantId]: ...
+async def due_destinations(db: Executor, /, *, size: int) -> list[Destination]: ...
+async def claim(
+    db: Executor, /, *, tenant_id: str, destination: str, claim: UUID, lease: timedelta, size: int
+) -> list[Claimed]: ...
+async def claim_in_order(
+    db: Executor, /, *, tenant_id: str, destination: str, claim: UUID, lease: timedelta, size: int
+) -> list[Claimed]: ...
+async def settle(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    claim: UUID,
+    ids: Sequence[UUID],
+    delivered: Sequence[bool],
+    errors: Sequence[str],
+    statuses: Sequence[int],
+    bodies: Sequence[str],
+    durations: Sequence[int],
+    again_at: Sequence[datetime],
+) -> int: ...
+async def mark_processing(
+    db: Executor, /, *, tenant_id: str, webhook_id: UUID, claim: UUID, lease: timedelta
+) -> Claimed | None: ...
+async def webhook(db: Executor, /, *, tenant_id: str, webhook_id: UUID) -> Webhook | None: ...
+async def webhooks_listed(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    status: WebhookStatus | None = None,
+    before_at: datetime | None = None,
+    before_id: UUID | None,
+    size: int,
+) -> list[Webhook]: ...
+async def webhooks_of(
+    db: Executor, /, *, tenant_id: str, entity_type: str, entity_id: UUID, size: int
+) -> list[Webhook]: ...
+async def attempts_of(db: Executor, /, *, tenant_id: str, webhook_id: UUID, size: int) -> list[Attempt]: ...
+async def retry(db: Executor, /, *, tenant_id: str, webhook_id: UUID) -> int: ...
+async def delete(db: Executor, /, *, tenant_id: str, webhook_id: UUID) -> int: ...
+async def tenants_with_lost_leases(db: Executor, /, *, size: int) -> list[TenantId]: ...
+async def return_lost(db: Executor, /, *, tenant_id: str, size: int) -> int: ...
+async def tenants_with_old(db: Executor, /, *, before: datetime, size: int) -> list[TenantId]: ...
+async def purge(db: Executor, /, *, tenant_id: str, before: datetime, size: int) -> int: ...
+async def depths(db: Executor, /, *, tenant_id: str) -> list[QueueDepth]: ...
+async def insert_endpoint(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    id: UUID,
+    name: str,
+    url: str,
+    event_types: Sequence[str] | None,
+    secret: str,
+    max_attempts: int,
+    timeout_seconds: int,
+    in_flight_max: int,
+    keeps_order: bool,
+    is_active: bool,
+) -> int: ...
+async def endpoint(db: Executor, /, *, tenant_id: str, endpoint_id: UUID) -> Endpoint | None: ...
+async def lock_endpoint(db: Executor, /, *, tenant_id: str, endpoint_id: UUID) -> Endpoint | None: ...
+async def endpoints(db: Executor, /, *, tenant_id: str, size: int) -> list[Endpoint]: ...
+async def update_endpoint(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    id: UUID,
+    name: str,
+    url: str,
+    event_types: Sequence[str] | None,
+    max_attempts: int,
+    timeout_seconds: int,
+    in_flight_max: int,
+    keeps_order: bool,
+    is_active: bool,
+) -> int: ...
+async def change_secret(db: Executor, /, *, tenant_id: str, endpoint_id: UUID, secret: str) -> int: ...
+async def drop_previous_secret(db: Executor, /, *, tenant_id: str, endpoint_id: UUID) -> int: ...
+async def cancel_queued(db: Executor, /, *, tenant_id: str, endpoint_id: UUID) -> int: ...
+async def delete_endpoint(db: Executor, /, *, tenant_id: str, endpoint_id: UUID) -> int: ...
+async def endpoint_keys(db: Executor, /, *, tenant_id: str, endpoint_id: UUID) -> EndpointKeys | None: ...
+async def endpoint_answered(db: Executor, /, *, tenant_id: str, endpoint_id: UUID) -> int: ...
+async def endpoint_failed(db: Executor, /, *, tenant_id: str, endpoint_id: UUID, failures: int) -> int | None: ...
+async def pause_endpoint(db: Executor, /, *, tenant_id: str, endpoint_id: UUID, pause: timedelta) -> int: ...
+async def destinations_of(db: Executor, /, *, tenant_id: str, size: int) -> list[str]: ...

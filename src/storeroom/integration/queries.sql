@@ -1,0 +1,425 @@
+-- name: enqueue(tenant_id, webhook_id, destination, url, event_type, payload, headers, max_attempts, entity_type?, entity_id?, next_attempt_at?) -> count
+-- A row that brings its own address.
+INSERT INTO {webhook_queue} (tenant_id, id, destination, url, event_type, payload, headers, max_attempts, entity_type, entity_id,
+                             next_attempt_at)
+VALUES (:tenant_id, :webhook_id, :destination, :url, :event_type, :payload, :headers, :max_attempts, :entity_type, :entity_id,
+        coalesce(:next_attempt_at, now()));
+
+-- name: fan_out(tenant_id, size) -> int
+-- Events that wait for their receivers become one row for each endpoint that asked for them; those nobody asked for are
+-- done. Its id is made of both, so that an event reaches an endpoint once however often this runs.
+WITH due AS (
+    SELECT id, event_type, payload, entity_type, entity_id, created_at
+      FROM {webhook_queue}
+     WHERE tenant_id = :tenant_id
+       AND destination = 'webhooks'
+       AND status = 'pending'
+       AND next_attempt_at <= now()
+     ORDER BY next_attempt_at, id
+     LIMIT :size
+       FOR UPDATE SKIP LOCKED),
+sent AS (
+    INSERT INTO {webhook_queue} (tenant_id, id, event_id, endpoint_id, destination, event_type, payload, max_attempts, entity_type,
+                                 entity_id, created_at)
+    SELECT :tenant_id, md5(d.id::text || e.id::text)::uuid, d.id, e.id, 'endpoint:' || e.id, d.event_type, d.payload,
+           e.max_attempts, d.entity_type, d.entity_id, d.created_at
+      FROM due d
+      JOIN {webhook_endpoints} e
+        ON e.tenant_id = :tenant_id
+       AND e.is_active
+       AND (e.event_types IS NULL OR d.event_type = ANY (e.event_types)
+            OR split_part(d.event_type, '.', 1) || '.*' = ANY (e.event_types))
+        ON CONFLICT DO NOTHING),
+done AS (
+    UPDATE {webhook_queue} q
+       SET status = 'success', completed_at = now()
+      FROM due d
+     WHERE q.tenant_id = :tenant_id
+       AND q.id = d.id
+    RETURNING q.id)
+SELECT count(*)::int FROM done;
+
+-- name: tenants_with_events(size) -> TenantId*
+-- scope: all tenants
+-- One step of the index for each tenant, however many rows it has.
+WITH RECURSIVE step AS (
+    (SELECT tenant_id
+       FROM {webhook_queue}
+      WHERE status = 'pending'
+      ORDER BY tenant_id, destination, next_attempt_at
+      LIMIT 1)
+     UNION ALL
+    SELECT (SELECT q.tenant_id
+              FROM {webhook_queue} q
+             WHERE q.status = 'pending'
+               AND q.tenant_id > s.tenant_id
+             ORDER BY q.tenant_id, q.destination, q.next_attempt_at
+             LIMIT 1)
+      FROM step s
+     WHERE s.tenant_id IS NOT NULL)
+SELECT s.tenant_id
+  FROM step s
+ WHERE s.tenant_id IS NOT NULL
+   AND EXISTS (SELECT FROM {webhook_queue} q
+                WHERE q.tenant_id = s.tenant_id
+                  AND q.destination = 'webhooks'
+                  AND q.status = 'pending'
+                  AND q.next_attempt_at <= now())
+ LIMIT :size;
+
+-- name: due_destinations(size) -> Destination*
+-- scope: all tenants
+-- Where anything is due now: one step of the index for each destination, however many rows wait there.
+WITH RECURSIVE step AS (
+    (SELECT tenant_id, destination
+       FROM {webhook_queue}
+      WHERE status = 'pending'
+      ORDER BY tenant_id, destination, next_attempt_at
+      LIMIT 1)
+     UNION ALL
+    SELECT n.tenant_id, n.destination
+      FROM step s
+     CROSS JOIN LATERAL (
+           SELECT q.tenant_id, q.destination
+             FROM {webhook_queue} q
+            WHERE q.status = 'pending'
+              AND (q.tenant_id, q.destination) > (s.tenant_id, s.destination)
+            ORDER BY q.tenant_id, q.destination, q.next_attempt_at
+            LIMIT 1) n)
+SELECT s.tenant_id, s.destination, d.endpoint_id
+  FROM step s
+ CROSS JOIN LATERAL (
+       SELECT q.endpoint_id, q.next_attempt_at
+         FROM {webhook_queue} q
+        WHERE q.tenant_id = s.tenant_id
+          AND q.destination = s.destination
+          AND q.status = 'pending'
+        ORDER BY q.next_attempt_at
+        LIMIT 1) d
+ WHERE s.destination <> 'webhooks'
+   AND d.next_attempt_at <= now()
+ LIMIT :size;
+
+-- name: claim(tenant_id, destination, claim, lease, size) -> Claimed*
+-- The attempt is counted here, so a row that kills its worker ends as well. Rivals get other rows, and wait for nobody.
+WITH due AS (
+    SELECT id
+      FROM {webhook_queue}
+     WHERE tenant_id = :tenant_id
+       AND destination = :destination
+       AND status = 'pending'
+       AND next_attempt_at <= now()
+     ORDER BY next_attempt_at, id
+     LIMIT :size
+       FOR UPDATE SKIP LOCKED)
+UPDATE {webhook_queue} q
+   SET status = 'processing', claim = :claim, lease_until = now() + :lease, attempts = q.attempts + 1, last_attempt_at = now()
+  FROM due
+ WHERE q.tenant_id = :tenant_id
+   AND q.id = due.id
+RETURNING q.id, q.event_id, q.url, q.event_type, q.payload, q.headers, q.attempts, q.max_attempts, q.created_at;
+
+-- name: claim_in_order(tenant_id, destination, claim, lease, size) -> Claimed*
+-- As `claim`, of each entity only the first of those that have not ended: the next waits until it arrived or was given up.
+WITH due AS (
+    SELECT w.id
+      FROM {webhook_queue} w
+     WHERE w.tenant_id = :tenant_id
+       AND w.destination = :destination
+       AND w.status = 'pending'
+       AND w.next_attempt_at <= now()
+       AND NOT EXISTS (SELECT FROM {webhook_queue} e
+                        WHERE e.tenant_id = :tenant_id
+                          AND e.entity_type = w.entity_type
+                          AND e.entity_id = w.entity_id
+                          AND e.destination = w.destination
+                          AND e.status IN ('pending', 'processing')
+                          AND coalesce(e.event_id, e.id) < coalesce(w.event_id, w.id))
+     ORDER BY w.next_attempt_at, w.id
+     LIMIT :size
+       FOR UPDATE OF w SKIP LOCKED)
+UPDATE {webhook_queue} q
+   SET status = 'processing', claim = :claim, lease_until = now() + :lease, attempts = q.attempts + 1, last_attempt_at = now()
+  FROM due
+ WHERE q.tenant_id = :tenant_id
+   AND q.id = due.id
+RETURNING q.id, q.event_id, q.url, q.event_type, q.payload, q.headers, q.attempts, q.max_attempts, q.created_at;
+
+-- name: settle(tenant_id, claim, ids, delivered, errors, statuses, bodies, durations, again_at) -> int
+-- What came of some rows of one claim: taken, to be tried again, or given up. Rows whose lease was lost are left alone, and
+-- leave no attempt: they are somebody else's by now.
+WITH told AS (
+    SELECT t.id, t.delivered, nullif(t.error, '') AS error, nullif(t.response_status, 0) AS response_status,
+           nullif(t.response_body, '') AS response_body, t.duration_ms, t.again_at
+      FROM unnest(:ids::uuid[], :delivered::boolean[], :errors::text[], :statuses::integer[], :bodies::text[],
+                  :durations::integer[], :again_at::timestamptz[])
+        AS t (id, delivered, error, response_status, response_body, duration_ms, again_at)),
+settled AS (
+    UPDATE {webhook_queue} q
+       SET status = CASE WHEN t.delivered THEN 'success'::{webhook_status}
+                         WHEN q.attempts >= q.max_attempts THEN 'failed'::{webhook_status}
+                         ELSE 'pending'::{webhook_status} END,
+           next_attempt_at = CASE WHEN t.delivered OR q.attempts >= q.max_attempts THEN q.next_attempt_at ELSE t.again_at END,
+           completed_at = CASE WHEN t.delivered OR q.attempts >= q.max_attempts THEN now() END,
+           claim = NULL, lease_until = NULL, last_error = t.error, response_status = t.response_status,
+           response_body = t.response_body
+      FROM told t
+     WHERE q.tenant_id = :tenant_id
+       AND q.id = t.id
+       AND q.claim = :claim
+       AND q.status = 'processing'
+    RETURNING q.id, q.attempts, t.duration_ms, t.response_status, t.response_body, t.error),
+kept AS (
+    INSERT INTO {webhook_attempts} (tenant_id, webhook_id, attempt, duration_ms, response_status, response_body, error)
+    SELECT :tenant_id, s.id, s.attempts, s.duration_ms, s.response_status, s.response_body, s.error
+      FROM settled s)
+SELECT count(*)::int FROM settled;
+
+-- name: mark_processing(tenant_id, webhook_id, claim, lease) -> Claimed?
+UPDATE {webhook_queue}
+   SET status = 'processing', claim = :claim, lease_until = now() + :lease, attempts = attempts + 1, last_attempt_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :webhook_id
+   AND status = 'pending'
+RETURNING id, event_id, url, event_type, payload, headers, attempts, max_attempts, created_at;
+
+-- name: webhook(tenant_id, webhook_id) -> Webhook?
+SELECT id, event_id, endpoint_id, destination, url, event_type, payload, headers, status, attempts, max_attempts, last_error,
+       last_attempt_at, next_attempt_at, response_status, response_body, entity_type, entity_id, created_at, completed_at
+  FROM {webhook_queue}
+ WHERE tenant_id = :tenant_id
+   AND id = :webhook_id;
+
+-- name: webhooks_listed(tenant_id, status?, before_at?, before_id?, size) -> Webhook*
+SELECT id, event_id, endpoint_id, destination, url, event_type, payload, headers, status, attempts, max_attempts, last_error,
+       last_attempt_at, next_attempt_at, response_status, response_body, entity_type, entity_id, created_at, completed_at
+  FROM {webhook_queue}
+ WHERE tenant_id = :tenant_id
+   AND status = :status                                              -- if status
+   AND (created_at, id) < (:before_at, :before_id)                   -- if before_at
+ ORDER BY created_at DESC, id DESC
+ LIMIT :size;
+
+-- name: webhooks_of(tenant_id, entity_type, entity_id, size) -> Webhook*
+-- What was told of one order, payment or account.
+SELECT id, event_id, endpoint_id, destination, url, event_type, payload, headers, status, attempts, max_attempts, last_error,
+       last_attempt_at, next_attempt_at, response_status, response_body, entity_type, entity_id, created_at, completed_at
+  FROM {webhook_queue}
+ WHERE tenant_id = :tenant_id
+   AND entity_type = :entity_type
+   AND entity_id = :entity_id
+ ORDER BY created_at DESC, id DESC
+ LIMIT :size;
+
+-- name: attempts_of(tenant_id, webhook_id, size) -> Attempt*
+SELECT attempt, duration_ms, response_status, response_body, error, created_at
+  FROM {webhook_attempts}
+ WHERE tenant_id = :tenant_id
+   AND webhook_id = :webhook_id
+ ORDER BY created_at
+ LIMIT :size;
+
+-- name: retry(tenant_id, webhook_id) -> count
+-- A dead letter gets all its attempts again. What is waiting anyway is due now.
+UPDATE {webhook_queue}
+   SET status = 'pending', attempts = 0, next_attempt_at = now(), last_error = NULL, completed_at = NULL
+ WHERE tenant_id = :tenant_id
+   AND id = :webhook_id
+   AND status IN ('failed', 'pending');
+
+-- name: delete(tenant_id, webhook_id) -> count
+-- Whatever state it is in: a worker that holds it can finish nothing afterwards.
+DELETE FROM {webhook_queue}
+ WHERE tenant_id = :tenant_id
+   AND id = :webhook_id;
+
+-- name: tenants_with_lost_leases(size) -> TenantId*
+-- scope: all tenants
+SELECT DISTINCT tenant_id
+  FROM {webhook_queue}
+ WHERE status = 'processing'
+   AND lease_until <= now()
+ LIMIT :size;
+
+-- name: return_lost(tenant_id, size) -> count
+-- What a worker held when it died is due again, or given up where that was its last attempt.
+UPDATE {webhook_queue} q
+   SET status = CASE WHEN q.attempts >= q.max_attempts THEN 'failed'::{webhook_status} ELSE 'pending'::{webhook_status} END,
+       completed_at = CASE WHEN q.attempts >= q.max_attempts THEN now() END,
+       claim = NULL, lease_until = NULL, last_error = 'the worker that sent it went away', next_attempt_at = now()
+  FROM (SELECT id
+          FROM {webhook_queue}
+         WHERE tenant_id = :tenant_id
+           AND status = 'processing'
+           AND lease_until <= now()
+         LIMIT :size
+           FOR UPDATE SKIP LOCKED) lost
+ WHERE q.tenant_id = :tenant_id
+   AND q.id = lost.id;
+
+-- name: tenants_with_old(before, size) -> TenantId*
+-- scope: all tenants
+WITH RECURSIVE step AS (
+    (SELECT tenant_id
+       FROM {webhook_queue}
+      WHERE status = 'success'
+      ORDER BY tenant_id, completed_at
+      LIMIT 1)
+     UNION ALL
+    SELECT (SELECT q.tenant_id
+              FROM {webhook_queue} q
+             WHERE q.status = 'success'
+               AND q.tenant_id > s.tenant_id
+             ORDER BY q.tenant_id, q.completed_at
+             LIMIT 1)
+      FROM step s
+     WHERE s.tenant_id IS NOT NULL)
+SELECT s.tenant_id
+  FROM step s
+ WHERE s.tenant_id IS NOT NULL
+   AND EXISTS (SELECT FROM {webhook_queue} q
+                WHERE q.tenant_id = s.tenant_id
+                  AND q.status = 'success'
+                  AND q.completed_at < :before)
+ LIMIT :size;
+
+-- name: purge(tenant_id, before, size) -> count
+-- Only what arrived; dead letters stay until somebody looks at them.
+DELETE FROM {webhook_queue} q
+ USING (SELECT id
+          FROM {webhook_queue}
+         WHERE tenant_id = :tenant_id
+           AND status = 'success'
+           AND completed_at < :before
+         ORDER BY completed_at
+         LIMIT :size
+           FOR UPDATE SKIP LOCKED) old
+ WHERE q.tenant_id = :tenant_id
+   AND q.id = old.id;
+
+-- name: depths(tenant_id) -> QueueDepth*
+-- What waits, is being sent and was given up. What arrived is not counted: it is most of the table.
+SELECT status, count(*)::int AS rows, min(created_at) AS oldest
+  FROM {webhook_queue}
+ WHERE tenant_id = :tenant_id
+   AND status IN ('pending', 'processing', 'failed')
+ GROUP BY status
+ ORDER BY status;
+
+-- name: insert_endpoint(tenant_id, id, name, url, event_types?, secret, max_attempts, timeout_seconds, in_flight_max, keeps_order, is_active) -> count
+INSERT INTO {webhook_endpoints} (tenant_id, id, name, url, event_types, secret, max_attempts, timeout_seconds, in_flight_max,
+                                 keeps_order, is_active)
+VALUES (:tenant_id, :id, :name, :url, :event_types, :secret, :max_attempts, :timeout_seconds, :in_flight_max, :keeps_order,
+        :is_active);
+
+-- name: endpoint(tenant_id, endpoint_id) -> Endpoint?
+SELECT id, name, url, event_types, max_attempts, timeout_seconds, in_flight_max, keeps_order, is_active, failures, paused_until,
+       created_at, updated_at
+  FROM {webhook_endpoints}
+ WHERE tenant_id = :tenant_id
+   AND id = :endpoint_id;
+
+-- name: lock_endpoint(tenant_id, endpoint_id) -> Endpoint?
+SELECT id, name, url, event_types, max_attempts, timeout_seconds, in_flight_max, keeps_order, is_active, failures, paused_until,
+       created_at, updated_at
+  FROM {webhook_endpoints}
+ WHERE tenant_id = :tenant_id
+   AND id = :endpoint_id
+   FOR NO KEY UPDATE;
+
+-- name: endpoints(tenant_id, size) -> Endpoint*
+-- A shop has ENDPOINTS_MAX at most.
+SELECT id, name, url, event_types, max_attempts, timeout_seconds, in_flight_max, keeps_order, is_active, failures, paused_until,
+       created_at, updated_at
+  FROM {webhook_endpoints}
+ WHERE tenant_id = :tenant_id
+ ORDER BY id
+ LIMIT :size;
+
+-- name: update_endpoint(tenant_id, id, name, url, event_types?, max_attempts, timeout_seconds, in_flight_max, keeps_order, is_active) -> count
+-- Whoever changes it wants it tried: the pause ends.
+UPDATE {webhook_endpoints}
+   SET name = :name, url = :url, event_types = :event_types, max_attempts = :max_attempts, timeout_seconds = :timeout_seconds,
+       in_flight_max = :in_flight_max, keeps_order = :keeps_order, is_active = :is_active, failures = 0, paused_until = NULL,
+       updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :id;
+
+-- name: change_secret(tenant_id, endpoint_id, secret) -> count
+-- The one before goes on signing beside it, until the next change drops it.
+UPDATE {webhook_endpoints}
+   SET previous_secret = secret, secret = :secret, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :endpoint_id;
+
+-- name: drop_previous_secret(tenant_id, endpoint_id) -> count
+UPDATE {webhook_endpoints}
+   SET previous_secret = NULL, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :endpoint_id;
+
+-- name: cancel_queued(tenant_id, endpoint_id) -> count
+-- What was meant for an endpoint that goes: given up, and no longer of it.
+UPDATE {webhook_queue}
+   SET endpoint_id = NULL, claim = NULL, lease_until = NULL,
+       status = CASE WHEN status = 'success' THEN status ELSE 'failed'::{webhook_status} END,
+       completed_at = coalesce(completed_at, now()),
+       last_error = CASE WHEN status IN ('pending', 'processing') THEN 'its endpoint was removed' ELSE last_error END
+ WHERE tenant_id = :tenant_id
+   AND endpoint_id = :endpoint_id;
+
+-- name: delete_endpoint(tenant_id, endpoint_id) -> count
+DELETE FROM {webhook_endpoints}
+ WHERE tenant_id = :tenant_id
+   AND id = :endpoint_id;
+
+-- name: endpoint_keys(tenant_id, endpoint_id) -> EndpointKeys?
+SELECT id, url, secret, previous_secret, timeout_seconds, in_flight_max, keeps_order, is_active, failures, paused_until
+  FROM {webhook_endpoints}
+ WHERE tenant_id = :tenant_id
+   AND id = :endpoint_id;
+
+-- name: endpoint_answered(tenant_id, endpoint_id) -> count
+-- Written only where there is something to take back.
+UPDATE {webhook_endpoints}
+   SET failures = 0, paused_until = NULL
+ WHERE tenant_id = :tenant_id
+   AND id = :endpoint_id
+   AND (failures > 0 OR paused_until IS NOT NULL);
+
+-- name: endpoint_failed(tenant_id, endpoint_id, failures) -> int?
+UPDATE {webhook_endpoints}
+   SET failures = least(failures + :failures, 1000000)
+ WHERE tenant_id = :tenant_id
+   AND id = :endpoint_id
+RETURNING failures;
+
+-- name: pause_endpoint(tenant_id, endpoint_id, pause) -> count
+UPDATE {webhook_endpoints}
+   SET paused_until = now() + :pause
+ WHERE tenant_id = :tenant_id
+   AND id = :endpoint_id;
+
+-- name: destinations_of(tenant_id, size) -> str*
+-- Of one tenant: one step of the index for each destination.
+WITH RECURSIVE step AS (
+    (SELECT destination
+       FROM {webhook_queue}
+      WHERE tenant_id = :tenant_id
+        AND status = 'pending'
+      ORDER BY destination, next_attempt_at
+      LIMIT 1)
+     UNION ALL
+    SELECT (SELECT q.destination
+              FROM {webhook_queue} q
+             WHERE q.tenant_id = :tenant_id
+               AND q.status = 'pending'
+               AND q.destination > s.destination
+             ORDER BY q.destination, q.next_attempt_at
+             LIMIT 1)
+      FROM step s
+     WHERE s.destination IS NOT NULL)
+SELECT s.destination
+  FROM step s
+ WHERE s.destination IS NOT NULL
+ LIMIT :size;

@@ -1,0 +1,251 @@
+"""The queue of what leaves the shop, as staff and programs see it; `dispatcher` is what sends."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from storeroom.audit import audited
+from storeroom.core.clock import utc
+from storeroom.core.ids import WebhookId, new_id
+from storeroom.core.pages import Page, decode_cursor, page_of, page_size
+from storeroom.database.service import Service, operation, transactional
+from storeroom.integration import queries
+from storeroom.integration.destinations import checked_url
+from storeroom.integration.errors import InvalidWebhook, LeaseLost, WebhookNotFound, WebhookNotRetriable
+from storeroom.integration.model import (
+    ATTEMPTS_DEFAULT,
+    ATTEMPTS_MAX,
+    DIRECT,
+    ERROR_LENGTH_MAX,
+    HEADER_LENGTH_MAX,
+    HEADERS_MAX,
+    LEASE,
+    LISTED_MAX,
+    PAYLOAD_BYTES_MAX,
+    Attempt,
+    Claimed,
+    Leased,
+    Outcome,
+    QueueDepth,
+    Webhook,
+    WebhookStatus,
+    backoff,
+)
+from storeroom.outbox import DESTINATION_DEFAULT, wake
+
+EVENT_TYPE_LENGTH_MAX: Final = 100
+
+
+class Webhooks(Service):
+    """What is queued for other systems, with each attempt to bring it."""
+
+    @transactional
+    async def enqueue(
+        self,
+        *,
+        url: str,
+        event_type: str,
+        payload: object,
+        headers: Mapping[str, str] | None = None,
+        max_attempts: int = ATTEMPTS_DEFAULT,
+        entity_type: str | None = None,
+        entity_id: UUID | None = None,
+        not_before: datetime | None = None,
+    ) -> WebhookId:
+        """Queue a message to an address of its own; return the id, by which the receiver drops repeats.
+
+        Args:
+            url: http or https. It is sent as it stands, with the headers given, and is not signed: an endpoint's are.
+            event_type: as in `payment.completed`.
+            payload: JSON; the body.
+            headers: of the request.
+            max_attempts: 1 to ATTEMPTS_MAX; then it is a dead letter.
+            entity_type: what it is about, as in `order`; with entity_id.
+            entity_id: its id.
+            not_before: an instant; None: at once.
+
+        Raises:
+            InvalidWebhook: nothing was written.
+        """
+        parts = checked_url(url)
+        if not 1 <= len(event_type) <= EVENT_TYPE_LENGTH_MAX or not event_type.isprintable():
+            raise InvalidWebhook(field="event_type", reason=f"1 to {EVENT_TYPE_LENGTH_MAX} printable characters")
+        if not 1 <= max_attempts <= ATTEMPTS_MAX:
+            raise InvalidWebhook(field="max_attempts", reason=f"1 to {ATTEMPTS_MAX}")
+        if (entity_type is None) != (entity_id is None):
+            raise InvalidWebhook(field="entity_id", reason="comes with entity_type")
+        if len(msgspec.json.encode(payload)) > PAYLOAD_BYTES_MAX:
+            raise InvalidWebhook(field="payload", reason=f"larger than {PAYLOAD_BYTES_MAX} bytes")
+        webhook_id = WebhookId(new_id())
+        await queries.enqueue(
+            self.db,
+            tenant_id=self.tenant_id,
+            webhook_id=webhook_id,
+            destination=DIRECT + parts.netloc.lower(),
+            url=url,
+            event_type=event_type,
+            payload=payload,
+            headers=_headers(headers or {}),
+            max_attempts=max_attempts,
+            entity_type=entity_type,
+            entity_id=entity_id,
+            next_attempt_at=None if not_before is None else utc(not_before),
+        )
+        wake(self.db)
+        return webhook_id
+
+    # --- What a worker does -------------------------------------------------------------------------------------------
+
+    @transactional
+    async def dequeue(self, *, limit: int, lease: timedelta = LEASE, destination: str | None = None) -> Leased:
+        """Take up to `limit` rows that are due, under a lease; each rival gets others. The attempt is counted now.
+
+        Rows whose lease ends unfinished are due again, within seconds, by a job. Events that wait to be fanned out to
+        endpoints are not among them.
+        """
+        if not 1 <= limit <= LISTED_MAX:
+            raise InvalidWebhook(field="limit", reason=f"1 to {LISTED_MAX}")
+        claim, taken = new_id(), list[Claimed]()
+        for name in [destination] if destination else await self._destinations():
+            taken += await queries.claim(
+                self.db,
+                tenant_id=self.tenant_id,
+                destination=name,
+                claim=claim,
+                lease=lease,
+                size=limit - len(taken),
+            )
+            if len(taken) == limit:
+                break
+        return Leased(claim=claim, until=self.context.clock.now() + lease, webhooks=taken)
+
+    @transactional
+    async def mark_processing(self, *, webhook_id: WebhookId, lease: timedelta = LEASE) -> Leased:
+        """Take one row that waits. Raises WebhookNotFound; LeaseLost where another has it, or it has ended."""
+        claim = new_id()
+        taken = await queries.mark_processing(
+            self.db, tenant_id=self.tenant_id, webhook_id=webhook_id, claim=claim, lease=lease
+        )
+        if taken is None:
+            await self._webhook(webhook_id)
+            raise LeaseLost(webhook_id=webhook_id)
+        return Leased(claim=claim, until=self.context.clock.now() + lease, webhooks=[taken])
+
+    @transactional
+    async def mark_success(self, *, webhook_id: WebhookId, claim: UUID) -> None:
+        """It arrived. Raises LeaseLost where the row is not held under the claim."""
+        await self._settle(webhook_id, claim, Outcome(duration_ms=0), None)
+
+    @transactional
+    async def mark_failed(
+        self, *, webhook_id: WebhookId, claim: UUID, error: str, next_attempt_at: datetime | None = None
+    ) -> None:
+        """It did not arrive: due again then (None: by the usual backoff), or a dead letter after its last attempt.
+
+        Raises:
+            LeaseLost: the row is not held under the claim.
+        """
+        outcome = Outcome(duration_ms=0, error=error.replace("\x00", "")[:ERROR_LENGTH_MAX] or "failed")
+        await self._settle(webhook_id, claim, outcome, None if next_attempt_at is None else utc(next_attempt_at))
+
+    # --- Reading, and what staff may do -------------------------------------------------------------------------------
+
+    @operation
+    async def get(self, *, webhook_id: WebhookId) -> Webhook:
+        """One row. Raises WebhookNotFound."""
+        return await self._webhook(webhook_id)
+
+    @operation
+    async def list(
+        self, *, status: WebhookStatus | None = None, cursor: str | None = None, limit: int | None = None
+    ) -> Page[Webhook]:
+        """Newest first. Raises InvalidCursor, InvalidPageSize."""
+        size = page_size(limit)
+        before_at, before_id = decode_cursor(cursor, (datetime, UUID)) if cursor else (None, None)
+        rows = await queries.webhooks_listed(
+            self.db, tenant_id=self.tenant_id, status=status, before_at=before_at, before_id=before_id, size=size + 1
+        )
+        return page_of(rows, size, lambda row: (row.created_at, row.id))
+
+    @operation
+    async def of_entity(self, *, entity_type: str, entity_id: UUID) -> Sequence[Webhook]:
+        """What was told of one order, payment or account; the newest LISTED_MAX."""
+        return await queries.webhooks_of(
+            self.db, tenant_id=self.tenant_id, entity_type=entity_type, entity_id=entity_id, size=LISTED_MAX
+        )
+
+    @operation
+    async def attempts(self, *, webhook_id: WebhookId) -> Sequence[Attempt]:
+        """Each try and what came of it, the first one first. Raises WebhookNotFound."""
+        await self._webhook(webhook_id)
+        return await queries.attempts_of(self.db, tenant_id=self.tenant_id, webhook_id=webhook_id, size=ATTEMPTS_MAX)
+
+    @operation
+    async def depths(self) -> Sequence[QueueDepth]:
+        """How much waits, is being sent, and was given up."""
+        return await queries.depths(self.db, tenant_id=self.tenant_id)
+
+    @audited("webhooks.retry", "webhook", "webhook_id")
+    @transactional
+    async def retry(self, *, webhook_id: WebhookId) -> Webhook:
+        """Send it again, with all its attempts: a dead letter, or one that waits for its time.
+
+        Raises:
+            WebhookNotFound: no such row.
+            WebhookNotRetriable: it arrived, or is being sent.
+        """
+        if not await queries.retry(self.db, tenant_id=self.tenant_id, webhook_id=webhook_id):
+            found = await self._webhook(webhook_id)
+            raise WebhookNotRetriable(webhook_id=webhook_id, status=found.status)
+        wake(self.db)
+        return await self._webhook(webhook_id)
+
+    @audited("webhooks.delete", "webhook", "webhook_id")
+    @transactional
+    async def delete(self, *, webhook_id: WebhookId) -> None:
+        """Remove it with its attempts; a worker that holds it can finish nothing. Raises WebhookNotFound."""
+        if not await queries.delete(self.db, tenant_id=self.tenant_id, webhook_id=webhook_id):
+            raise WebhookNotFound(webhook_id=webhook_id)
+
+    async def _webhook(self, webhook_id: WebhookId) -> Webhook:
+        found = await queries.webhook(self.db, tenant_id=self.tenant_id, webhook_id=webhook_id)
+        if found is None:
+            raise WebhookNotFound(webhook_id=webhook_id)
+        return found
+
+    async def _destinations(self) -> Sequence[str]:
+        found = await queries.destinations_of(self.db, tenant_id=self.tenant_id, size=LISTED_MAX)
+        return [name for name in found if name != DESTINATION_DEFAULT]
+
+    async def _settle(self, webhook_id: WebhookId, claim: UUID, outcome: Outcome, again_at: datetime | None) -> None:
+        found = await self._webhook(webhook_id)
+        settled = await queries.settle(
+            self.db,
+            tenant_id=self.tenant_id,
+            claim=claim,
+            ids=[webhook_id],
+            delivered=[outcome.delivered],
+            errors=[outcome.error or ""],
+            statuses=[outcome.response_status or 0],
+            bodies=[outcome.response_body or ""],
+            durations=[outcome.duration_ms],
+            again_at=[again_at or self.context.clock.now() + backoff(found.attempts)],
+        )
+        if not settled:
+            raise LeaseLost(webhook_id=webhook_id)
+
+
+def _headers(given: Mapping[str, str]) -> dict[str, str]:
+    if len(given) > HEADERS_MAX:
+        raise InvalidWebhook(field="headers", reason=f"{HEADERS_MAX} at most")
+    for name, value in given.items():
+        if not name or not all(c.isascii() and (c.isalnum() or c in "-_") for c in name):
+            raise InvalidWebhook(field="headers", reason="a name has letters, digits and hyphens")
+        if not (len(value) <= HEADER_LENGTH_MAX and value.isascii() and value.isprintable()):
+            raise InvalidWebhook(
+                field=f"headers.{name}", reason=f"at most {HEADER_LENGTH_MAX} visible ASCII characters"
+            )
+    return dict(given)

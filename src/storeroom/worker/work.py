@@ -1,0 +1,42 @@
+"""All that a worker does, side by side: the schedule, and sending what is queued."""
+
+import asyncio
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry
+
+from storeroom.core.networks import Network
+from storeroom.integration import Courier, Dispatcher
+from storeroom.room import Storeroom
+from storeroom.worker.model import Outcome
+from storeroom.worker.service import Worker
+
+
+async def work(
+    room: Storeroom,
+    stop: asyncio.Event,
+    *,
+    allowed: Sequence[Network] = (),
+    registry: CollectorRegistry | None = None,
+) -> None:
+    """Work until `stop` is set, then finish what is under way.
+
+    Args:
+        room: any number of workers may work on one, in this process and in others.
+        stop: set by whoever wants it to end.
+        allowed: networks that webhooks may be sent to although they are not public.
+        registry: where the counters are shown; a registry takes one worker.
+    """
+    async with Courier(allowed=allowed) as courier, asyncio.TaskGroup() as tasks:
+        tasks.create_task(Worker(room.db, registry=registry).run(stop), name="schedule")
+        dispatcher = Dispatcher(room.db, courier, keys=room.token_keys, registry=registry)
+        tasks.create_task(dispatcher.run(stop), name="dispatcher")
+
+
+async def work_once(room: Storeroom, stop: asyncio.Event, *, allowed: Sequence[Network] = ()) -> list[Outcome]:
+    """Run each job once and send what is due; return what the jobs came to."""
+    outcomes = await Worker(room.db).run_once(stop)
+    if not stop.is_set():
+        async with Courier(allowed=allowed) as courier:
+            await Dispatcher(room.db, courier, keys=room.token_keys).run_once()
+    return outcomes

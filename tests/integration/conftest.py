@@ -1,0 +1,35 @@
+"""A shop on a database of its own, so that what other tests have queued is not sent here; and who sends."""
+
+import ipaddress
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from factories import SECRET, open_shop
+from storeroom.database.pool import Database
+from storeroom.integration import Courier, Dispatcher
+from storeroom.room import Shop, Storeroom
+
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
+
+
+@pytest.fixture
+async def house(fresh_database: Callable[..., Awaitable[str]]) -> AsyncIterator[Storeroom]:
+    async with await Database.open(await fresh_database()) as db:
+        yield Storeroom(db, secret=SECRET)
+
+
+@pytest.fixture
+async def outlet(house: Storeroom) -> Shop:
+    return await open_shop(house)
+
+
+@pytest.fixture
+async def courier() -> AsyncIterator[Courier]:
+    async with Courier(allowed=LOOPBACK) as courier:
+        yield courier
+
+
+@pytest.fixture
+def dispatcher(house: Storeroom, courier: Courier) -> Dispatcher:
+    return Dispatcher(house.db, courier, keys=house.token_keys)

@@ -1,0 +1,265 @@
+"""What is queued arrives, whatever the receiver does in between."""
+
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from receiver import Receiver, garbage, hang, receiving, reset, status
+from standardwebhooks import Webhook as Verifier
+from standardwebhooks import WebhookVerificationError
+
+from storeroom import outbox
+from storeroom.core.ids import WebhookId
+from storeroom.integration import Courier, Dispatcher, Endpoint, EndpointChanges, WebhookStatus
+from storeroom.room import Shop
+
+
+async def tell(shop: Shop, event_type: str = "order.placed", *, entity_id: object = None, n: int = 0) -> WebhookId:
+    async with shop.transaction() as tx:
+        return await outbox.enqueue(
+            tx.context.db,
+            tenant_id=shop.tenant_id,
+            event_type=event_type,
+            payload={"n": n},
+            entity_type="order",
+            entity_id=entity_id or uuid4(),  # type: ignore[arg-type]
+        )
+
+
+async def due_now(shop: Shop) -> None:
+    """Let all that waits be due, and no endpoint rest."""
+    db = shop.context.db
+    await db.execute("UPDATE webhook_queue SET next_attempt_at = now() WHERE status = 'pending'")
+    await db.execute("UPDATE webhook_endpoints SET paused_until = NULL")
+
+
+async def endpoint(shop: Shop, receiver: Receiver, **settings: object) -> tuple[Endpoint, str]:
+    made, secret = await shop.endpoints.create(name="there", url=receiver.url, **settings)  # type: ignore[arg-type]
+    return made, secret.reveal()
+
+
+@pytest.mark.requirement("CED-OP-040", "CED-WQ-02", "SBB-WOUT-04")
+async def test_an_event_reaches_its_endpoint_signed(outlet: Shop, dispatcher: Dispatcher) -> None:
+    async with receiving() as receiver:
+        _, secret = await endpoint(outlet, receiver, event_types=["order.*"])
+        event = await tell(outlet, n=7)
+        await tell(outlet, "payment.completed")
+        await dispatcher.run_once()
+    assert [request.json["data"] for request in receiver.requests] == [{"n": 7}]
+    request = receiver.requests[0]
+    assert request.id == str(event)
+    assert request.json["type"] == "order.placed"
+    Verifier(secret).verify(request.body, request.headers)
+    with pytest.raises(WebhookVerificationError):
+        Verifier(secret).verify(request.body.replace(b"7", b"8"), request.headers)
+    page = await outlet.webhooks.list(status=WebhookStatus.SUCCESS)
+    sent = next(row for row in page.items if row.endpoint_id is not None)
+    assert (sent.response_status, sent.response_body, sent.attempts) == (200, "ok", 1)
+    assert sent.completed_at is not None
+
+
+@pytest.mark.requirement("SBB-WOUT-07")
+async def test_what_is_rolled_back_is_told_to_nobody(outlet: Shop, dispatcher: Dispatcher) -> None:
+    async with receiving() as receiver:
+        await endpoint(outlet, receiver)
+        with pytest.raises(ZeroDivisionError):
+            async with outlet.transaction() as tx:
+                await outbox.enqueue(
+                    tx.context.db,
+                    tenant_id=outlet.tenant_id,
+                    event_type="order.placed",
+                    payload={},
+                    entity_type="order",
+                    entity_id=uuid4(),
+                )
+                raise ZeroDivisionError
+        await tell(outlet, n=1)
+        await dispatcher.run_once()
+        assert [request.json["data"]["n"] for request in receiver.requests] == [1]
+
+
+async def test_each_endpoint_gets_what_it_asked_for_once(outlet: Shop, dispatcher: Dispatcher) -> None:
+    async with receiving() as everything, receiving() as payments, receiving() as nothing:
+        await endpoint(outlet, everything)
+        await endpoint(outlet, payments, event_types=["payment.completed", "payment.refunded"])
+        await endpoint(outlet, nothing, is_active=False)
+        events = [await tell(outlet), await tell(outlet, "payment.completed")]
+        await dispatcher.run_once()
+        await dispatcher.run_once()
+        assert sorted(everything.ids) == sorted(map(str, events))
+        assert payments.ids == [str(events[1])]
+        assert nothing.ids == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (status(500, b"no"), "answered 500"),
+        (status(302, b"", "location: http://127.0.0.1:1/elsewhere"), "redirects are not followed"),
+        (garbage, "Protocol"),
+        (reset, "Error"),
+        (hang, "no answer within 1 s"),
+    ],
+    ids=["500", "redirect", "garbage", "reset", "hang"],
+)
+@pytest.mark.requirement("CED-OP-041", "CED-WQ-05")
+async def test_a_receiver_that_fails_gets_it_again_under_the_same_id(
+    outlet: Shop, dispatcher: Dispatcher, answer: object, said: str
+) -> None:
+    async with receiving(answer) as receiver:  # type: ignore[arg-type]
+        await endpoint(outlet, receiver, timeout_seconds=1)
+        event = await tell(outlet)
+        await dispatcher.run_once()
+        waiting = (await outlet.webhooks.list(status=WebhookStatus.PENDING)).items
+        assert [row.attempts for row in waiting] == [1]
+        assert said in str(waiting[0].last_error)
+        assert waiting[0].next_attempt_at > waiting[0].created_at + timedelta(seconds=5)
+        receiver.answer = status(204)
+        await due_now(outlet)
+        await dispatcher.run_once()
+        assert receiver.ids == [str(event)] * 2
+        row = await outlet.webhooks.get(webhook_id=waiting[0].id)
+        assert (row.status, row.attempts, row.last_error) == (WebhookStatus.SUCCESS, 2, None)
+        tries = await outlet.webhooks.attempts(webhook_id=row.id)
+        assert [attempt.attempt for attempt in tries] == [1, 2]
+        assert [attempt.error is None for attempt in tries] == [False, True]
+
+
+async def test_a_receiver_that_dies_and_comes_back(outlet: Shop, dispatcher: Dispatcher) -> None:
+    async with receiving() as receiver:
+        await endpoint(outlet, receiver)
+        port = receiver.port
+    await tell(outlet)
+    await dispatcher.run_once()
+    async with receiving(port=port) as receiver:
+        await due_now(outlet)
+        await dispatcher.run_once()
+        assert len(receiver.requests) == 1
+
+
+@pytest.mark.requirement("CED-OP-041", "SBB-WOUT-04", "CED-OP-044")
+async def test_out_of_attempts_it_is_a_dead_letter_which_staff_send_again(outlet: Shop, dispatcher: Dispatcher) -> None:
+    async with receiving(status(500, b"never")) as receiver:
+        await endpoint(outlet, receiver, max_attempts=3)
+        await tell(outlet)
+        for _ in range(5):
+            await due_now(outlet)
+            await dispatcher.run_once()
+        assert len(receiver.requests) == 3
+        dead = (await outlet.webhooks.list(status=WebhookStatus.FAILED)).items[0]
+        assert (dead.attempts, dead.response_status, dead.response_body) == (3, 500, "never")
+        assert dead.completed_at is not None
+        receiver.answer = status(200)
+        again = await outlet.webhooks.retry(webhook_id=dead.id)
+        assert (again.status, again.attempts) == (WebhookStatus.PENDING, 0)
+        await dispatcher.run_once()
+        assert (await outlet.webhooks.get(webhook_id=dead.id)).status is WebhookStatus.SUCCESS
+        assert len(await outlet.webhooks.attempts(webhook_id=dead.id)) == 4
+
+
+async def test_a_new_secret_signs_beside_the_one_before(outlet: Shop, dispatcher: Dispatcher) -> None:
+    async with receiving() as receiver:
+        made, old = await endpoint(outlet, receiver)
+        new = await outlet.endpoints.change_secret(endpoint_id=made.id)
+        await tell(outlet)
+        await dispatcher.run_once()
+        for secret in (old, new.reveal()):
+            Verifier(secret).verify(receiver.requests[0].body, receiver.requests[0].headers)
+        await outlet.endpoints.drop_previous_secret(endpoint_id=made.id)
+        await tell(outlet)
+        await dispatcher.run_once()
+        with pytest.raises(WebhookVerificationError):
+            Verifier(old).verify(receiver.requests[1].body, receiver.requests[1].headers)
+        Verifier(new.reveal()).verify(receiver.requests[1].body, receiver.requests[1].headers)
+
+
+async def test_the_secret_stands_nowhere_in_clear(outlet: Shop) -> None:
+    async with receiving() as receiver:
+        _, secret = await endpoint(outlet, receiver)
+    db = outlet.context.db
+    for table in ("webhook_endpoints", "audit_logs"):
+        written = await db.fetchval(f"SELECT string_agg(t::text, ' ') FROM {table} t")
+        assert secret.removeprefix("whsec_") not in written
+
+
+async def test_the_next_event_of_an_entity_waits_for_the_one_before(outlet: Shop, dispatcher: Dispatcher) -> None:
+    async with receiving(status(500)) as receiver:
+        await endpoint(outlet, receiver, keeps_order=True)
+        order, other = uuid4(), uuid4()
+        first, second = await tell(outlet, entity_id=order), await tell(outlet, "order.paid", entity_id=order)
+        third = await tell(outlet, entity_id=other)
+        await dispatcher.run_once()
+        assert sorted(receiver.ids) == sorted([str(first), str(third)])
+        receiver.answer = status(200)
+        for _ in range(2):
+            await due_now(outlet)
+            await dispatcher.run_once()
+        ids = receiver.ids
+        assert ids.index(str(second)) > max(n for n, id_ in enumerate(ids) if id_ == str(first))
+
+
+async def test_an_endpoint_that_keeps_failing_rests(outlet: Shop, dispatcher: Dispatcher) -> None:
+    async with receiving(status(503)) as receiver:
+        made, _ = await endpoint(outlet, receiver, in_flight_max=1)
+        for n in range(8):
+            await tell(outlet, n=n)
+        await dispatcher.run_once()
+        assert len(receiver.requests) == 5
+        resting = await outlet.endpoints.get(endpoint_id=made.id)
+        assert resting.failures == 5
+        assert resting.paused_until is not None
+        await dispatcher.run_once()
+        assert len(receiver.requests) == 5
+        receiver.answer = status(200)
+        await outlet.endpoints.update(endpoint_id=made.id, changes=EndpointChanges(in_flight_max=4))
+        await dispatcher.run_once()
+        assert len(receiver.requests) == 8
+        assert (await outlet.endpoints.get(endpoint_id=made.id)).failures == 0
+
+
+async def test_ten_thousand_rows_for_a_dead_endpoint_delay_nobody(outlet: Shop, courier: Courier) -> None:
+    """Another endpoint's event arrives within a second while they wait, and before that while they are tried."""
+    async with receiving(hang) as dead, receiving() as alive:
+        await endpoint(outlet, dead, event_types=["order.dead"], timeout_seconds=2)
+        await endpoint(outlet, alive, event_types=["order.alive"])
+        await outlet.context.db.execute(
+            "INSERT INTO webhook_queue (tenant_id, id, destination, event_type, payload) "
+            "SELECT $1, gen_random_uuid(), 'webhooks', 'order.dead', '{}' FROM generate_series(1, 10000)",
+            outlet.tenant_id,
+        )
+        stop = asyncio.Event()
+        sender = Dispatcher(outlet.context.db, courier, keys=outlet.endpoints._keys)  # type: ignore[arg-type]
+        running = asyncio.create_task(sender.run(stop))
+        await dead.heard(8)
+        loop = asyncio.get_running_loop()
+        waits = []
+        for n in range(1, 6):
+            began = loop.time()
+            await tell(outlet, "order.alive")
+            await alive.heard(n)
+            waits.append(loop.time() - began)
+        stop.set()
+        await running
+    assert max(waits) < 1, waits
+
+
+async def test_staff_see_how_much_waits(outlet: Shop) -> None:
+    assert list(await outlet.webhooks.depths()) == []
+    await tell(outlet)
+    depth = (await outlet.webhooks.depths())[0]
+    assert (depth.status, depth.rows) == (WebhookStatus.PENDING, 1)
+    assert depth.oldest is not None
+
+
+async def test_removing_an_endpoint_gives_up_what_waits_for_it(outlet: Shop, dispatcher: Dispatcher) -> None:
+    async with receiving(status(500)) as receiver:
+        made, _ = await endpoint(outlet, receiver)
+        await tell(outlet)
+        await dispatcher.run_once()
+        await outlet.endpoints.delete(endpoint_id=made.id)
+        await due_now(outlet)
+        await dispatcher.run_once()
+    assert len(receiver.requests) == 1
+    dead = (await outlet.webhooks.list(status=WebhookStatus.FAILED)).items[0]
+    assert dead.last_error == "its endpoint was removed"

@@ -1,0 +1,117 @@
+"""Which addresses are sent to: asked after the name was resolved, of the very address that is connected to."""
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from receiver import receiving
+
+from storeroom.core.networks import is_public, networks
+from storeroom.integration import Courier, DestinationRefused, InvalidWebhook
+from storeroom.integration.destinations import checked_url, resolve
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
+        "255.255.255.255", "192.0.2.1", "::1", "::", "fe80::1", "fc00::1", "ff02::1", "::ffff:127.0.0.1",
+        "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:db8::1",
+    ],
+)  # fmt: skip
+def test_these_are_not_in_the_internet(text: str) -> None:
+    assert not is_public(ipaddress.ip_address(text))
+
+
+@pytest.mark.parametrize("text", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"])
+def test_these_are(text: str) -> None:
+    assert is_public(ipaddress.ip_address(text))
+
+
+@given(st.ip_addresses(v=4))
+def test_in_whatever_spelling_an_address_stays_what_it_is(address: ipaddress.IPv4Address) -> None:
+    assert is_public(ipaddress.IPv6Address(f"::ffff:{address}")) == is_public(address)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_an_address_or_refused(text: str) -> None:
+    with contextlib.suppress(InvalidWebhook):
+        assert checked_url(text).hostname
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0x7f000001", "2130706433", "::1", "no-such-host.invalid"])
+async def test_a_host_of_our_own_network_is_refused(host: str) -> None:
+    with pytest.raises(DestinationRefused):
+        await resolve(host, 80)
+
+
+async def test_the_operator_may_allow_a_network() -> None:
+    assert str(await resolve("127.0.0.1", 80, allowed=networks("127.0.0.0/8, 10.0.0.0/8"))) == "127.0.0.1"
+
+
+async def test_a_private_destination_gets_nothing() -> None:
+    async with receiving() as receiver, Courier() as courier:
+        outcome = await courier.send(receiver.url, b"{}", delivery_id=uuid4())
+        assert outcome.error is not None
+        assert "public Internet" in outcome.error
+        assert receiver.requests == []
+
+
+async def test_a_name_that_changes_its_address_gains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS rebinding: a first answer that is public, a second that is our own network. Only one is asked for."""
+    loop = asyncio.get_running_loop()
+    asked: list[str] = []
+
+    async def answers(host: str, port: int, **_: Any) -> list[Any]:
+        asked.append(host)
+        address = "192.0.2.99" if len(asked) == 1 else "127.0.0.1"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    async with receiving() as receiver:
+        monkeypatch.setattr(loop, "getaddrinfo", answers)
+        async with Courier(allowed=networks("192.0.2.0/24")) as courier:
+            outcome = await courier.send(
+                f"http://rebound.example:{receiver.port}/", b"{}", delivery_id=uuid4(), within=timedelta(seconds=1)
+            )
+        assert outcome.error is not None
+        assert [host for host in asked if host == "rebound.example"] == ["rebound.example"]
+        assert receiver.requests == []
+
+
+async def test_one_private_address_among_public_ones_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answers(host: str, port: int, **_: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port)) for a in ("1.1.1.1", "10.0.0.1")]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", answers)
+    with pytest.raises(DestinationRefused):
+        await resolve("both.example", 443)
+
+
+async def test_little_is_read_of_a_long_answer() -> None:
+    async def endless(_: object, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n")
+        for _ in range(100):
+            writer.write(b"x" * 10_000)
+            await writer.drain()
+
+    async with receiving(endless) as receiver, Courier(allowed=networks("127.0.0.0/8")) as courier:
+        outcome = await courier.send(receiver.url, b"{}", delivery_id=uuid4())
+        assert outcome.delivered
+        assert outcome.response_body == "x" * 2000
+
+
+async def test_headers_of_ours_are_not_overwritten() -> None:
+    async with receiving() as receiver, Courier(allowed=networks("127.0.0.0/8")) as courier:
+        delivery = uuid4()
+        headers = {"Webhook-Id": "forged", "Host": "elsewhere", "X-Shop": "one"}
+        await courier.send(receiver.url, b"{}", delivery_id=delivery, headers=headers)
+        got = receiver.requests[0].headers
+        assert (got["webhook-id"], got["x-shop"]) == (str(delivery), "one")
+        assert got["host"] == f"127.0.0.1:{receiver.port}"

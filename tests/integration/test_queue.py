@@ -1,0 +1,237 @@
+"""The operations on queued rows, one by one and against rivals."""
+
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from factories import open_shop
+from storeroom.core.errors import Invalid
+from storeroom.core.ids import WebhookId, new_id
+from storeroom.integration import InvalidWebhook, LeaseLost, WebhookNotFound, WebhookNotRetriable, WebhookStatus
+from storeroom.integration.jobs import purge, return_lost
+from storeroom.room import Shop, Storeroom
+
+URL = "http://receiver.example/hooks"
+
+
+async def queue(shop: Shop, count: int = 1, **facts: object) -> list[WebhookId]:
+    return [
+        await shop.webhooks.enqueue(url=URL, event_type="order.placed", payload={"n": n}, **facts)  # type: ignore[arg-type]
+        for n in range(count)
+    ]
+
+
+async def run(shop: Shop, sql: str, *args: object) -> str:
+    return await shop.context.db.execute(sql, *args)
+
+
+@pytest.mark.requirement("CED-OP-037", "CED-OP-042", "CED-WQ-01", "SBB-WOUT-01")
+async def test_a_queued_row_reads_back(outlet: Shop) -> None:
+    order = uuid4()
+    webhook_id = await outlet.webhooks.enqueue(
+        url=URL,
+        event_type="order.placed",
+        payload={"a": [1, None, {"b": "ü"}]},
+        headers={"X-Shop": "one"},
+        max_attempts=3,
+        entity_type="order",
+        entity_id=order,
+    )
+    row = await outlet.webhooks.get(webhook_id=webhook_id)
+    assert (row.url, row.event_type, row.headers, row.max_attempts) == (URL, "order.placed", {"X-Shop": "one"}, 3)
+    assert row.payload == {"a": [1, None, {"b": "ü"}]}
+    assert (row.status, row.attempts, row.last_error) == (WebhookStatus.PENDING, 0, None)
+    assert (row.entity_type, row.entity_id) == ("order", order)
+    assert row.next_attempt_at == row.created_at
+    with pytest.raises(WebhookNotFound):
+        await outlet.webhooks.get(webhook_id=WebhookId(new_id()))
+
+
+@pytest.mark.requirement("CED-OP-037")
+async def test_rolled_back_it_was_never_queued(outlet: Shop) -> None:
+    made: list[WebhookId] = []
+    with pytest.raises(ZeroDivisionError):
+        async with outlet.transaction() as tx:
+            made += await queue(tx)
+            raise ZeroDivisionError
+    with pytest.raises(WebhookNotFound):
+        await outlet.webhooks.get(webhook_id=made[0])
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"url": "ftp://receiver.example/"},
+        {"url": "https://user:word@receiver.example/"},
+        {"url": "https:///hooks"},
+        {"url": "https://receiver.example/" + "x" * 2000},
+        {"event_type": ""},
+        {"max_attempts": 0},
+        {"max_attempts": 101},
+        {"headers": {"a b": "c"}},
+        {"headers": {"a": "b\r\nc: d"}},
+        {"payload": {"x": "y" * 300_000}},
+        {"entity_type": "order"},
+    ],
+    ids=str,
+)
+async def test_what_cannot_be_sent_is_not_queued(outlet: Shop, facts: dict[str, object]) -> None:
+    asked = {"url": URL, "event_type": "order.placed", "payload": {}, **facts}
+    with pytest.raises(InvalidWebhook):
+        await outlet.webhooks.enqueue(**asked)  # type: ignore[arg-type]
+    assert (await outlet.webhooks.list()).items == []
+
+
+@pytest.mark.requirement("CED-OP-038", "SBB-WOUT-03", "SBB-WOUT-05")
+async def test_only_what_is_due_is_taken_and_each_worker_takes_others(outlet: Shop) -> None:
+    ids = await queue(outlet, 40)
+    later = await queue(outlet, not_before=outlet.context.clock.now() + timedelta(hours=1))
+    busy = await queue(outlet)
+    await outlet.webhooks.mark_processing(webhook_id=busy[0])
+    taken = await asyncio.gather(*(outlet.webhooks.dequeue(limit=10) for _ in range(4)))
+    found = [row.id for leased in taken for row in leased.webhooks]
+    assert sorted(found) == sorted(set(found))
+    assert set(found) <= set(ids)
+    rest = await outlet.webhooks.dequeue(limit=100)
+    assert sorted(found + [row.id for row in rest.webhooks]) == sorted(ids)
+    assert later[0] not in found
+    await run(outlet, "UPDATE webhook_queue SET next_attempt_at = now() WHERE id = $1", later[0])
+    assert [row.id for row in (await outlet.webhooks.dequeue(limit=10)).webhooks] == later
+
+
+@pytest.mark.requirement("CED-OP-038", "CED-OP-039", "CED-WQ-05")
+async def test_what_a_dead_worker_held_is_due_again_and_it_can_finish_nothing(house: Storeroom, outlet: Shop) -> None:
+    ids = await queue(outlet)
+    leased = await outlet.webhooks.dequeue(limit=1)
+    assert await return_lost(house.db, limit=10) == 0
+    await run(outlet, "UPDATE webhook_queue SET lease_until = now() - interval '1 second'")
+    assert await return_lost(house.db, limit=10) == 1
+    again = await outlet.webhooks.dequeue(limit=1)
+    assert [row.id for row in again.webhooks] == ids
+    assert again.webhooks[0].attempts == 2
+    with pytest.raises(LeaseLost):
+        await outlet.webhooks.mark_success(webhook_id=ids[0], claim=leased.claim)
+    with pytest.raises(LeaseLost):
+        await outlet.webhooks.mark_failed(webhook_id=ids[0], claim=leased.claim, error="late")
+    assert (await outlet.webhooks.get(webhook_id=ids[0])).status is WebhookStatus.PROCESSING
+    await outlet.webhooks.mark_success(webhook_id=ids[0], claim=again.claim)
+    assert (await outlet.webhooks.get(webhook_id=ids[0])).status is WebhookStatus.SUCCESS
+
+
+async def test_a_row_that_kills_its_workers_ends(house: Storeroom, outlet: Shop) -> None:
+    ids = await queue(outlet, max_attempts=2)
+    for _ in range(2):
+        await outlet.webhooks.dequeue(limit=1)
+        await run(outlet, "UPDATE webhook_queue SET lease_until = now() - interval '1 second'")
+        await return_lost(house.db, limit=10)
+    row = await outlet.webhooks.get(webhook_id=ids[0])
+    assert (row.status, row.attempts) == (WebhookStatus.FAILED, 2)
+    assert (await outlet.webhooks.dequeue(limit=1)).webhooks == []
+
+
+@pytest.mark.requirement("CED-OP-039")
+async def test_one_of_two_marks_it_as_processing(outlet: Shop) -> None:
+    ids = await queue(outlet)
+    told = await asyncio.gather(
+        *(outlet.webhooks.mark_processing(webhook_id=ids[0]) for _ in range(2)), return_exceptions=True
+    )
+    assert sorted(type(each).__name__ for each in told) == ["LeaseLost", "Leased"]
+    row = await outlet.webhooks.get(webhook_id=ids[0])
+    assert (row.status, row.attempts) == (WebhookStatus.PROCESSING, 1)
+    assert row.last_attempt_at is not None
+
+
+@pytest.mark.requirement("CED-OP-040")
+async def test_what_arrived_is_never_taken_again(outlet: Shop) -> None:
+    ids = await queue(outlet)
+    leased = await outlet.webhooks.dequeue(limit=1)
+    await outlet.webhooks.mark_success(webhook_id=ids[0], claim=leased.claim)
+    row = await outlet.webhooks.get(webhook_id=ids[0])
+    assert row.status is WebhookStatus.SUCCESS
+    assert row.completed_at is not None
+    assert (await outlet.webhooks.dequeue(limit=1)).webhooks == []
+    with pytest.raises(WebhookNotRetriable):
+        await outlet.webhooks.retry(webhook_id=ids[0])
+
+
+@pytest.mark.requirement("CED-OP-041", "CED-OP-044")
+async def test_a_failure_is_due_at_the_time_given_and_the_last_one_for_good(outlet: Shop) -> None:
+    ids = await queue(outlet, max_attempts=2)
+    leased = await outlet.webhooks.dequeue(limit=1)
+    at = outlet.context.clock.now() + timedelta(minutes=7)
+    await outlet.webhooks.mark_failed(webhook_id=ids[0], claim=leased.claim, error="no", next_attempt_at=at)
+    row = await outlet.webhooks.get(webhook_id=ids[0])
+    assert (row.status, row.last_error, row.next_attempt_at) == (WebhookStatus.PENDING, "no", at)
+    assert (await outlet.webhooks.dequeue(limit=1)).webhooks == []
+    leased = await outlet.webhooks.mark_processing(webhook_id=ids[0])
+    await outlet.webhooks.mark_failed(webhook_id=ids[0], claim=leased.claim, error="no again", next_attempt_at=at)
+    row = await outlet.webhooks.get(webhook_id=ids[0])
+    assert (row.status, row.attempts, row.last_error) == (WebhookStatus.FAILED, 2, "no again")
+    again = await outlet.webhooks.retry(webhook_id=ids[0])
+    assert (again.status, again.attempts) == (WebhookStatus.PENDING, 0)
+    assert [row.id for row in (await outlet.webhooks.dequeue(limit=1)).webhooks] == ids
+
+
+@pytest.mark.requirement("CED-OP-043")
+async def test_lists_by_state_and_page(outlet: Shop) -> None:
+    ids = await queue(outlet, 7)
+    leased = await outlet.webhooks.mark_processing(webhook_id=ids[3])
+    await outlet.webhooks.mark_success(webhook_id=ids[3], claim=leased.claim)
+    first = await outlet.webhooks.list(limit=5)
+    assert len(first.items) == 5
+    second = await outlet.webhooks.list(limit=5, cursor=first.next_cursor)
+    assert [row.id for row in first.items + second.items] == ids[::-1]
+    assert [row.id for row in (await outlet.webhooks.list(status=WebhookStatus.SUCCESS)).items] == [ids[3]]
+    assert len((await outlet.webhooks.list(status=WebhookStatus.PENDING)).items) == 6
+
+
+@pytest.mark.requirement("CED-OP-045")
+async def test_what_is_deleted_is_gone_for_its_worker_too(outlet: Shop) -> None:
+    ids = await queue(outlet)
+    leased = await outlet.webhooks.dequeue(limit=1)
+    await outlet.webhooks.delete(webhook_id=ids[0])
+    with pytest.raises(WebhookNotFound):
+        await outlet.webhooks.mark_success(webhook_id=ids[0], claim=leased.claim)
+    with pytest.raises(WebhookNotFound):
+        await outlet.webhooks.delete(webhook_id=ids[0])
+
+
+@pytest.mark.requirement("SBB-WOUT-02", "SBB-WOUT-06")
+async def test_what_was_told_of_one_order_and_to_whom(outlet: Shop) -> None:
+    order = uuid4()
+    mine = await queue(outlet, 2, entity_type="order", entity_id=order)
+    await queue(outlet, entity_type="order", entity_id=uuid4())
+    other = await outlet.webhooks.enqueue(url="http://other.example/", event_type="order.paid", payload={})
+    found = await outlet.webhooks.of_entity(entity_type="order", entity_id=order)
+    assert sorted(row.id for row in found) == sorted(mine)
+    taken = await outlet.webhooks.dequeue(limit=10, destination="url:other.example")
+    assert [row.id for row in taken.webhooks] == [other]
+
+
+@pytest.mark.requirement("CED-TEN-02")
+async def test_a_tenants_queue_is_invisible_to_another(house: Storeroom, outlet: Shop) -> None:
+    other = await open_shop(house)
+    ids = await queue(outlet)
+    assert (await other.webhooks.dequeue(limit=10)).webhooks == []
+    for call in (other.webhooks.get, other.webhooks.delete, other.webhooks.retry, other.webhooks.mark_processing):
+        with pytest.raises(WebhookNotFound):
+            await call(webhook_id=ids[0])
+    assert (await outlet.webhooks.get(webhook_id=ids[0])).status is WebhookStatus.PENDING
+
+
+async def test_only_what_arrived_long_ago_is_removed(house: Storeroom, outlet: Shop) -> None:
+    ids = await queue(outlet, 3)
+    for webhook_id in ids[:2]:
+        leased = await outlet.webhooks.mark_processing(webhook_id=webhook_id)
+        await outlet.webhooks.mark_success(webhook_id=webhook_id, claim=leased.claim)
+    await run(outlet, "UPDATE webhook_queue SET completed_at = now() - interval '8 days' WHERE id = $1", ids[0])
+    assert await purge(house.db, limit=100) == 1
+    assert sorted(row.id for row in (await outlet.webhooks.list()).items) == sorted(ids[1:])
+
+
+async def test_a_limit_has_bounds(outlet: Shop) -> None:
+    for limit in (0, 101):
+        with pytest.raises(Invalid):
+            await outlet.webhooks.dequeue(limit=limit)
