@@ -88,6 +88,19 @@ CASES: dict[str, Case] = {
     ),
     "PATCH /v1/admin/coupons/{code}": Case({"name": "Save more"}),
     "DELETE /v1/admin/coupons/{code}": Case(),
+    "POST /v1/admin/webhook-endpoints": Case(
+        {"name": "there", "url": "https://there.example/hooks"}, refused={"name": "there", "url": "no-address"}
+    ),
+    "PATCH /v1/admin/webhook-endpoints/{endpoint_id}": Case({"name": "elsewhere"}),
+    "POST /v1/admin/webhook-endpoints/{endpoint_id}/secret": Case(),
+    "DELETE /v1/admin/webhook-endpoints/{endpoint_id}/previous-secret": Case(),
+    "DELETE /v1/admin/webhook-endpoints/{endpoint_id}": Case(),
+    "POST /v1/admin/webhooks": Case(
+        {"url": "https://there.example/", "event_type": "order.told", "payload": {}},
+        refused={"url": "no-address", "event_type": "order.told", "payload": {}},
+    ),
+    "POST /v1/admin/webhooks/{webhook_id}/retry": Case(),
+    "DELETE /v1/admin/webhooks/{webhook_id}": Case(),
     "POST /v1/admin/api-keys": Case(
         {"name": "till", "permissions": ["orders.read"]}, refused={"name": "till", "permissions": ["keys.write"]}
     ),

@@ -79,6 +79,13 @@ class Works:
         config = {"store_id": "shop", "store_passwd": "pass"}
         return (await self.shop.gateways.create(id="sslcommerz", name="SSLCommerz", config=config)).id  # type: ignore[return-value]
 
+    async def endpoint_id(self) -> UUID:
+        return (await self.shop.endpoints.create(name="here", url="https://here.example/hooks"))[0].id
+
+    async def webhook_id(self) -> UUID:
+        url = "https://here.example/hooks"
+        return (await self.shop.webhooks.enqueue(url=url, event_type="order.told", payload={})).id
+
     async def order_id(self) -> UUID:
         await self.id_of("method_id")
         placed = await place(self.shop, (await make_product(self.shop), 1), payment_method="zelle")

@@ -18,7 +18,7 @@ URL = "http://receiver.example/hooks"
 
 async def queue(shop: Shop, count: int = 1, **facts: object) -> list[WebhookId]:
     return [
-        await shop.webhooks.enqueue(url=URL, event_type="order.placed", payload={"n": n}, **facts)  # type: ignore[arg-type]
+        (await shop.webhooks.enqueue(url=URL, event_type="order.placed", payload={"n": n}, **facts)).id  # type: ignore[arg-type]
         for n in range(count)
     ]
 
@@ -30,7 +30,7 @@ async def run(shop: Shop, sql: str, *args: object) -> str:
 @pytest.mark.requirement("CED-OP-037", "CED-OP-042", "CED-WQ-01", "SBB-WOUT-01")
 async def test_a_queued_row_reads_back(outlet: Shop) -> None:
     order = uuid4()
-    webhook_id = await outlet.webhooks.enqueue(
+    queued = await outlet.webhooks.enqueue(
         url=URL,
         event_type="order.placed",
         payload={"a": [1, None, {"b": "ü"}]},
@@ -39,7 +39,8 @@ async def test_a_queued_row_reads_back(outlet: Shop) -> None:
         entity_type="order",
         entity_id=order,
     )
-    row = await outlet.webhooks.get(webhook_id=webhook_id)
+    row = await outlet.webhooks.get(webhook_id=queued.id)
+    assert row == queued
     assert (row.url, row.event_type, row.headers, row.max_attempts) == (URL, "order.placed", {"X-Shop": "one"}, 3)
     assert row.payload == {"a": [1, None, {"b": "ü"}]}
     assert (row.status, row.attempts, row.last_error) == (WebhookStatus.PENDING, 0, None)
@@ -207,7 +208,7 @@ async def test_what_was_told_of_one_order_and_to_whom(outlet: Shop) -> None:
     found = await outlet.webhooks.of_entity(entity_type="order", entity_id=order)
     assert sorted(row.id for row in found) == sorted(mine)
     taken = await outlet.webhooks.dequeue(limit=10, destination="url:other.example")
-    assert [row.id for row in taken.webhooks] == [other]
+    assert [row.id for row in taken.webhooks] == [other.id]
 
 
 @pytest.mark.requirement("CED-TEN-02")

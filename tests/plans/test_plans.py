@@ -15,7 +15,7 @@ READS_ALL = "doctor."
 # A statement that is asked for one tenant's few rows of a table that its other rows do not make long.
 WHOLE_INDEX_IS_FINE: frozenset[str] = frozenset()
 
-# Indexes whose statements come with a later step of the requirements: the ERP's queue and the outbox's delivery.
+# Indexes whose statements come with a later step of the requirements: the ERP's queue.
 WAITING = frozenset(
     {
         "idx_users_erp_sync",
@@ -25,6 +25,11 @@ WAITING = frozenset(
         "idx_refunds_erp_sync",
         "idx_webhook_queue_status",
         "idx_webhook_queue_entity",
+        "idx_coupons_code",
+        "idx_coupons_active",
+        "idx_coupons_auto_apply",
+        "idx_coupons_expires",
+        "idx_coupons_product_ids",
         "idx_payment_transactions_tenant_resource",
         "idx_payment_transactions_tenant_wallet",
         "idx_payment_transactions_tenant_created",

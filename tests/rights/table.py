@@ -124,6 +124,21 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/admin/coupons/{code}/redemptions
         GET /v1/admin/products/{product_id}/coupons
         GET /v1/admin/products/{product_id}/coupons/automatic
+    "webhooks.write": """
+        GET /v1/admin/webhook-endpoints
+        POST /v1/admin/webhook-endpoints
+        DELETE /v1/admin/webhook-endpoints/{endpoint_id}
+        GET /v1/admin/webhook-endpoints/{endpoint_id}
+        PATCH /v1/admin/webhook-endpoints/{endpoint_id}
+        DELETE /v1/admin/webhook-endpoints/{endpoint_id}/previous-secret
+        POST /v1/admin/webhook-endpoints/{endpoint_id}/secret
+        GET /v1/admin/webhooks
+        POST /v1/admin/webhooks
+        GET /v1/admin/webhooks/depths
+        DELETE /v1/admin/webhooks/{webhook_id}
+        GET /v1/admin/webhooks/{webhook_id}
+        GET /v1/admin/webhooks/{webhook_id}/attempts
+        POST /v1/admin/webhooks/{webhook_id}/retry
     """,
     "domains.write": """
         GET /v1/admin/domains

@@ -22,6 +22,7 @@ from storeroom.flows.model import Placement
 from storeroom.gateways import Gateway
 from storeroom.hosted import MpgsTransaction, StripeSession
 from storeroom.identity import MailProofs, Permission, Proof, SavedAddress, Session, SignedIn, User, UserRole
+from storeroom.integration import Endpoint, Webhook
 from storeroom.inventory import Reservation
 from storeroom.notices import Notice
 from storeroom.orders import ShippingRate
@@ -83,6 +84,8 @@ class Estate:
     refund: Refund
     refund_items: list[ItemToRefund]
     subscription: Subscription
+    endpoint: Endpoint
+    webhook: Webhook
 
     @property
     def variant_id(self) -> VariantId:
@@ -111,6 +114,8 @@ class Estate:
             self.mpgs.session_id,
             self.coupon.id,
             self.coupon.code,
+            self.endpoint.id,
+            self.webhook.id,
             self.variant_id,
             self.cart.id,
             self.line.id,
@@ -208,6 +213,8 @@ async def build(room: Storeroom) -> Estate:
     domain = await shop.domains.create(domain_name=f"{mark}.example")
     gateway = await shop.gateways.create(id=f"pay-{mark}", name="Pay", config={"api_key": f"sealed {mark}"})
     coupon = await make_coupon(shop, "10 %", auto_apply=True, product_ids=[product.id])
+    endpoint, _ = await shop.endpoints.create(name="there", url=f"https://{mark}.example/hooks")
+    webhook = await shop.webhooks.enqueue(url=f"https://{mark}.example/", event_type="order.told", payload={"of": mark})
     inbox = Inbox()
     await MailProofs(shop.context, inbox).send_reset(email=user.email)
     mail_token = inbox.codes[-1]
@@ -256,6 +263,8 @@ async def build(room: Storeroom) -> Estate:
         refund=refund,
         refund_items=items,
         subscription=subscription,
+        endpoint=endpoint,
+        webhook=webhook,
     )
 
 

@@ -163,6 +163,20 @@ async def test_every_job_of_the_schedule_finds_its_work(room: Storeroom) -> None
             ),
             new_id(),
         ),
+        (
+            (
+                "INSERT INTO {webhook_queue} (tenant_id, id, destination, event_type, payload, status, completed_at) "
+                "VALUES ($1, $2, 'webhooks', 'order.told', '{}', 'success', now() - interval '9 days')"
+            ),
+            new_id(),
+        ),
+        (
+            (
+                "INSERT INTO {webhook_queue} (tenant_id, id, destination, event_type, payload, status, claim, lease_until) "
+                "VALUES ($1, $2, 'url:gone', 'order.told', '{}', 'processing', $2, now() - interval '1 s')"
+            ),
+            new_id(),
+        ),
     ):
         assert await run(room, sql, *arguments) in {"UPDATE 1", "INSERT 0 1"}
     await forget_a_month(room, "audit_logs", "events")

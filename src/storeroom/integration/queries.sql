@@ -49,18 +49,18 @@ WITH RECURSIVE step AS (
       ORDER BY tenant_id, destination, next_attempt_at
       LIMIT 1)
      UNION ALL
-    SELECT (SELECT q.tenant_id
-              FROM {webhook_queue} q
-             WHERE q.status = 'pending'
-               AND q.tenant_id > s.tenant_id
-             ORDER BY q.tenant_id, q.destination, q.next_attempt_at
-             LIMIT 1)
+    SELECT n.tenant_id
       FROM step s
-     WHERE s.tenant_id IS NOT NULL)
+     CROSS JOIN LATERAL (
+           SELECT q.tenant_id
+             FROM {webhook_queue} q
+            WHERE q.status = 'pending'
+              AND q.tenant_id > s.tenant_id
+            ORDER BY q.tenant_id, q.destination, q.next_attempt_at
+            LIMIT 1) n)
 SELECT s.tenant_id
   FROM step s
- WHERE s.tenant_id IS NOT NULL
-   AND EXISTS (SELECT FROM {webhook_queue} q
+ WHERE EXISTS (SELECT FROM {webhook_queue} q
                 WHERE q.tenant_id = s.tenant_id
                   AND q.destination = 'webhooks'
                   AND q.status = 'pending'
@@ -150,7 +150,7 @@ RETURNING q.id, q.event_id, q.url, q.event_type, q.payload, q.headers, q.attempt
 -- leave no attempt: they are somebody else's by now.
 WITH told AS (
     SELECT t.id, t.delivered, nullif(t.error, '') AS error, nullif(t.response_status, 0) AS response_status,
-           nullif(t.response_body, '') AS response_body, t.duration_ms, t.again_at
+           nullif(t.response_body, '') AS response_body, t.duration_ms, t.again_at, now() AS at
       FROM unnest(:ids::uuid[], :delivered::boolean[], :errors::text[], :statuses::integer[], :bodies::text[],
                   :durations::integer[], :again_at::timestamptz[])
         AS t (id, delivered, error, response_status, response_body, duration_ms, again_at)),
@@ -160,7 +160,7 @@ settled AS (
                          WHEN q.attempts >= q.max_attempts THEN 'failed'::{webhook_status}
                          ELSE 'pending'::{webhook_status} END,
            next_attempt_at = CASE WHEN t.delivered OR q.attempts >= q.max_attempts THEN q.next_attempt_at ELSE t.again_at END,
-           completed_at = CASE WHEN t.delivered OR q.attempts >= q.max_attempts THEN now() END,
+           completed_at = CASE WHEN t.delivered OR q.attempts >= q.max_attempts THEN t.at END,
            claim = NULL, lease_until = NULL, last_error = t.error, response_status = t.response_status,
            response_body = t.response_body
       FROM told t
@@ -245,9 +245,9 @@ SELECT DISTINCT tenant_id
 -- What a worker held when it died is due again, or given up where that was its last attempt.
 UPDATE {webhook_queue} q
    SET status = CASE WHEN q.attempts >= q.max_attempts THEN 'failed'::{webhook_status} ELSE 'pending'::{webhook_status} END,
-       completed_at = CASE WHEN q.attempts >= q.max_attempts THEN now() END,
+       completed_at = CASE WHEN q.attempts >= q.max_attempts THEN lost.at END,
        claim = NULL, lease_until = NULL, last_error = 'the worker that sent it went away', next_attempt_at = now()
-  FROM (SELECT id
+  FROM (SELECT id, now() AS at
           FROM {webhook_queue}
          WHERE tenant_id = :tenant_id
            AND status = 'processing'
@@ -266,18 +266,18 @@ WITH RECURSIVE step AS (
       ORDER BY tenant_id, completed_at
       LIMIT 1)
      UNION ALL
-    SELECT (SELECT q.tenant_id
-              FROM {webhook_queue} q
-             WHERE q.status = 'success'
-               AND q.tenant_id > s.tenant_id
-             ORDER BY q.tenant_id, q.completed_at
-             LIMIT 1)
+    SELECT n.tenant_id
       FROM step s
-     WHERE s.tenant_id IS NOT NULL)
+     CROSS JOIN LATERAL (
+           SELECT q.tenant_id
+             FROM {webhook_queue} q
+            WHERE q.status = 'success'
+              AND q.tenant_id > s.tenant_id
+            ORDER BY q.tenant_id, q.completed_at
+            LIMIT 1) n)
 SELECT s.tenant_id
   FROM step s
- WHERE s.tenant_id IS NOT NULL
-   AND EXISTS (SELECT FROM {webhook_queue} q
+ WHERE EXISTS (SELECT FROM {webhook_queue} q
                 WHERE q.tenant_id = s.tenant_id
                   AND q.status = 'success'
                   AND q.completed_at < :before)
@@ -360,13 +360,17 @@ UPDATE {webhook_endpoints}
 
 -- name: cancel_queued(tenant_id, endpoint_id) -> count
 -- What was meant for an endpoint that goes: given up, and no longer of it.
-UPDATE {webhook_queue}
+UPDATE {webhook_queue} q
    SET endpoint_id = NULL, claim = NULL, lease_until = NULL,
-       status = CASE WHEN status = 'success' THEN status ELSE 'failed'::{webhook_status} END,
-       completed_at = coalesce(completed_at, now()),
-       last_error = CASE WHEN status IN ('pending', 'processing') THEN 'its endpoint was removed' ELSE last_error END
- WHERE tenant_id = :tenant_id
-   AND endpoint_id = :endpoint_id;
+       status = CASE WHEN q.status = 'success' THEN q.status ELSE 'failed'::{webhook_status} END,
+       completed_at = coalesce(q.completed_at, o.at),
+       last_error = CASE WHEN q.status IN ('pending', 'processing') THEN 'its endpoint was removed' ELSE q.last_error END
+  FROM (SELECT id, now() AS at
+          FROM {webhook_queue}
+         WHERE tenant_id = :tenant_id
+           AND endpoint_id = :endpoint_id) o
+ WHERE q.tenant_id = :tenant_id
+   AND q.id = o.id;
 
 -- name: delete_endpoint(tenant_id, endpoint_id) -> count
 DELETE FROM {webhook_endpoints}

@@ -212,8 +212,7 @@ async def list_webhooks(
 )
 async def enqueue_webhook(data: JSONBody[NewWebhook], webhooks: NamedDependency[Webhooks]) -> Webhook:
     """Sent at once and tried again as often as asked for."""
-    webhook_id = await webhooks.enqueue(**msgspec.structs.asdict(data))
-    return await webhooks.get(webhook_id=webhook_id)
+    return await webhooks.enqueue(**msgspec.structs.asdict(data))
 
 
 @get("/v1/admin/webhooks/depths", summary="How much waits", tags=_TAGS, guards=_WRITE, responses=says())

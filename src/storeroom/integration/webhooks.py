@@ -42,6 +42,7 @@ EVENT_TYPE_LENGTH_MAX: Final = 100
 class Webhooks(Service):
     """What is queued for other systems, with each attempt to bring it."""
 
+    @audited("webhooks.enqueue", "webhook", hidden=("payload", "headers"))
     @transactional
     async def enqueue(
         self,
@@ -54,8 +55,8 @@ class Webhooks(Service):
         entity_type: str | None = None,
         entity_id: UUID | None = None,
         not_before: datetime | None = None,
-    ) -> WebhookId:
-        """Queue a message to an address of its own; return the id, by which the receiver drops repeats.
+    ) -> Webhook:
+        """Queue a message to an address of its own. Its id is what the receiver drops repeats by.
 
         Args:
             url: http or https. It is sent as it stands, with the headers given, and is not signed: an endpoint's are.
@@ -95,7 +96,7 @@ class Webhooks(Service):
             next_attempt_at=None if not_before is None else utc(not_before),
         )
         wake(self.db)
-        return webhook_id
+        return await self._webhook(webhook_id)
 
     # --- What a worker does -------------------------------------------------------------------------------------------
 
