@@ -124,6 +124,7 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/admin/coupons/{code}/redemptions
         GET /v1/admin/products/{product_id}/coupons
         GET /v1/admin/products/{product_id}/coupons/automatic
+    """,
     "webhooks.write": """
         GET /v1/admin/webhook-endpoints
         POST /v1/admin/webhook-endpoints
