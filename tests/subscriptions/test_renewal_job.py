@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
 import pytest
-from club import Club
+from club import Club, open_club
 
-from conftest import open_club
 from factories import SECRET, open_shop
 from rivals import race
 from storeroom.core.ids import ProductId

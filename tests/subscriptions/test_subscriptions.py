@@ -7,9 +7,8 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
-from club import Club
+from club import Club, open_club
 
-from conftest import open_club
 from factories import make_method, open_shop, place, usd
 from rivals import race
 from storeroom.catalog import ProductNotFound
