@@ -15,6 +15,7 @@ from storeroom.doctor import examine
 from storeroom.flows.model import Purchase, PurchaseLine
 from storeroom.identity import InvalidCredentials, UserRole, UserStatus
 from storeroom.orders import OrderStatus
+from storeroom.promotions import CouponNotApplicable, Line
 from storeroom.room import Storeroom
 from storeroom.seeding import (
     TABLES,
@@ -48,6 +49,7 @@ COUNTED = (
     "users",
     "user_profiles",
     "user_addresses",
+    "coupons",
     "shipping_rates",
     "order_status_labels",
     "orders",
@@ -97,7 +99,7 @@ async def test_tables_are_planted_in_the_order_that_they_need_and_it_is_recorded
     assert [p.sequence for p in planted] == list(range(1, len(planted) + 1))
     order = list(dict.fromkeys(p.table for p in planted))
     assert order == [table for table in TABLES if table in order]
-    assert order[:7] == [
+    assert order[:8] == [
         "payment_methods",
         "product_categories",
         "products",
@@ -105,6 +107,7 @@ async def test_tables_are_planted_in_the_order_that_they_need_and_it_is_recorded
         "users",
         "user_profiles",
         "user_addresses",
+        "discounts",
     ]
     recorded = await fetch(room, "SELECT name FROM {seeds_planted} WHERE tenant_id = 'default' ORDER BY sequence")
     assert [row[0] for row in recorded] == [f"{p.file}:{p.table}" for p in planted]
@@ -270,6 +273,31 @@ async def test_the_development_shop_is_real_and_sound(room: Storeroom) -> None:
     )
     placement = await shop.checkout.place(plain, visitor=Visitor())
     assert placement.order.total == Money(3540, "USD")  # with standard shipping
+
+
+@pytest.mark.requirement("SBB-SEED-01")
+async def test_discounts_are_planted_after_what_they_name_and_keep_their_uses(room: Storeroom, folder: Path) -> None:
+    await plant(room, Environment.DEVELOPMENT, folder=folder)
+    shop = room.tenant()
+    (kept,) = (await shop.coupons.all_auto_apply()).by_product
+    assert kept == seed_id("default", "products", "prd_liqueur")
+    lines = [Line(kept, 10_000), Line(seed_id("default", "products", "prd_tee"), 5_000)]
+    done = await shop.coupons.preview(lines=lines, currency="USD", codes=["welcome10", "fiveoff"])
+    assert [(each.code, each.amount) for each in done.taken] == [
+        ("COLDBREW15", 1500),
+        ("WELCOME10", 1350),
+        ("FIVEOFF", 500),
+    ]
+    with pytest.raises(CouponNotApplicable):
+        await shop.coupons.preview(lines=lines, currency="USD", codes=["SPRING25"])
+
+    await shop.coupons.increment_usage(code="FIVEOFF")
+    await shop.coupons.delete(code="WELCOME10")
+    alter(folder / "development" / "013_test_discounts.toml", 'amount = "5.00"', 'amount = "6.00"')
+    await plant(room, Environment.DEVELOPMENT, folder=folder)
+    changed = await shop.coupons.get(code="FIVEOFF")
+    assert (changed.amount, changed.usage_count) == (Money(600, "USD"), 1)
+    assert not (await shop.coupons.get(code="WELCOME10")).is_active
 
 
 async def test_test_users_have_a_password_only_where_one_is_configured(room: Storeroom) -> None:

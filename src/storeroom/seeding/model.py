@@ -1,7 +1,7 @@
 """What a seed file may say: tables of rows, each with a key that gives it its id in every database."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
 from uuid import UUID, uuid5
@@ -15,6 +15,7 @@ from storeroom.flows.model import Compliance
 from storeroom.identity import AddressType, KycStatus, UserRole, UserStatus
 from storeroom.orders import OrderStatus
 from storeroom.payments import PaymentMethodType
+from storeroom.promotions import CouponPayment
 
 ROWS_MAX: Final = 10_000  # of one table in one file
 FILE_BYTES_MAX: Final = 5_000_000
@@ -175,6 +176,27 @@ class AddressSeed(Seed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     address: Address
 
 
+class DiscountSeed(Seed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of `coupons`; with products it takes off their lines. A second seeding keeps its uses, and leaves it inactive."""
+
+    code: Text
+    name: Text
+    percentage: Annotated[str, Meta(pattern=r"^\d{1,3}(\.\d{1,6})?\Z")] | None = None
+    amount: Amount | None = None  # one of the two
+    products: Annotated[list[Key], Meta(min_length=1)] | None = None
+    users: Annotated[list[Key], Meta(min_length=1)] | None = None
+    payment_method: CouponPayment | None = None
+    auto_apply: bool = False
+    minimum_order_amount: Amount | None = None
+    maximum_discount_amount: Amount | None = None
+    usage_limit: Annotated[int, Meta(ge=1)] | None = None
+    usage_limit_per_user: Annotated[int, Meta(ge=0)] = 1  # 0: no limit
+    first_order_only: bool = False
+    position: int = 0
+    starts_at: Annotated[datetime, Meta(tz=True)] | None = None  # None: when it is planted first
+    expires_at: Annotated[datetime, Meta(tz=True)] | None = None
+
+
 class RateSeed(Seed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of `shipping_rates`."""
 
@@ -231,6 +253,7 @@ class SeedData(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     users: list[UserSeed] = []
     user_profiles: list[ProfileSeed] = []
     user_addresses: list[AddressSeed] = []
+    discounts: list[DiscountSeed] = []
     shipping_rates: list[RateSeed] = []
     order_statuses: list[StatusSeed] = []
     orders: list[OrderSeed] = []

@@ -162,6 +162,30 @@ SELECT :tenant_id, r.id, r.user_id, r.address_type, r.is_default, r.label, r.rec
        state_province = EXCLUDED.state_province, postal_code = EXCLUDED.postal_code,
        country_code = EXCLUDED.country_code, phone = EXCLUDED.phone, updated_at = EXCLUDED.updated_at;
 
+-- name: plant_coupons(tenant_id, currency, planted_at, rows)
+-- With products a coupon takes off their lines, without off the whole. What was used stays counted.
+INSERT INTO {coupons} (tenant_id, id, code, name, discount_type, percentage, amount, currency, scope, product_ids, user_ids,
+                       payment_method, auto_apply, applies_at, minimum_order_amount, maximum_discount_amount, usage_limit,
+                       usage_limit_per_user, first_order_only, position, starts_at, expires_at)
+SELECT :tenant_id, r.id, r.code, r.name, r.discount_type, r.percentage, r.amount, :currency,
+       CASE WHEN r.product_ids IS NULL THEN 'all' ELSE 'specific' END::{coupon_scope}, r.product_ids, r.user_ids,
+       r.payment_method, r.auto_apply, CASE WHEN r.product_ids IS NULL THEN 'checkout' ELSE 'catalog' END::{coupon_place},
+       r.minimum_order_amount, r.maximum_discount_amount, r.usage_limit, r.usage_limit_per_user, r.first_order_only,
+       r.position, coalesce(r.starts_at, :planted_at::TIMESTAMPTZ), r.expires_at
+  FROM jsonb_to_recordset(:rows::JSONB) AS r (
+       id UUID, code TEXT, name TEXT, discount_type {discount_type}, percentage NUMERIC, amount BIGINT, product_ids UUID[],
+       user_ids UUID[], payment_method {coupon_payment}, auto_apply BOOLEAN, minimum_order_amount BIGINT,
+       maximum_discount_amount BIGINT, usage_limit INTEGER, usage_limit_per_user INTEGER, first_order_only BOOLEAN,
+       position INTEGER, starts_at TIMESTAMPTZ, expires_at TIMESTAMPTZ)
+    ON CONFLICT (tenant_id, id) DO UPDATE
+   SET name = EXCLUDED.name, discount_type = EXCLUDED.discount_type, percentage = EXCLUDED.percentage,
+       amount = EXCLUDED.amount, scope = EXCLUDED.scope, product_ids = EXCLUDED.product_ids, user_ids = EXCLUDED.user_ids,
+       payment_method = EXCLUDED.payment_method, auto_apply = EXCLUDED.auto_apply, applies_at = EXCLUDED.applies_at,
+       minimum_order_amount = EXCLUDED.minimum_order_amount, maximum_discount_amount = EXCLUDED.maximum_discount_amount,
+       usage_limit = EXCLUDED.usage_limit, usage_limit_per_user = EXCLUDED.usage_limit_per_user,
+       first_order_only = EXCLUDED.first_order_only, position = EXCLUDED.position, expires_at = EXCLUDED.expires_at,
+       updated_at = EXCLUDED.updated_at;
+
 -- name: plant_shipping_rates(tenant_id, currency, rows)
 INSERT INTO {shipping_rates} (tenant_id, id, code, name, amount, currency, countries, free_from_amount, position)
 SELECT :tenant_id, r.id, r.code, r.name, r.amount, :currency, r.countries, r.free_from_amount, r.position

@@ -16,6 +16,7 @@ from storeroom.core.money import Money
 from storeroom.database.service import SYSTEM, Actor, ActorKind, TenantUnknown
 from storeroom.flows.model import Purchase, PurchaseLine
 from storeroom.orders import OrderStatus
+from storeroom.promotions import DiscountType, normal_code
 from storeroom.room import Shop, Storeroom
 from storeroom.seeding import queries
 from storeroom.seeding.errors import EnvironmentRefused, SeedClash, SeedFileInvalid, SeedSecretMissing
@@ -25,6 +26,7 @@ from storeroom.seeding.model import (
     AddressSeed,
     BatchSeed,
     CategorySeed,
+    DiscountSeed,
     Environment,
     MethodSeed,
     OrderSeed,
@@ -41,6 +43,7 @@ from storeroom.tenants import DEFAULT_TENANT, settings_of
 
 SOURCE: Final = "seed"  # of seeded orders; with their key it makes each of them once
 _PLANTER: Final = Actor(kind=ActorKind.ADMIN, name="seed")  # verifies payments and moves orders
+_DISCOUNT_AMOUNTS: Final = ("amount", "minimum_order_amount", "maximum_discount_amount")
 _ON_THE_WAY: Final = (  # how an order comes to where a seed wants it
     OrderStatus.PAYMENT_RECEIVED,
     OrderStatus.PROCESSING,
@@ -321,6 +324,25 @@ class _Planter:
             for seed in seeds
         ]
         await queries.plant_addresses(self._db, tenant_id=self._tenant_id, rows=rows)
+
+    async def _discounts(self, _: str, seeds: list[DiscountSeed]) -> None:
+        rows = [
+            msgspec.structs.asdict(seed)
+            | {
+                "id": self._id("coupons", seed.key),
+                "code": normal_code(seed.code),
+                "discount_type": DiscountType.FIXED if seed.percentage is None else DiscountType.PERCENTAGE,
+                "product_ids": seed.products and [self._id("products", key) for key in seed.products],
+                "user_ids": seed.users and [self._id("users", key) for key in seed.users],
+                "usage_limit_per_user": seed.usage_limit_per_user or None,
+                **{field: self._amount(getattr(seed, field)) for field in _DISCOUNT_AMOUNTS},
+            }
+            for seed in seeds
+        ]
+        now = self._tx.context.clock.now()
+        await queries.plant_coupons(
+            self._db, tenant_id=self._tenant_id, currency=self._currency, planted_at=now, rows=rows
+        )
 
     async def _shipping_rates(self, _: str, seeds: list[RateSeed]) -> None:
         rows = [
