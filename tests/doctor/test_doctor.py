@@ -75,6 +75,21 @@ FAULTS = [
         + RECOUNTED,
     ),
     Fault("totals_are_their_lines", 1, "DELETE FROM order_items WHERE order_id = '{untracked}'"),
+    Fault("discounts_are_explained", 1, "UPDATE order_discounts SET amount = 1 WHERE order_id = '{discounted}'"),
+    Fault("discounts_are_explained", 1, "UPDATE order_items SET discount_amount = 1 WHERE order_id = '{pending}'"),
+    Fault("discounts_are_explained", 1, "DELETE FROM order_discounts WHERE order_id = '{discounted}'"),
+    Fault("uses_of_coupons_are_counted", 1, "UPDATE coupons SET usage_count = 0"),
+    Fault(
+        "uses_of_coupons_are_counted",
+        1,
+        "UPDATE coupon_redemptions SET released_at = NULL WHERE order_id = '{given_back}';"
+        "UPDATE coupons SET usage_count = 2",
+    ),
+    Fault(
+        "uses_of_coupons_are_counted",
+        1,
+        "UPDATE coupon_redemptions SET released_at = now() WHERE order_id = '{discounted}'",
+    ),
     Fault("currencies_agree", 1, "UPDATE order_items SET currency = 'EUR' WHERE order_id = '{pending}'"),
     Fault("currencies_agree", 1, "UPDATE payments SET currency = 'EUR' WHERE id = '{asked}'"),
     Fault("paid_is_what_arrived", 1, "UPDATE orders SET amount_paid = 1 WHERE id = '{pending}'"),
@@ -119,7 +134,11 @@ FAULTS = [
     Fault(
         "paid_orders_moved_on",
         1,
-        "UPDATE orders SET discount_amount = subtotal_amount, total_amount = shipping_amount WHERE id = '{pending}'"
+        """UPDATE orders SET discount_amount = subtotal_amount, total_amount = shipping_amount WHERE id = '{pending}';
+        UPDATE order_items SET discount_amount = subtotal_amount WHERE order_id = '{pending}';
+        INSERT INTO order_discounts (tenant_id, order_id, position, coupon_id, code, applies_at, auto_apply, amount, currency)
+        SELECT o.tenant_id, o.id, 1, c.id, c.code, 'checkout', FALSE, o.subtotal_amount, 'USD'
+          FROM orders o, coupons c WHERE o.id = '{pending}'"""
         + RECOUNTED,
     ),
     Fault("history_is_unbroken", 1, "DELETE FROM order_status_history WHERE order_id = '{sent}' AND sequence = 4"),

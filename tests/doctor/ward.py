@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from factories import SECRET, make_method, make_product, open_shop, place, purchase, usd
+from factories import SECRET, make_coupon, make_method, make_product, open_shop, place, purchase, usd
 from storeroom.audit.jobs import seal, seal_tenant
 from storeroom.catalog import StockPolicy
 from storeroom.core.ids import OrderId
@@ -87,6 +87,10 @@ async def open_ward(db: Database, dsn: str) -> Ward:
 
     keyed = await shop.checkout.place(purchase((shirt, 3)), visitor=Visitor(user_id=user.id), idempotency_key="key-1")
     ids["pending"] = keyed.order.id
+    await make_coupon(shop, "10 %", "TENTH", usage_limit_per_user=None)
+    ids["discounted"] = (await place(shop, (shirt, 1), (file, 1), coupons=["tenth"])).order.id
+    ids["given_back"] = (await place(shop, (shirt, 1), coupons=["tenth"])).order.id
+    await shop.cancellation.cancel(order_id=OrderId(ids["given_back"]), reason="no more")
     ids["untracked"] = (await place(shop, (file, 1))).order.id
     ids["paid"] = await pay(await place(shop, (shirt, 1), payment_method="zelle"))
     ids["sent"] = sent = await pay(await place(shop, (vial, 5), (file, 2), payment_method="zelle"))

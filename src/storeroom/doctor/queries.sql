@@ -110,6 +110,38 @@ SELECT o.tenant_id, o.order_number AS subject,
  ORDER BY o.tenant_id, o.id
  LIMIT :size;
 
+-- name: discounts_are_explained(size) -> Finding*
+-- scope: all tenants
+-- What was taken off an order is what its coupons took, and what its lines were given.
+SELECT o.tenant_id, o.order_number AS subject,
+       format('discount %s, coupons %s, lines %s', o.discount_amount, coalesce(d.amount, 0), coalesce(l.amount, 0)) AS detail
+  FROM {orders} o
+  LEFT JOIN (SELECT tenant_id, order_id, sum(amount) AS amount
+               FROM {order_discounts}
+              GROUP BY tenant_id, order_id) d ON d.tenant_id = o.tenant_id AND d.order_id = o.id
+  LEFT JOIN (SELECT tenant_id, order_id, sum(discount_amount) AS amount
+               FROM {order_items}
+              GROUP BY tenant_id, order_id) l ON l.tenant_id = o.tenant_id AND l.order_id = o.id
+ WHERE o.discount_amount <> coalesce(d.amount, 0)
+    OR o.discount_amount <> coalesce(l.amount, 0)
+ ORDER BY o.tenant_id, o.id
+ LIMIT :size;
+
+-- name: uses_of_coupons_are_counted(size) -> Finding*
+-- scope: all tenants
+-- A coupon counts at least the uses of its orders; those of cancelled orders were given back, and no others.
+SELECT c.tenant_id, c.code AS subject, format('counted %s, used %s, wrong %s', c.usage_count, r.uses, r.wrong) AS detail
+  FROM {coupons} c
+  JOIN (SELECT r.tenant_id, r.coupon_id, count(*) FILTER (WHERE r.released_at IS NULL) AS uses,
+               count(*) FILTER (WHERE (r.released_at IS NULL) = (o.status = 'cancelled')) AS wrong
+          FROM {coupon_redemptions} r
+          JOIN {orders} o ON o.tenant_id = r.tenant_id AND o.id = r.order_id
+         GROUP BY r.tenant_id, r.coupon_id) r ON r.tenant_id = c.tenant_id AND r.coupon_id = c.id
+ WHERE c.usage_count < r.uses
+    OR r.wrong > 0
+ ORDER BY c.tenant_id, c.id
+ LIMIT :size;
+
 -- name: currencies_agree(size) -> Finding*
 -- scope: all tenants
 -- Lines and payments of an order are in its currency.

@@ -39,6 +39,8 @@ CHECKS: Final[tuple[tuple[Check, Gravity], ...]] = (
     (queries.shipped_units_are_on_lines, Gravity.BROKEN),
     (queries.batches_gave_what_was_taken, Gravity.BROKEN),
     (queries.totals_are_their_lines, Gravity.BROKEN),
+    (queries.discounts_are_explained, Gravity.BROKEN),
+    (queries.uses_of_coupons_are_counted, Gravity.BROKEN),
     (queries.currencies_agree, Gravity.BROKEN),
     (queries.paid_is_what_arrived, Gravity.BROKEN),
     (queries.statistics_are_their_orders, Gravity.BROKEN),
