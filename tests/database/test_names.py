@@ -1,9 +1,12 @@
 """What the tables are called."""
 
+import json
+
 import pytest
 
 from storeroom.core.errors import Misconfigured
 from storeroom.database.names import InvalidTableName, TableNames
+from storeroom.settings import Settings
 
 
 def test_without_configuration_names_stay() -> None:
@@ -127,3 +130,59 @@ def test_names_come_from_the_environment(text: str) -> None:
 def test_what_cannot_be_read_from_the_environment_is_refused(text: str) -> None:
     with pytest.raises(InvalidTableName):
         TableNames.from_environment({"STOREROOM_TABLE_NAMES": text})
+
+
+DOTTED = "storage.schema_mapping.{}.table_name"
+CEDROS = {
+    "payments": "payment_transactions",
+    "sessions": "stripe_sessions",
+    "products": "products",
+    "coupons": "coupons",
+    "cart_quotes": "cart_quotes",
+    "refund_quotes": "refund_quotes",
+    "admin_nonces": "admin_nonces",
+    "webhook_queue": "webhook_queue",
+}
+
+
+@pytest.mark.requirement("CED-CFG-01")
+def test_the_keys_of_the_pay_server_name_its_tables() -> None:
+    pairs = ",".join(f"{DOTTED.format(entity)}=x_{entity}" for entity in CEDROS)
+    documents = json.dumps({DOTTED.format(entity): f"x_{entity}" for entity in CEDROS})
+    variables = {f"CEDROS_STORAGE_SCHEMA_MAPPING_{entity.upper()}_TABLE_NAME": f"x_{entity}" for entity in CEDROS}
+    expected = TableNames(tables={table: f"x_{entity}" for entity, table in CEDROS.items()})
+    assert TableNames.from_environment({"STOREROOM_TABLE_NAMES": pairs}) == expected
+    assert TableNames.from_environment({"STOREROOM_TABLE_NAMES": documents}) == expected
+    assert TableNames.from_environment(variables) == expected
+    assert TableNames.from_environment(dict.fromkeys(variables, " ")) == TableNames(), "empty is not set"
+
+
+@pytest.mark.requirement("CED-CFG-02", "CED-CFG-03")
+def test_two_of_its_words_are_aliases_in_its_own_keys_alone() -> None:
+    """Storeroom has a table `payments` of its own; `sessions` it has none of that name."""
+    plain = TableNames.from_environment({"STOREROOM_TABLE_NAMES": "payments=receipts"})
+    assert (plain.resolve("payments"), plain.resolve("payment_transactions")) == ("receipts", "payment_transactions")
+    dotted = TableNames.from_environment({"STOREROOM_TABLE_NAMES": f"{DOTTED.format('payments')}=ledger"})
+    assert (dotted.resolve("payments"), dotted.resolve("payment_transactions")) == ("payments", "ledger")
+
+
+@pytest.mark.requirement("CED-CFG-01")
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"STOREROOM_TABLE_NAMES": f"{DOTTED.format('coupons')}=a;b"},
+        {"STOREROOM_TABLE_NAMES": f"{DOTTED.format('coupons')}=select"},
+        {"STOREROOM_TABLE_NAMES": f"{DOTTED.format('coupons')}=a,coupons=b"},
+        {"STOREROOM_TABLE_NAMES": "storage.schema_mapping.coupons=a"},
+        {"CEDROS_STORAGE_SCHEMA_MAPPING_COUPONS_TABLE_NAME": 'x" (a INT); DROP TABLE orders; --'},
+        {"CEDROS_STORAGE_SCHEMA_MAPPING_COUPONS_TABLE_NAME": "public.vouchers"},
+        {"CEDROS_STORAGE_SCHEMA_MAPPING_COUPONS_TABLE_NAME": "a", "STOREROOM_TABLE_NAMES": "coupons=b"},
+        {
+            "CEDROS_STORAGE_SCHEMA_MAPPING_COUPONS_TABLE_NAME": "a",
+            "CEDROS_STORAGE_SCHEMA_MAPPING_PRODUCTS_TABLE_NAME": "a",
+        },
+    ],
+)
+def test_unsafe_and_doubtful_names_are_refused_before_anything_starts(given: dict[str, str]) -> None:
+    with pytest.raises(InvalidTableName):
+        Settings.from_environment(given)

@@ -30,7 +30,7 @@ from storeroom.core.errors import Misconfigured, Unavailable
 from storeroom.database.access import CUSTOMER_READS, CUSTOMER_ROLE, CUSTOMER_VIEWS
 from storeroom.database.errors import DRIVER_ERRORS, raise_translated
 from storeroom.database.executor import Executor
-from storeroom.database.names import TableNames
+from storeroom.database.names import InvalidTableName, TableNames
 from storeroom.database.pool import APP_ROLE, CONNECT_TIMEOUT_S, RETRY_WAIT_S
 
 OWNER_ROLE: Final = "storeroom_owner"
@@ -67,6 +67,7 @@ _FUNCTION_LOOSE: Final = re.compile(
 _VERSIONED: Final = re.compile(r".*_v[1-9][0-9]*")
 _TABLE: Final = re.compile(r"\bCREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?\{(\w+)\}|\bRENAME TO \{(\w+)\}")
 _VIEW: Final = re.compile(r"\bCREATE (?:OR REPLACE )?(?:MATERIALIZED )?VIEW (?:IF NOT EXISTS )?\{(\w+)\}")
+_BRACED: Final = re.compile(r"\{(\w+)\}")
 _STATEMENT_END: Final = re.compile(r";[ \t]*(?:--[^\n]*)?(?:\n|$)")
 _TRAILING_COMMENTS: Final = re.compile(r"(?:\s*--[^\n]*)*\s*\Z")
 
@@ -287,6 +288,11 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
         """Every view they make."""
         return frozenset(name for m in self.migrations for name in _VIEW.findall(m.text))
 
+    def names(self) -> frozenset[str]:
+        """Everything that they write in braces, so all that may be called otherwise."""
+        texts = [BOOTSTRAP, *(m.text for m in self.migrations), *(f.text for f in self.functions)]
+        return frozenset(name for text in texts for name in _BRACED.findall(text))
+
     def function_names(self) -> frozenset[str]:
         """Every function they make, in migrations too."""
         early = {match["name"] for m in self.migrations for match in _FUNCTION.finditer(m.text)}
@@ -338,8 +344,10 @@ async def migrate(
         MigrationEdited, FunctionEdited, MigrationMissing, DatabaseNewer: nothing was changed.
         RolesMissing, ExtensionMissing: a superuser has to act once; nothing was changed.
         MigrationFailed, MigrationBlocked: those before it are applied.
+        InvalidTableName: a name is given to a table that does not exist; nothing was changed.
     """
     names, sources = names or TableNames(), sources or Sources.packaged()
+    _check_names(names, sources)
     async with _connected(database) as connection, _locked(connection):
         await _make_roles(connection)
         await _make_extension(connection)
@@ -387,13 +395,21 @@ async def require_migrated(db: Executor, *, sources: Sources | None = None) -> N
 
     Raises:
         NotMigrated: says what is missing.
-        DatabaseNewer, MigrationEdited, FunctionEdited: as `migrate`.
+        DatabaseNewer, MigrationEdited, FunctionEdited, InvalidTableName: as `migrate`.
     """
     sources = sources or Sources.packaged()
+    _check_names(db.names, sources)
     known = await _known(db, db.names)
     _check(known, sources)
     if missing := known.missing(sources):
         raise NotMigrated(missing=missing)
+
+
+def _check_names(names: TableNames, sources: Sources) -> None:
+    """A misspelt key would leave its table under the ordinary name, and nobody would notice."""
+    if names.tables:
+        for strange in sorted(names.tables.keys() - sources.names()):
+            raise InvalidTableName(name=strange, reason="no table, type, function or index of storeroom is called so")
 
 
 class _Known(msgspec.Struct, frozen=True):

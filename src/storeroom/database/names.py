@@ -36,6 +36,11 @@ RESERVED: Final = frozenset(
     """.split()  # noqa: SIM905 - a list of this length reads worse
 )
 
+# The pay server's configuration: two of its entities are not called like their tables, and only there.
+_CEDROS_KEY: Final = re.compile(r"storage\.schema_mapping\.([a-z0-9_]+)\.table_name")
+_CEDROS_VARIABLE: Final = re.compile(r"CEDROS_STORAGE_SCHEMA_MAPPING_([A-Z0-9_]+)_TABLE_NAME")
+_CEDROS_ENTITIES: Final = MappingProxyType({"payments": "payment_transactions", "sessions": "stripe_sessions"})
+
 # What a statement's braces and placeholders are never looked for in. The order matters: E'..' before '..'.
 _STRINGS: Final = r"\b[eE]'(?:[^'\\]|\\.|'')*'" r"|'(?:[^']|'')*'" r'|"(?:[^"]|"")*"'
 _DOLLARS: Final = r"\$(?P<tag>(?:[A-Za-z_]\w*)?)\$.*?\$(?P=tag)\$"
@@ -113,11 +118,20 @@ class TableNames:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "TableNames":
-        """Read STOREROOM_TABLE_PREFIX, and STOREROOM_TABLE_NAMES (a JSON object, or `orders=sales,carts=baskets`)."""
-        return cls(
-            environment.get("STOREROOM_TABLE_PREFIX", "").strip(),
-            _parse_names(environment.get("STOREROOM_TABLE_NAMES", "").strip()),
-        )
+        """Read STOREROOM_TABLE_PREFIX, and STOREROOM_TABLE_NAMES (a JSON object, or `orders=sales,carts=baskets`).
+
+        Names may also be given as the pay server's configuration has them: `storage.schema_mapping.<entity>.table_name`
+        for a name in STOREROOM_TABLE_NAMES, or a variable CEDROS_STORAGE_SCHEMA_MAPPING_<ENTITY>_TABLE_NAME.
+        """
+        names = _parse_names(environment.get("STOREROOM_TABLE_NAMES", "").strip())
+        for variable, text in sorted(environment.items()):
+            match = _CEDROS_VARIABLE.fullmatch(variable)
+            if match is None or not text.strip():
+                continue
+            name = _table_of(match[1].lower())
+            if names.setdefault(name, text.strip()) != text.strip():
+                raise InvalidTableName(name=text.strip(), reason=f"{variable} names {name}, which has another name")
+        return cls(environment.get("STOREROOM_TABLE_PREFIX", "").strip(), names)
 
     def resolve(self, name: str) -> str:
         """The identifier that stands for `{name}` in this installation."""
@@ -178,6 +192,11 @@ def _parse_names(text: str) -> dict[str, str]:
         names = [(name, actual) for name, actual in found if isinstance(actual, str)]
         if len(names) != len(found):
             raise InvalidTableName(name=text, reason="STOREROOM_TABLE_NAMES maps a name to a name")
+    names = [(_table_of(key[1]) if (key := _CEDROS_KEY.fullmatch(name)) else name, actual) for name, actual in names]
     if len(dict(names)) != len(names):
         raise InvalidTableName(name=text, reason="STOREROOM_TABLE_NAMES names one table twice")
     return dict(names)
+
+
+def _table_of(entity: str) -> str:
+    return _CEDROS_ENTITIES.get(entity, entity)
