@@ -271,6 +271,8 @@ RIGHTS: Final[dict[str, str]] = {
         POST /v1/carts/{cart_id}/items
         DELETE /v1/carts/{cart_id}/items/{item_id}
         PATCH /v1/carts/{cart_id}/items/{item_id}
+        DELETE /v1/carts/{cart_id}/coupon
+        POST /v1/carts/{cart_id}/coupon
         POST /v1/carts/{cart_id}/reprice
         POST /v1/carts/{cart_id}/reserve
         PUT /v1/carts/{cart_id}/shipping

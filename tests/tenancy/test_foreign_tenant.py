@@ -154,6 +154,11 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
         (VisitorNotFound, lambda s, o, t: s.carts.create(visitor=t.visitor)),
         (VisitorNotFound, lambda s, o, t: s.carts.create(visitor=Visitor(user_id=t.user.id))),
     ],
+    "carts.apply_coupon": [
+        (CartNotFound, lambda s, o, t: s.carts.apply_coupon(cart_id=t.cart.id, code="SAVE")),
+        (CouponNotFound, lambda s, o, t: s.carts.apply_coupon(cart_id=o.cart.id, code=t.coupon.code)),
+    ],
+    "carts.remove_coupon": [(CartNotFound, lambda s, o, t: s.carts.remove_coupon(cart_id=t.cart.id))],
     "carts.for_anonymous": [(nothing, lambda s, o, t: s.carts.for_anonymous(t.guest.anonymous_id))],
     "carts.for_session": [(VisitorNotFound, lambda s, o, t: s.carts.for_session(t.guest.id))],
     "carts.for_user": [(VisitorNotFound, lambda s, o, t: s.carts.for_user(t.user.id))],

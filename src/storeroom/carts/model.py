@@ -10,6 +10,7 @@ from storeroom.carts.errors import InvalidCustomisation
 from storeroom.core.ids import AddressId, CartId, CartItemId, OrderId, ProductId, SessionId, UserId, VariantId
 from storeroom.core.money import Money
 from storeroom.core.states import Moves, declare_moves
+from storeroom.promotions import Line
 
 LINES_MAX: Final = 100
 UTM_LENGTH_MAX: Final = 200
@@ -68,7 +69,7 @@ class Cart(msgspec.Struct, frozen=True, kw_only=True):
     expired: bool  # past `expires_at`, by the database's clock
     currency: str
     subtotal: Money
-    discount: Money
+    discount: Money  # by coupons: the one that was typed, and those that apply by themselves
     shipping: Money  # 0 until an address or a method is chosen
     tax: Money
     total: Money
@@ -117,6 +118,7 @@ class CartView(msgspec.Struct, frozen=True):
 
     cart: Cart
     lines: list[CartLine]
+    coupon_problem: str | None = None  # why the code takes nothing now: the code of the error
 
 
 class PriceChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +140,7 @@ class LockedCart(msgspec.Struct, frozen=True, kw_only=True):
     status: CartStatus
     expired: bool
     currency: str
+    discount_code: str | None
 
     @property
     def live(self) -> bool:
@@ -161,3 +164,20 @@ class Place(msgspec.Struct, frozen=True):
 
     lines: int
     quantity: int
+
+
+class Discountable(msgspec.Struct, frozen=True, kw_only=True):
+    """A cart as coupons look at it."""
+
+    currency: str
+    user_id: UserId | None
+    discount_code: str | None
+    lines: list[Line]  # as at checkout in the order of their ids
+    automatic: bool  # the shop has coupons that apply by themselves
+
+
+class Discounted(msgspec.Struct, frozen=True):
+    """What coupons take off a cart now, and why the typed one takes nothing."""
+
+    amount: int
+    problem: str | None = None

@@ -68,7 +68,7 @@ SELECT id
    FOR NO KEY UPDATE;
 
 -- name: lock_carts(tenant_id, ids) -> LockedCart*
-SELECT id, user_id, session_id, status, expires_at <= now() AS expired, currency
+SELECT id, user_id, session_id, status, expires_at <= now() AS expired, currency, discount_code
   FROM {carts}
  WHERE tenant_id = :tenant_id
    AND id = ANY (:ids)
@@ -164,11 +164,36 @@ SELECT i.id, i.product_id, i.variant_id, v.sku, p.name AS product_name, v.title 
    AND i.id = :id                             -- if id
  ORDER BY i.created_at, i.id;
 
--- name: retotal(tenant_id, id)
+-- name: discountable(tenant_id, cart_id) -> Discountable
+-- What coupons look at; whether there is any that applies by itself, before they are all read.
+SELECT c.currency, c.user_id, c.discount_code,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('product_id', i.product_id, 'amount', i.quantity * i.unit_price)
+                                  ORDER BY i.id), '[]')
+          FROM {cart_items} i
+         WHERE i.tenant_id = :tenant_id
+           AND i.cart_id = c.id) AS lines,
+       EXISTS (SELECT FROM {coupons} k
+                WHERE k.tenant_id = :tenant_id
+                  AND k.auto_apply
+                  AND k.is_active) AS automatic
+  FROM {carts} c
+ WHERE c.tenant_id = :tenant_id
+   AND c.id = :cart_id;
+
+-- name: set_coupon(tenant_id, id, code?)
+-- The one that was typed, or none.
+UPDATE {carts}
+   SET discount_code = :code,
+       discount_id = (SELECT k.id FROM {coupons} k WHERE k.tenant_id = :tenant_id AND k.code = :code),
+       updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :id;
+
+-- name: retotal(tenant_id, id, discount)
 -- Derive the totals from the lines, in the transaction that changed them and under the cart's lock. Shipping is the first
 -- rate that reaches the address by the method, as at checkout; while neither is chosen it is not known, and 0.
 UPDATE {carts} c
-   SET subtotal_amount = s.subtotal, shipping_amount = s.shipping, updated_at = now()
+   SET subtotal_amount = s.subtotal, discount_amount = :discount, shipping_amount = s.shipping, updated_at = now()
   FROM (SELECT t.subtotal, coalesce(r.amount, 0) AS shipping
           FROM (SELECT coalesce(sum(i.quantity * i.unit_price), 0)::bigint AS subtotal,
                        coalesce(bool_or(v.requires_shipping AND NOT p.is_digital), FALSE) AS ships

@@ -44,6 +44,7 @@ from storeroom.core.money import Money
 from storeroom.core.pages import InvalidCursor, Page
 from storeroom.core.visitor import Visitor
 from storeroom.inventory import QUANTITY_MAX, InsufficientStock
+from storeroom.promotions import CODE_LENGTH_MAX, CouponNotApplicable, CouponNotFound, CouponUsedUp
 from storeroom.web import IDEMPOTENT, PAGE_SIZE_DEFAULT, Arrival, CursorParameter, LimitParameter, requires, says
 
 SKU_LENGTH_MAX: Final = 100
@@ -84,6 +85,12 @@ class ShippingChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     method: Annotated[str, Meta(min_length=1, max_length=METHOD_LENGTH_MAX, examples=["standard"])] | None = None
 
 
+class CouponChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A coupon's code, in any case."""
+
+    code: Annotated[str, Meta(min_length=1, max_length=CODE_LENGTH_MAX, examples=["SUMMER10"])]
+
+
 class CartItem(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a cart."""
 
@@ -105,7 +112,7 @@ class CartItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CartBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A cart with its lines. `total` is what it comes to today."""
+    """A cart with its lines. `total` is what it comes to today, with the coupons that apply now."""
 
     id: UUID
     status: CartStatus
@@ -113,6 +120,8 @@ class CartBody(msgspec.Struct, frozen=True, kw_only=True):
     items: list[CartItem]
     subtotal: Money
     discount: Money
+    discount_code: str | None  # the coupon that was applied
+    coupon_problem: str | None  # why it takes nothing now: the code of the error that checkout would give
     shipping: Money
     tax: Money
     total: Money
@@ -316,6 +325,39 @@ async def set_cart_shipping(
 
 
 @post(
+    "/v1/carts/{cart_id:uuid}/coupon",
+    summary="Apply a coupon",
+    tags=["carts"],
+    status_code=200,
+    responses=says(CartNotFound, CartNotActive, CouponNotFound, CouponUsedUp, CouponNotApplicable),
+)
+async def apply_cart_coupon(
+    cart_id: FromPath[UUID],
+    data: JSONBody[CouponChoice],
+    visitor: NamedDependency[Visitor],
+    carts: NamedDependency[Carts],
+) -> CartBody:
+    """In the place of the one that is there. Checkout counts the use, and refuses if the coupon does not apply then."""
+    await carts.apply_coupon(cart_id=CartId(cart_id), code=data.code, visitor=visitor)
+    return _body(await carts.view(cart_id=CartId(cart_id)))
+
+
+@delete(
+    "/v1/carts/{cart_id:uuid}/coupon",
+    summary="Take the coupon off",
+    tags=["carts"],
+    status_code=200,
+    responses=says(CartNotFound, CartNotActive),
+)
+async def remove_cart_coupon(
+    cart_id: FromPath[UUID], visitor: NamedDependency[Visitor], carts: NamedDependency[Carts]
+) -> CartBody:
+    """Those that apply by themselves stay."""
+    await carts.remove_coupon(cart_id=CartId(cart_id), visitor=visitor)
+    return _body(await carts.view(cart_id=CartId(cart_id)))
+
+
+@post(
     "/v1/carts/{cart_id:uuid}/reserve",
     summary="Hold what is in the cart for a while",
     tags=["carts"],
@@ -359,6 +401,8 @@ def _body(view: CartView) -> CartBody:
         items=[_item(line) for line in view.lines],
         subtotal=cart.subtotal,
         discount=cart.discount,
+        discount_code=cart.discount_code,
+        coupon_problem=view.coupon_problem,
         shipping=cart.shipping,
         tax=cart.tax,
         total=cart.total,
@@ -415,6 +459,8 @@ route_handlers: Final[Sequence[ControllerRouterHandler]] = (
     remove_item,
     reprice_cart,
     set_cart_shipping,
+    apply_cart_coupon,
+    remove_cart_coupon,
     reserve_cart,
     list_abandoned,
 )

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from storeroom import inventory
 from storeroom.analytics import note
 from storeroom.carts import queries
@@ -35,17 +37,26 @@ from storeroom.carts.model import (
     CartStatus,
     CartView,
     Customisation,
+    Discounted,
     LockedCart,
     Offer,
     PriceChange,
 )
 from storeroom.catalog import VariantNotFound
 from storeroom.core.ids import AddressId, CartId, CartItemId, SessionId, UserId, VariantId, new_id
+from storeroom.core.money import Money
 from storeroom.core.pages import Page, decode_cursor, page_of, page_size
 from storeroom.core.states import sources
 from storeroom.core.visitor import Visitor
 from storeroom.database.service import Service, operation, transactional
 from storeroom.inventory import QUANTITY_MAX, Inventory, Reservation
+from storeroom.promotions import (
+    CouponNotApplicable,
+    CouponNotFound,
+    Coupons,
+    CouponUsedUp,
+    normal_code,
+)
 
 TRIES_MAX: Final = 5  # a visitor's cart is looked for, made, and looked for again
 _MERGEABLE: Final = sources(CART_MOVES, CartStatus.MERGED)
@@ -128,13 +139,19 @@ class Carts(Service):
 
     @operation
     async def view(self, *, cart_id: CartId, visitor: Visitor | None = None) -> CartView:
-        """A cart with its lines.
+        """A cart with its lines, and what coupons take off it now: one may have ended since it was applied.
 
         Raises:
             CartNotFound: no such cart, or not this visitor's.
         """
         cart = await self.get(cart_id=cart_id, visitor=visitor)
-        return CartView(cart, await queries.lines(self.db, tenant_id=self.tenant_id, cart_id=cart_id))
+        lines = await queries.lines(self.db, tenant_id=self.tenant_id, cart_id=cart_id)
+        if cart.status is not CartStatus.ACTIVE:
+            return CartView(cart, lines)
+        discount = await self._discount(cart_id)
+        taken = Money(discount.amount, cart.currency)
+        cart = msgspec.structs.replace(cart, discount=taken, total=cart.total + cart.discount - taken)
+        return CartView(cart, lines, discount.problem)
 
     @operation
     async def abandoned(self, *, cursor: str | None = None, limit: int | None = None) -> Page[Cart]:
@@ -298,6 +315,56 @@ class Carts(Service):
         await self._retotal(cart_id)
         return changes
 
+    # --- Coupons ------------------------------------------------------------------------------------------------------
+
+    @transactional
+    async def apply_coupon(self, *, cart_id: CartId, code: str, visitor: Visitor | None = None) -> Cart:
+        """Put a coupon on a cart in the place of the one that is there; return the cart with what it comes to.
+
+        Nothing is counted: a use is taken by the checkout, which refuses the order if the coupon does not apply then.
+        A coupon for one way to pay is named at checkout, where that is chosen. A guest's uses before are not known yet.
+
+        Raises:
+            CartNotFound: no such cart, or not this visitor's.
+            CartNotActive: it can not be changed any more.
+            CouponNotFound, CouponUsedUp, CouponNotApplicable: the cart keeps what it had.
+        """
+        cart = await self._lock(cart_id, visitor)
+        facts = await queries.discountable(self.db, tenant_id=self.tenant_id, cart_id=cart_id)
+        await Coupons(self.context).preview(
+            lines=facts.lines, currency=cart.currency, codes=[code], user_id=cart.user_id
+        )
+        await queries.set_coupon(self.db, tenant_id=self.tenant_id, id=cart_id, code=normal_code(code))
+        await self._retotal(cart_id)
+        return await self._cart(cart_id)
+
+    @transactional
+    async def remove_coupon(self, *, cart_id: CartId, visitor: Visitor | None = None) -> Cart:
+        """Take the coupon off a cart; one that has none stays as it is.
+
+        Raises:
+            CartNotFound: no such cart, or not this visitor's.
+            CartNotActive: it can not be changed any more.
+        """
+        await self._lock(cart_id, visitor)
+        await queries.set_coupon(self.db, tenant_id=self.tenant_id, id=cart_id, code=None)
+        await self._retotal(cart_id)
+        return await self._cart(cart_id)
+
+    async def _discount(self, cart_id: CartId) -> Discounted:
+        """What coupons take now; one that does not apply any more takes nothing, and the cart keeps its code."""
+        cart = await queries.discountable(self.db, tenant_id=self.tenant_id, cart_id=cart_id)
+        if not cart.lines or not (cart.automatic or cart.discount_code):
+            return Discounted(0)
+        coupons, lines, problem = Coupons(self.context), cart.lines, None
+        codes = [cart.discount_code] if cart.discount_code else []
+        try:
+            found = await coupons.preview(lines=lines, currency=cart.currency, codes=codes, user_id=cart.user_id)
+        except (CouponNotFound, CouponUsedUp, CouponNotApplicable) as refusal:
+            problem = refusal.code
+            found = await coupons.preview(lines=lines, currency=cart.currency, user_id=cart.user_id)
+        return Discounted(found.discount, problem)
+
     # --- Shipping and stock -------------------------------------------------------------------------------------------
 
     @transactional
@@ -388,8 +455,12 @@ class Carts(Service):
         if guest is not None and guest.live and guest.session_id == session_id:
             if own is None:
                 await queries.adopt(self.db, tenant_id=self.tenant_id, id=guest.id, user_id=user_id)
+                await self._retotal(guest.id)  # a coupon may look at whose cart it is
                 return await self._cart(guest.id)
             if guest.currency == own.currency:  # else the shop changed it in between, and prices cannot be carried over
+                if own.discount_code is None and guest.discount_code is not None:
+                    code = guest.discount_code
+                    await queries.set_coupon(self.db, tenant_id=self.tenant_id, id=own.id, code=code)
                 await self._pour(guest.id, own.id)
         return None if own is None else await self._cart(own.id)
 
@@ -482,7 +553,8 @@ class Carts(Service):
         return method is None and not await queries.rate_for(self.db, tenant_id=self.tenant_id, currency=currency)
 
     async def _retotal(self, cart_id: CartId) -> None:
-        await queries.retotal(self.db, tenant_id=self.tenant_id, id=cart_id)
+        discount = await self._discount(cart_id)
+        await queries.retotal(self.db, tenant_id=self.tenant_id, id=cart_id, discount=discount.amount)
 
     async def _cart(self, cart_id: CartId) -> Cart:
         return await self.get(cart_id=cart_id)
