@@ -25,7 +25,7 @@ from storeroom.domains import Domains
 from storeroom.flows.cancellation import Cancellation
 from storeroom.flows.checkout import Checkout, CheckoutGroups
 from storeroom.flows.personal_data import PersonalData
-from storeroom.flows.refunding import Refunding
+from storeroom.flows.refunding import RefundDecisions, Refunding
 from storeroom.flows.sign_in import SignIn
 from storeroom.gateways import Gateways
 from storeroom.guests import GuestAttempts
@@ -39,7 +39,7 @@ from storeroom.promotions import Coupons
 from storeroom.refunds import Refunds
 from storeroom.subscriptions import Subscriptions
 from storeroom.tenants import DEFAULT_TENANT, Tenants
-from storeroom.verification import PhoneCodes, SecondFactors
+from storeroom.verification import Nonces, PhoneCodes, SecondFactors
 
 
 class Shop:
@@ -186,6 +186,11 @@ class Shop:
         return MailProofs(self.context)
 
     @cached_property
+    def nonces(self) -> Nonces:
+        """One-time permissions for dangerous acts."""
+        return Nonces(self.context)
+
+    @cached_property
     def orders(self) -> Orders:
         """Orders after they were placed."""
         return Orders(self.context)
@@ -224,6 +229,11 @@ class Shop:
     def products(self) -> Products:
         """Products, options, variants, images."""
         return Products(self.context)
+
+    @cached_property
+    def refund_quotes(self) -> RefundDecisions:
+        """What goes back of purchases made elsewhere, and who decided so."""
+        return RefundDecisions(self.context)
 
     @cached_property
     def refunding(self) -> Refunding:

@@ -43,6 +43,7 @@ class Case:
     refused: Any = None
 
 
+QUOTE = {"id": "rq-9", "original_purchase_id": "sig-1", "recipient_wallet": "7xKX", "amount": MONEY}
 CASES: dict[str, Case] = {
     "POST /v1/admin/users": Case({"email": "new@buyer.example"}, refused={"email": "ann@shop.example"}),
     "PUT /v1/admin/users/{user_id}/role": Case({"role": "customer"}),
@@ -150,6 +151,13 @@ CASES: dict[str, Case] = {
     "POST /v1/admin/payments/{payment_id}/cancel": Case(),
     "POST /v1/admin/payments/{payment_id}/refunds": Case({"reason": "damaged"}, before=Works.received),
     "POST /v1/admin/refunds/{refund_id}/complete": Case({"method": "check"}),
+    "POST /v1/admin/nonces": Case({"purpose": "approve-refund"}, refused={"purpose": "NO PURPOSE"}),
+    "POST /v1/admin/refund-quotes": Case(QUOTE, refused={**QUOTE, "amount": {"amount": 0, "currency": "USD"}}),
+    "POST /v1/admin/refund-quotes/batch": Case({"quotes": [QUOTE]}, refused={"quotes": [QUOTE, QUOTE]}),
+    "POST /v1/admin/refund-quotes/{quote_id}/approve": Case(),
+    "POST /v1/admin/refund-quotes/{quote_id}/deny": Case(),
+    "POST /v1/admin/refund-quotes/{quote_id}/process": Case({"processed_by": "ann", "signature": "out-1"}),
+    "DELETE /v1/admin/refund-quotes/{quote_id}": Case(),
     "POST /v1/admin/refunds/{refund_id}/fail": Case({"reason": "no such account"}),
     "POST /v1/admin/users/{user_id}/credit/grants": Case({"amount": MONEY}),
     "POST /v1/admin/users/{user_id}/credit/withdrawals": Case({"amount": MONEY}, before=Works.credited),

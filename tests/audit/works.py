@@ -17,6 +17,7 @@ from storeroom.core.ids import ApiKeyId, OrderId, PaymentId, UserId
 from storeroom.database.service import Actor, ActorKind
 from storeroom.identity import Permission, ProfileChanges, UserRole
 from storeroom.orders import OrderStatus
+from storeroom.refunds import RefundQuoteDraft
 from storeroom.room import Shop
 from storeroom.subscriptions import BillingPeriod, SubscriptionPayment
 
@@ -100,6 +101,10 @@ class Works:
     async def refund_id(self) -> UUID:
         await self.received()
         return (await self.by_admin.refunds.request(payment_id=PaymentId(self.ids["payment_id"]), reason="damaged")).id
+
+    async def quote_id(self) -> str:
+        draft = RefundQuoteDraft(id="rq-1", original_purchase_id="sig-1", recipient_wallet="7xKX", amount=usd(5))
+        return (await self.by_admin.refund_quotes.save(quote=draft)).id
 
     async def method_id(self) -> UUID:
         return (await make_method(self.shop)).id

@@ -3,9 +3,16 @@
 import pytest
 from till_of_refunds import Desk, open_desk
 
-from storeroom.room import Shop
+from factories import open_shop
+from storeroom.room import Shop, Storeroom
 
 
 @pytest.fixture
 async def desk(shop: Shop) -> Desk:
     return await open_desk(shop)
+
+
+@pytest.fixture
+async def other(room: Storeroom) -> Shop:
+    """Another tenant."""
+    return await open_shop(room)

@@ -211,11 +211,21 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/admin/payments/{payment_id}/attempts
         GET /v1/admin/payments/{payment_id}/proof
         GET /v1/admin/orders/{order_id}/refunds
+        GET /v1/admin/refund-quotes
+        GET /v1/admin/refund-quotes/newest
+        GET /v1/admin/refund-quotes/{quote_id}
         GET /v1/admin/refunds
         GET /v1/admin/refunds/{refund_id}
         GET /v1/admin/users/{user_id}/credit
     """,
     "refunds.write": """
+        POST /v1/admin/nonces
+        POST /v1/admin/refund-quotes
+        POST /v1/admin/refund-quotes/batch
+        DELETE /v1/admin/refund-quotes/{quote_id}
+        POST /v1/admin/refund-quotes/{quote_id}/approve
+        POST /v1/admin/refund-quotes/{quote_id}/deny
+        POST /v1/admin/refund-quotes/{quote_id}/process
         POST /v1/admin/payments/{payment_id}/refunds
         POST /v1/admin/refunds/{refund_id}/complete
         POST /v1/admin/refunds/{refund_id}/fail

@@ -27,6 +27,7 @@ WITHOUT_KEY = {  # POSTs that answer 201 and take no Idempotency-Key, each with 
     "/v1/auth/guest",  # answers with a token
     "/v1/auth/nonce",  # answers with what is good once; a second one does no harm
     "/v1/admin/users",  # is sent a password
+    "/v1/admin/nonces",  # likewise good once
     "/v1/admin/api-keys",  # answers with a key
 }
 

@@ -28,10 +28,10 @@ from storeroom.notices import Notice
 from storeroom.orders import ShippingRate
 from storeroom.payments import PaymentMethod
 from storeroom.promotions import Coupon
-from storeroom.refunds import ItemToRefund, Refund
+from storeroom.refunds import ItemToRefund, Refund, RefundQuote, RefundQuoteDraft
 from storeroom.room import Shop, Storeroom
 from storeroom.subscriptions import BillingPeriod, Subscription, SubscriptionPayment
-from storeroom.verification import CodeSent, PhoneCodes, PhoneProof, SecondFactorRequired
+from storeroom.verification import CodeSent, Nonce, PhoneCodes, PhoneProof, SecondFactorRequired
 
 PASSWORD = "correct horse battery"
 
@@ -82,6 +82,8 @@ class Estate:
     mpgs: MpgsTransaction
     coupon: Coupon
     refund: Refund
+    quote: RefundQuote
+    nonce: Nonce
     refund_items: list[ItemToRefund]
     subscription: Subscription
     endpoint: Endpoint
@@ -122,6 +124,7 @@ class Estate:
             self.held.id,
             payment.id,
             self.refund.id,
+            self.quote.id,
         ]
         orders = [each for placed in (self.order, self.paid) for each in (placed.order.id, placed.order.number)]
         return {str(each) for each in [*ids, *orders, payment.reference, self.sku, self.user.email]}
@@ -198,6 +201,12 @@ async def build(room: Storeroom) -> Estate:
     refund = await shop.refunds.request(
         payment_id=returned.order.payment.id, amount=usd(100), reason=f"damaged {mark}", items=items
     )
+    quote = await shop.refund_quotes.save(
+        quote=RefundQuoteDraft(
+            id=f"rq-{mark}", original_purchase_id=f"sig-{mark}", recipient_wallet="7xKX", amount=usd(5), reason=mark
+        )
+    )
+    nonce = await shop.nonces.create(purpose="approve-refund")
     key, key_text = await shop.api_keys.create(name=f"key {mark}", permissions=[Permission.ORDERS_READ])
     await shop.api_keys.authenticate(key_text)  # its use is noted once a minute
     await shop.origins.replace(origins=[f"https://{mark}.example"])
@@ -261,6 +270,8 @@ async def build(room: Storeroom) -> Estate:
         mpgs=mpgs,
         coupon=coupon,
         refund=refund,
+        quote=quote,
+        nonce=nonce,
         refund_items=items,
         subscription=subscription,
         endpoint=endpoint,

@@ -55,12 +55,13 @@ from storeroom.inventory import ReservationNotFound, ReservedCartNotFound
 from storeroom.orders import OrderNotFound, OrderStatus, ShippingRateNotFound
 from storeroom.payments import Payer, PaymentMethodNotFound, PaymentNotFound, PaymentStatus
 from storeroom.promotions import CouponChanges, CouponNotFound, InvalidCoupon, Line
-from storeroom.refunds import ItemToRefund, RefundLineNotFound, RefundMethod, RefundNotFound
+from storeroom.refunds import ItemToRefund, RefundLineNotFound, RefundMethod, RefundNotFound, RefundQuoteNotFound
 from storeroom.room import Shop
 from storeroom.subscriptions import BillingPeriod, SubscriptionChanges, SubscriptionNotFound, SubscriptionPayment
 from storeroom.verification import (
     ChallengeRefused,
     CodeRefused,
+    NonceNotFound,
     PhoneProofRequired,
     SecondFactorNotYours,
     SecondFactorRefused,
@@ -523,6 +524,26 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     ],
     "payment_methods.update": [
         (PaymentMethodNotFound, lambda s, o, t: s.payment_methods.update(method_id=t.method.id, name="Mine"))
+    ],
+    "nonces.consume": [(NonceNotFound, lambda s, o, t: s.nonces.consume(nonce_id=t.nonce.id, purpose=t.nonce.purpose))],
+    "refund_quotes.approve": [(RefundQuoteNotFound, lambda s, o, t: s.refund_quotes.approve(quote_id=t.quote.id))],
+    "refund_quotes.by_original_purchase": [
+        (
+            RefundQuoteNotFound,
+            lambda s, o, t: s.refund_quotes.by_original_purchase(purchase_id=t.quote.original_purchase_id),
+        )
+    ],
+    "refund_quotes.delete": [(RefundQuoteNotFound, lambda s, o, t: s.refund_quotes.delete(quote_id=t.quote.id))],
+    "refund_quotes.deny": [(RefundQuoteNotFound, lambda s, o, t: s.refund_quotes.deny(quote_id=t.quote.id))],
+    "refund_quotes.get": [(RefundQuoteNotFound, lambda s, o, t: s.refund_quotes.get(quote_id=t.quote.id))],
+    "refund_quotes.mark_processed": [
+        (
+            RefundQuoteNotFound,
+            lambda s, o, t: s.refund_quotes.mark_processed(quote_id=t.quote.id, processed_by="me", signature="out"),
+        )
+    ],
+    "refund_quotes.original": [
+        (nothing, lambda s, o, t: s.refund_quotes.original(purchase_id=t.quote.original_purchase_id))
     ],
     "refunding.complete": [
         (
@@ -1002,6 +1023,7 @@ READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
     "orders.status_labels": lambda s: s.orders.status_labels(),
     "payment_methods.list": lambda s: s.payment_methods.list(),
     "payment_methods.offered": lambda s: s.payment_methods.offered(),
+    "refund_quotes.list_pending": lambda s: s.refund_quotes.list_pending(limit=100),
     "refunds.list": lambda s: s.refunds.list(limit=100),
     "payments.list": lambda s: s.payments.list(limit=100),
     "payments.pending_review": lambda s: s.payments.pending_review(limit=100),
@@ -1029,7 +1051,10 @@ WRITES = {
     "gateways.create",
     "inventory.expire",
     "payment_methods.ensure_store_credit",
+    "nonces.create",
     "phone_codes.request",
+    "refund_quotes.save",
+    "refund_quotes.save_many",
     "provider_proofs.nonce",
     "sessions.guest",
     "shipping_rates.create",

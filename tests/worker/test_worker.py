@@ -131,6 +131,19 @@ async def test_every_job_of_the_schedule_finds_its_work(room: Storeroom) -> None
         ("UPDATE {auth_sessions} SET expires_at = now() - interval '1 day' WHERE tenant_id = $1 AND id = $2", old.id),
         (
             (
+                "INSERT INTO {admin_nonces} (tenant_id, id, purpose, created_at, expires_at) "
+                "VALUES ($1, 'n-1', 'approve-refund', now() - interval '2 s', now() - interval '1 s')"
+            ),
+        ),
+        (
+            (
+                "INSERT INTO {refund_quotes} (tenant_id, id, original_purchase_id, recipient_wallet, amount, amount_asset, "
+                "token, token_decimals, expires_at) "
+                "VALUES ($1, 'rq-1', 'sig-1', '7xKX', 1, 'SOL', 'SOL', 9, now() - interval '2 days')"
+            ),
+        ),
+        (
+            (
                 "UPDATE {auth_sessions} SET status = 'expired', expires_at = now() - interval '1 year' "
                 "WHERE tenant_id = $1 AND id = $2"
             ),

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from typing_extensions import override
+
 from storeroom import outbox
 from storeroom.analytics import note
 from storeroom.audit import audited
 from storeroom.core.ids import OrderId, RefundId
+from storeroom.core.money import Money
 from storeroom.credit import CreditReason, StoreCredit
 from storeroom.database.service import ActorKind, Service, transactional
 from storeroom.orders import Orders
@@ -18,6 +21,9 @@ from storeroom.refunds import (
     RefundedPayment,
     RefundExceedsPayment,
     RefundMethod,
+    RefundQuote,
+    RefundQuoteExceedsPurchase,
+    RefundQuotes,
     Refunds,
 )
 
@@ -126,3 +132,43 @@ class Refunding(Service):
             payment_id=refund.payment_id,
             refund_id=refund.id,
         )
+
+
+class RefundDecisions(RefundQuotes):
+    """Refund quotes of a shop, with what processing one means for the payment of an order."""
+
+    @audited("refunds.process_quote", "refund_quote")
+    @transactional
+    @override
+    async def mark_processed(self, *, quote_id: str, processed_by: str, signature: str) -> RefundQuote:
+        """Say that it was sent. Where the purchase is a payment of ours in the same asset, the payment is refunded too.
+
+        Raises:
+            StaffRequired, RefundQuoteNotFound, InvalidRefundQuote: as their names say.
+            RefundQuoteMoveRefused, RefundQuoteExpired: it was processed or denied before, or never approved in time.
+            RefundSignatureUsed: another quote was sent by this transaction.
+            RefundQuoteExceedsPurchase: less is left of the payment, since some of it went back another way.
+
+        Of any number who say so at once, one succeeds. Nothing is changed where it raises.
+        """
+        processed = await super().mark_processed(quote_id=quote_id, processed_by=processed_by, signature=signature)
+        original = await self.original(purchase_id=processed.original_purchase_id)
+        if original is None or original.payment_id is None:
+            return processed
+        context = self.context.on(self.db)
+        payment = await Payments(context).get(payment_id=original.payment_id)
+        if payment.amount.currency == processed.amount.currency:
+            refund = await Refunds(context).promise_rest(
+                payment_id=payment.id, reason="refund quote", at_most=processed.amount
+            )
+            if refund is None or refund.amount < processed.amount:
+                left = refund.amount if refund else Money(0, processed.amount.currency)
+                raise RefundQuoteExceedsPurchase(
+                    purchase=processed.original_purchase_id, asked=processed.amount, left=left
+                )
+            await Refunding(context).complete(
+                refund_id=refund.id,
+                method=RefundMethod.ORIGINAL_METHOD,
+                details={"quote": processed.id, "signature": signature},
+            )
+        return processed

@@ -20,6 +20,7 @@ from storeroom.flows import (
     errors,
     personal_data_routes,
     provider_routes,
+    refund_quote_routes,
     refunding_routes,
     sign_in_routes,
 )
@@ -169,6 +170,7 @@ route_handlers: Sequence[ControllerRouterHandler] = (
     place_order,
     *cancellation_routes.route_handlers,
     *refunding_routes.route_handlers,
+    *refund_quote_routes.route_handlers,
     *sign_in_routes.route_handlers,
     *provider_routes.route_handlers,
     *personal_data_routes.route_handlers,

@@ -84,3 +84,62 @@ class CreditNeedsAccount(Conflict):
     def __init__(self, *, order: UUID) -> None:
         super().__init__(f"order {order} belongs to no account")
         self.order = order
+
+
+class RefundQuoteNotFound(NotFound):
+    """The shop knows no such refund quote."""
+
+    code = "refunds.quote_not_found"
+
+    def __init__(self, *, quote: str) -> None:
+        super().__init__(f"no refund quote {quote[:60]!r}")
+        self.quote = quote[:60]
+
+
+class InvalidRefundQuote(Invalid):
+    """What the quote says cannot be right; nothing was written, of its whole batch neither."""
+
+    code = "refunds.invalid_quote"
+
+    def __init__(self, *, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}", field=field)
+        self.reason = reason
+
+
+class RefundQuoteMoveRefused(Conflict):
+    """The quote was decided before; nothing was changed."""
+
+    code = "refunds.quote_move_refused"
+
+    def __init__(self, *, quote: str, status: str, to: str) -> None:
+        super().__init__(f"refund quote {quote!r} is {status} and cannot become {to}")
+        self.quote, self.status, self.to = quote, status, to
+
+
+class RefundQuoteExpired(Conflict):
+    """Nobody approved it in time: save it again."""
+
+    code = "refunds.quote_expired"
+
+    def __init__(self, *, quote: str) -> None:
+        super().__init__(f"refund quote {quote!r} has expired")
+        self.quote = quote
+
+
+class RefundQuoteExceedsPurchase(Conflict):
+    """With the other quotes of the purchase it would be more than was paid for it."""
+
+    code = "refunds.quote_exceeds_purchase"
+
+    def __init__(self, *, purchase: str, asked: Money, left: Money) -> None:
+        super().__init__("less than that is left of the purchase")
+        self.purchase, self.asked, self.left = purchase, asked, left
+
+
+class RefundSignatureUsed(Conflict):
+    """Another quote was processed with this signature."""
+
+    code = "refunds.signature_used"
+
+    def __init__(self) -> None:
+        super().__init__("another refund has this signature")

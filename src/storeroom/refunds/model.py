@@ -1,7 +1,7 @@
 """Refunds: money that goes back of one payment, and the units it is for."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -19,6 +19,17 @@ REFUND_ITEMS_MAX: Final = 500  # lines of one refund
 REFUNDS_LISTED_MAX: Final = 1_000  # of one order
 REFERENCES_DRAWN_MAX: Final = 5  # a reference that exists already is drawn again
 REFERENCE_CODE_LENGTH: Final = 10
+
+
+QUOTE_LIFETIME: Final = timedelta(minutes=15)
+QUOTE_LIFETIME_MAX: Final = timedelta(days=30)
+QUOTE_KEPT: Final = timedelta(days=1)  # so long an expired one can still be looked at
+QUOTES_BATCH_MAX: Final = 100
+QUOTE_ID_LENGTH_MAX: Final = 255
+WALLET_LENGTH_MAX: Final = 128
+TOKEN_LENGTH_MAX: Final = 50
+SIGNATURE_LENGTH_MAX: Final = 255
+METADATA_BYTES_MAX: Final = 10_240
 
 
 class RefundStatus(StrEnum):
@@ -108,6 +119,64 @@ class LineToRefund(msgspec.Struct, frozen=True, kw_only=True):
 
     id: OrderLineId
     left: int
+
+
+class RefundQuoteStatus(StrEnum):
+    """What was decided."""
+
+    PENDING = "pending"
+    APPROVED = "approved"  # somebody will send it
+    DENIED = "denied"
+    PROCESSED = "processed"  # it was sent, once
+
+
+Q = RefundQuoteStatus
+REFUND_QUOTE_MOVES: Final[Moves[RefundQuoteStatus]] = declare_moves(
+    RefundQuoteStatus, {Q.PENDING: {Q.APPROVED, Q.DENIED, Q.PROCESSED}, Q.APPROVED: {Q.PROCESSED}}
+)
+
+
+class RefundQuote(msgspec.Struct, frozen=True, kw_only=True):
+    """A refund of a purchase that was made in another system: so much, in a token, to a wallet."""
+
+    id: str
+    original_purchase_id: str  # the signature of the payment, where it was one
+    recipient_wallet: str
+    amount: Money  # of the smallest unit of its asset
+    token: str
+    token_mint: str | None
+    token_decimals: int
+    status: RefundQuoteStatus
+    expired: bool  # pending, and its time is over
+    processed_by: str | None
+    processed_at: datetime | None
+    signature: str | None  # of the transaction that sent it
+    reason: str | None
+    metadata: dict[str, Any]
+    created_at: datetime
+    expires_at: datetime
+
+
+class RefundQuoteDraft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A refund quote as it is asked for."""
+
+    id: str
+    original_purchase_id: str
+    recipient_wallet: str
+    amount: Money
+    token: str | None = None  # None: the asset
+    token_mint: str | None = None
+    token_decimals: int | None = None  # None: those of the asset
+    reason: str | None = None
+    metadata: dict[str, Any] = {}
+    expires_in: timedelta = QUOTE_LIFETIME
+
+
+class OriginalPurchase(msgspec.Struct, frozen=True, kw_only=True):
+    """What was paid, where our ledger knows it."""
+
+    amount: Money
+    payment_id: PaymentId | None
 
 
 def new_reference() -> str:

@@ -1,12 +1,23 @@
 # Written by `python -m storeroom.database.stubs` from queries.sql; change that file, then run it again.
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from storeroom.core.ids import PaymentId
 from storeroom.database.executor import Executor
-from storeroom.refunds.model import LineToRefund, Refund, RefundedPayment, RefundItem, RefundMethod, RefundStatus
+from storeroom.refunds.model import (
+    LineToRefund,
+    OriginalPurchase,
+    Refund,
+    RefundedPayment,
+    RefundItem,
+    RefundMethod,
+    RefundQuote,
+    RefundQuoteStatus,
+    RefundStatus,
+)
 
 async def order_of_payment(db: Executor, /, *, tenant_id: str, payment_id: UUID) -> UUID | None: ...
 async def order_of_refund(db: Executor, /, *, tenant_id: str, refund_id: UUID) -> UUID | None: ...
@@ -63,3 +74,44 @@ async def return_units(
     actor_id: UUID | None,
 ) -> int: ...
 async def credit_payments(db: Executor, /, *, tenant_id: str, order_id: UUID) -> list[PaymentId]: ...
+async def lock_purchase(db: Executor, /, *, key: str) -> bool: ...
+async def original_purchase(db: Executor, /, *, tenant_id: str, purchase_id: str) -> OriginalPurchase | None: ...
+async def quoted(db: Executor, /, *, tenant_id: str, purchase_id: str, except_id: str) -> int: ...
+async def save_quote(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    quote_id: str,
+    purchase_id: str,
+    recipient_wallet: str,
+    amount: int,
+    asset: str,
+    token: str,
+    token_mint: str | None,
+    token_decimals: int,
+    reason: str | None,
+    metadata: Any,
+    open_for: timedelta,
+) -> RefundQuote | None: ...
+async def quote(db: Executor, /, *, tenant_id: str, quote_id: str) -> RefundQuote | None: ...
+async def newest_quote(db: Executor, /, *, tenant_id: str, purchase_id: str) -> RefundQuote | None: ...
+async def open_quotes(
+    db: Executor, /, *, tenant_id: str, after_at: datetime | None = None, after_id: str | None, size: int
+) -> list[RefundQuote]: ...
+async def decide_quote(
+    db: Executor, /, *, tenant_id: str, quote_id: str, status: RefundQuoteStatus, sources: Sequence[RefundQuoteStatus]
+) -> RefundQuote | None: ...
+async def process_quote(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    quote_id: str,
+    sources: Sequence[RefundQuoteStatus],
+    processed_by: str,
+    signature: str,
+) -> RefundQuote | None: ...
+async def delete_quote(db: Executor, /, *, tenant_id: str, quote_id: str) -> int: ...
+async def tenants_with_expired_quotes(db: Executor, /, *, kept_for: timedelta, rows: int) -> list[str]: ...
+async def delete_expired_quotes(db: Executor, /, *, tenant_id: str, kept_for: timedelta, rows: int) -> int: ...

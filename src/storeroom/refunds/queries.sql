@@ -160,3 +160,130 @@ SELECT p.id
    AND p.order_id = :order_id
    AND p.status IN ('completed', 'partially_refunded')
  ORDER BY p.id;
+
+-- Refund quotes ---------------------------------------------------------------------------------------------------------
+
+-- name: lock_purchase(key) -> bool
+-- Quotes of one purchase are saved one after the other. The ledger's rows cannot be locked, since nobody may change them.
+SELECT pg_advisory_xact_lock(hashtextextended(:key, 0)) IS NOT NULL AS locked;
+
+-- name: original_purchase(tenant_id, purchase_id) -> OriginalPurchase?
+-- What the ledger of payments knows of it, archived or not.
+SELECT t.amount, t.amount_asset AS currency, t.payment_id
+  FROM {payment_transactions} t
+ WHERE t.tenant_id = :tenant_id
+   AND t.signature = :purchase_id
+ UNION ALL
+SELECT a.amount, a.amount_asset AS currency, a.payment_id
+  FROM {payment_transactions_archive} a
+ WHERE a.tenant_id = :tenant_id
+   AND a.signature = :purchase_id
+ LIMIT 1;
+
+-- name: quoted(tenant_id, purchase_id, except_id) -> int
+-- What the other quotes of a purchase take: those that were processed or approved, and those that may still be.
+SELECT coalesce(sum(amount), 0)::bigint
+  FROM {refund_quotes}
+ WHERE tenant_id = :tenant_id
+   AND original_purchase_id = :purchase_id
+   AND id <> :except_id
+   AND (status IN ('processed', 'approved') OR (status = 'pending' AND expires_at > now()));
+
+-- name: save_quote(tenant_id, quote_id, purchase_id, recipient_wallet, amount, asset, token, token_mint?, token_decimals,
+--                  reason?, metadata, open_for) -> RefundQuote?
+-- While it is pending the same id is the same quote. No row: it was decided.
+INSERT INTO {refund_quotes} AS q (tenant_id, id, original_purchase_id, recipient_wallet, amount, amount_asset, token,
+                                  token_mint, token_decimals, reason, metadata, expires_at)
+VALUES (:tenant_id, :quote_id, :purchase_id, :recipient_wallet, :amount, :asset, :token, :token_mint, :token_decimals,
+        :reason, :metadata, now() + :open_for::interval)
+    ON CONFLICT (tenant_id, id) DO UPDATE
+   SET original_purchase_id = EXCLUDED.original_purchase_id, recipient_wallet = EXCLUDED.recipient_wallet,
+       amount = EXCLUDED.amount, amount_asset = EXCLUDED.amount_asset, token = EXCLUDED.token,
+       token_mint = EXCLUDED.token_mint, token_decimals = EXCLUDED.token_decimals, reason = EXCLUDED.reason,
+       metadata = EXCLUDED.metadata, expires_at = EXCLUDED.expires_at, updated_at = EXCLUDED.updated_at
+ WHERE q.status = 'pending'
+RETURNING q.id, q.original_purchase_id, q.recipient_wallet, q.amount, q.token, q.token_mint, q.token_decimals, q.status,
+          FALSE AS expired, q.processed_by, q.processed_at, q.signature, q.reason, q.metadata, q.created_at, q.expires_at,
+          q.amount_asset AS currency;
+
+-- name: quote(tenant_id, quote_id) -> RefundQuote?
+SELECT id, original_purchase_id, recipient_wallet, amount, token, token_mint, token_decimals, status,
+       status = 'pending' AND expires_at <= now() AS expired, processed_by, processed_at, signature, reason, metadata,
+       created_at, expires_at, amount_asset AS currency
+  FROM {refund_quotes}
+ WHERE tenant_id = :tenant_id
+   AND id = :quote_id;
+
+-- name: newest_quote(tenant_id, purchase_id) -> RefundQuote?
+SELECT id, original_purchase_id, recipient_wallet, amount, token, token_mint, token_decimals, status,
+       status = 'pending' AND expires_at <= now() AS expired, processed_by, processed_at, signature, reason, metadata,
+       created_at, expires_at, amount_asset AS currency
+  FROM {refund_quotes}
+ WHERE tenant_id = :tenant_id
+   AND original_purchase_id = :purchase_id
+ ORDER BY created_at DESC, id DESC
+ LIMIT 1;
+
+-- name: open_quotes(tenant_id, after_at?, after_id?, size) -> RefundQuote*
+-- What somebody has to decide or to send, oldest first.
+SELECT id, original_purchase_id, recipient_wallet, amount, token, token_mint, token_decimals, status,
+       FALSE AS expired, processed_by, processed_at, signature, reason, metadata, created_at, expires_at,
+       amount_asset AS currency
+  FROM {refund_quotes}
+ WHERE tenant_id = :tenant_id
+   AND status IN ('pending', 'approved')
+   AND (status = 'approved' OR expires_at > now())
+   AND (created_at, id) > (:after_at, :after_id)     -- if after_at
+ ORDER BY created_at, id
+ LIMIT :size;
+
+-- name: decide_quote(tenant_id, quote_id, status, sources) -> RefundQuote?
+-- Approving and denying. No row: its status, or the time, does not allow it.
+UPDATE {refund_quotes}
+   SET status = :status, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :quote_id
+   AND status = ANY (:sources)
+   AND (status <> 'pending' OR expires_at > now())
+RETURNING id, original_purchase_id, recipient_wallet, amount, token, token_mint, token_decimals, status, FALSE AS expired,
+          processed_by, processed_at, signature, reason, metadata, created_at, expires_at, amount_asset AS currency;
+
+-- name: process_quote(tenant_id, quote_id, sources, processed_by, signature) -> RefundQuote?
+-- All of it in one statement. Of two who do it at once the second waits, finds it processed and gets no row.
+UPDATE {refund_quotes}
+   SET status = 'processed', processed_by = :processed_by, processed_at = now(), signature = :signature, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :quote_id
+   AND status = ANY (:sources)
+   AND (status <> 'pending' OR expires_at > now())
+RETURNING id, original_purchase_id, recipient_wallet, amount, token, token_mint, token_decimals, status, FALSE AS expired,
+          processed_by, processed_at, signature, reason, metadata, created_at, expires_at, amount_asset AS currency;
+
+-- name: delete_quote(tenant_id, quote_id) -> count
+-- What was processed is kept.
+DELETE FROM {refund_quotes}
+ WHERE tenant_id = :tenant_id
+   AND id = :quote_id
+   AND status <> 'processed';
+
+-- name: tenants_with_expired_quotes(kept_for, rows) -> str*
+-- scope: all tenants
+SELECT tenant_id
+  FROM {refund_quotes}
+ WHERE status = 'pending'
+   AND expires_at <= now() - :kept_for::interval
+ GROUP BY tenant_id
+ LIMIT :rows;
+
+-- name: delete_expired_quotes(tenant_id, kept_for, rows) -> count
+-- Two runs at once take different rows.
+DELETE FROM {refund_quotes} q
+ WHERE q.tenant_id = :tenant_id
+   AND q.id = ANY (ARRAY(SELECT e.id
+                           FROM {refund_quotes} e
+                          WHERE e.tenant_id = :tenant_id
+                            AND e.status = 'pending'
+                            AND e.expires_at <= now() - :kept_for::interval
+                          ORDER BY e.expires_at
+                          LIMIT :rows
+                            FOR UPDATE SKIP LOCKED));

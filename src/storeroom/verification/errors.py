@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from storeroom.core.errors import Conflict, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
+from storeroom.core.errors import Conflict, Forbidden, Invalid, NotFound, TooMany, Unauthenticated, Unavailable
 
 
 class CodeRefused(Unauthenticated):
@@ -116,3 +116,69 @@ class SecondFactorNotYours(Forbidden):
     def __init__(self, *, user_id: UUID) -> None:
         super().__init__("you may not do this for that account")
         self.user_id = user_id
+
+
+class NonceNotFound(NotFound):
+    """The shop knows no such nonce, or removed it after its time."""
+
+    code = "verification.nonce_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("no such nonce")
+
+
+class NonceExpired(Conflict):
+    """Its time is over: ask for another one."""
+
+    code = "verification.nonce_expired"
+
+    def __init__(self) -> None:
+        super().__init__("the nonce has expired; ask for another one")
+
+
+class NonceUsed(Conflict):
+    """It was good once, and was used."""
+
+    code = "verification.nonce_already_used"
+
+    def __init__(self) -> None:
+        super().__init__("the nonce was used already; ask for another one")
+
+
+class NonceForOtherPurpose(Conflict):
+    """It was asked for to do something else, and stays good for that."""
+
+    code = "verification.invalid_nonce_purpose"
+
+    def __init__(self, *, purpose: str) -> None:
+        super().__init__(f"the nonce is not for {purpose}")
+        self.purpose = purpose
+
+
+class NonceRequired(Forbidden):
+    """The shop wants a nonce for this: ask for one with this purpose, and send it along."""
+
+    code = "verification.nonce_required"
+
+    def __init__(self, *, purpose: str) -> None:
+        super().__init__(f"a nonce for {purpose} is required")
+        self.purpose = purpose
+
+
+class NonceTaken(Conflict):
+    """There is a nonce of this id."""
+
+    code = "verification.nonce_taken"
+
+    def __init__(self) -> None:
+        super().__init__("there is a nonce of this id; choose another one")
+
+
+class InvalidNonce(Invalid):
+    """Such a nonce cannot be made."""
+
+    code = "verification.invalid_nonce"
+
+    def __init__(self, *, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}", field=field)
+        self.reason = reason

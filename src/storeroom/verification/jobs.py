@@ -27,6 +27,15 @@ async def remove_expired_codes(db: Database, *, limit: int = 5_000) -> int:
     return done + await _each(lambda: queries.tenants_with_old_requests(db, rows=OLDEST_MAX), requests, limit - done)
 
 
+async def remove_expired_nonces(db: Database, *, limit: int = 5_000) -> int:
+    """Remove nonces whose time is over, used or not; return how many it were. Until then a used one says so."""
+
+    async def nonces(tenant_id: TenantId, rows: int) -> int:
+        return await queries.delete_expired_nonces(db, tenant_id=tenant_id, rows=rows)
+
+    return await _each(lambda: queries.tenants_with_expired_nonces(db, rows=OLDEST_MAX), nonces, limit)
+
+
 async def _each(
     due: Callable[[], Awaitable[Sequence[str]]], remove: Callable[[TenantId, int], Awaitable[int]], limit: int
 ) -> int:

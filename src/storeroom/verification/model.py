@@ -25,6 +25,10 @@ FACTOR_FAILURES_MAX: Final = 5  # in FACTOR_WINDOW; then no code is looked at un
 FACTOR_WINDOW: Final = timedelta(minutes=15)
 CHALLENGE_LIFETIME: Final = timedelta(minutes=5)  # between the password and the code
 CHALLENGE_LENGTH_MAX: Final = 1000
+NONCE_LIFETIME: Final = timedelta(minutes=5)
+NONCE_LIFETIME_MAX: Final = timedelta(hours=1)
+NONCE_ID_LENGTH_MAX: Final = 255
+NONCE_PURPOSE_LENGTH_MAX: Final = 100
 RECOVERY_CODES: Final = 10
 RECOVERY_CODE_LENGTH: Final = 16  # characters of 4.9 bits
 ISSUER_LENGTH_MAX: Final = 60  # of the shop's name, as an app shows it
@@ -109,3 +113,13 @@ class Challenge(msgspec.Struct, frozen=True, kw_only=True):
     user_id: UserId
     password_mark: str | None  # as in identity's Proof
     expires_at: datetime
+
+
+class Nonce(msgspec.Struct, frozen=True, kw_only=True):
+    """Permission for one act, once."""
+
+    id: str
+    purpose: str  # as in `approve-refund`
+    created_at: datetime
+    expires_at: datetime  # from this instant on it is no good
+    consumed_at: datetime | None

@@ -176,3 +176,49 @@ SELECT :tenant_id, c.id, :user_id, c.code_hash
 DELETE FROM {recovery_codes}
  WHERE tenant_id = :tenant_id
    AND user_id = :user_id;
+
+-- Nonces ----------------------------------------------------------------------------------------------------------------
+
+-- name: insert_nonce(tenant_id, nonce_id, purpose, open_for) -> Nonce?
+-- No row: the id is taken.
+INSERT INTO {admin_nonces} (tenant_id, id, purpose, expires_at)
+VALUES (:tenant_id, :nonce_id, :purpose, now() + :open_for::interval)
+    ON CONFLICT (tenant_id, id) DO NOTHING
+RETURNING id, purpose, created_at, expires_at, consumed_at;
+
+-- name: consume_nonce(tenant_id, nonce_id, purpose) -> Nonce?
+-- The WHERE clause is the check: a rival waits for the row and then finds it consumed.
+UPDATE {admin_nonces}
+   SET consumed_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :nonce_id
+   AND purpose = :purpose
+   AND consumed_at IS NULL
+   AND expires_at > now()
+RETURNING id, purpose, created_at, expires_at, consumed_at;
+
+-- name: nonce(tenant_id, nonce_id) -> Nonce?
+SELECT id, purpose, created_at, expires_at, consumed_at
+  FROM {admin_nonces}
+ WHERE tenant_id = :tenant_id
+   AND id = :nonce_id;
+
+-- name: tenants_with_expired_nonces(rows) -> str*
+-- scope: all tenants
+SELECT tenant_id
+  FROM {admin_nonces}
+ WHERE expires_at <= now()
+ GROUP BY tenant_id
+ LIMIT :rows;
+
+-- name: delete_expired_nonces(tenant_id, rows) -> count
+-- Two runs at once take different rows.
+DELETE FROM {admin_nonces} n
+ WHERE n.tenant_id = :tenant_id
+   AND n.id = ANY (ARRAY(SELECT e.id
+                           FROM {admin_nonces} e
+                          WHERE e.tenant_id = :tenant_id
+                            AND e.expires_at <= now()
+                          ORDER BY e.expires_at
+                          LIMIT :rows
+                            FOR UPDATE SKIP LOCKED));

@@ -18,10 +18,11 @@ from msgspec import Meta
 from storeroom.core.contact import PHONE_LENGTH_MAX, InvalidPhone
 from storeroom.core.ids import UserId
 from storeroom.guests import TooManyAttempts
-from storeroom.identity import UserNotFound
+from storeroom.identity import Permission, UserNotFound
 from storeroom.verification.errors import (
     CodeRefused,
     CodesBusy,
+    InvalidNonce,
     SecondFactorActive,
     SecondFactorKept,
     SecondFactorMissing,
@@ -30,7 +31,16 @@ from storeroom.verification.errors import (
     SecondFactorRefused,
     TooManyCodes,
 )
-from storeroom.verification.model import CODE_DIGITS, RECOVERY_CODE_LENGTH, CodeSent, Enrolment, SecondFactorStatus
+from storeroom.verification.model import (
+    CODE_DIGITS,
+    NONCE_PURPOSE_LENGTH_MAX,
+    RECOVERY_CODE_LENGTH,
+    CodeSent,
+    Enrolment,
+    Nonce,
+    SecondFactorStatus,
+)
+from storeroom.verification.nonces import Nonces
 from storeroom.verification.otp import PhoneCodes
 from storeroom.verification.second_factors import SecondFactors
 from storeroom.web import Call, Limiter, Principal, RateLimited, SignInRequired, requires, requires_account, says
@@ -227,6 +237,24 @@ def _user(account: Principal) -> UserId:
     return account.user_id
 
 
+class NonceWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What it will be used for."""
+
+    purpose: Annotated[str, Meta(min_length=1, max_length=NONCE_PURPOSE_LENGTH_MAX, examples=["approve-refund"])]
+
+
+@post(
+    "/v1/admin/nonces",
+    summary="Ask for a nonce for one act",
+    tags=["admin: refunds"],
+    guards=[requires(Permission.REFUNDS_WRITE)],
+    responses=says(InvalidNonce),
+)
+async def create_nonce(data: JSONBody[NonceWanted], nonces: NamedDependency[Nonces]) -> Nonce:
+    """Good once, for this purpose, for five minutes; a second one does no harm."""
+    return await nonces.create(purpose=data.purpose)
+
+
 route_handlers: Final[Sequence[ControllerRouterHandler]] = (
     request_code,
     resend_code,
@@ -237,4 +265,5 @@ route_handlers: Final[Sequence[ControllerRouterHandler]] = (
     renew_recovery_codes,
     remove_second_factor,
     reset_second_factor,
+    create_nonce,
 )

@@ -16,8 +16,9 @@ from storeroom.integration.jobs import purge, return_lost
 from storeroom.inventory.jobs import expire_reservations
 from storeroom.orders.jobs import fill_search
 from storeroom.payments.jobs import expire_payments
+from storeroom.refunds.jobs import remove_expired_quotes
 from storeroom.subscriptions.jobs import renew_due
-from storeroom.verification.jobs import remove_expired_codes
+from storeroom.verification.jobs import remove_expired_codes, remove_expired_nonces
 from storeroom.web.jobs import delete_expired_keys, delete_old_counters
 from storeroom.worker.model import Batch, Job
 
@@ -40,6 +41,8 @@ SCHEDULE: Final[tuple[Job, ...]] = (
     _every(600, "identity.remove_sessions", remove_sessions),
     _every(600, "identity.remove_account_tokens", remove_account_tokens),
     _every(60, "verification.remove_expired_codes", remove_expired_codes, limit=1_000),
+    _every(600, "refunds.remove_expired_quotes", remove_expired_quotes, limit=1_000),
+    _every(60, "verification.remove_expired_nonces", remove_expired_nonces, limit=1_000),
     _every(3600, "analytics.make_partitions", make_partitions),
     _every(60, "web.delete_expired_keys", delete_expired_keys, limit=1_000),
     _every(60, "web.delete_old_counters", delete_old_counters, limit=1_000),
