@@ -32,7 +32,13 @@ class Nonces(Service):
 
     @audited("verification.create_nonce", "nonce")
     @transactional
-    async def create(self, *, purpose: str, expires_in: timedelta = NONCE_LIFETIME, id: str | None = None) -> Nonce:
+    async def create(
+        self,
+        *,
+        purpose: str,
+        expires_in: timedelta = NONCE_LIFETIME,
+        id: str | None = None,  # noqa: A002 - as the row's column
+    ) -> Nonce:
         """Make a nonce for one purpose.
 
         Args:
