@@ -26,7 +26,7 @@ check: $(VENV)/.installed-check
 	$(BIN)/python .ci/squawk
 	$(BIN)/python docs/generate.py --check
 
-bench: $(VENV)/.installed-test
+bench: $(VENV)/.installed-check
 	$(BIN)/python -m bench
 
 # One stamp for each set of dependencies, so that serving needs nothing that only tests need. constraints.txt pins all.
@@ -41,7 +41,7 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	@touch $@
 
 $(VENV)/.installed-check: $(VENV)/.installed-test
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,check]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,check,bench]'
 	@touch $@
 
 lock: $(VENV)/.installed-check

@@ -51,6 +51,7 @@ class Run:
         await self._stage(ground, self._orders)
         await self._stage(ground, self._http)
         await self._stage(ground, self._events)
+        await self._stage(ground, self._queues)
         await self._stage(ground, self._memory)
         await self._stage(ground, self._many_orders)
         await self._stage(ground, self._cold)
@@ -128,6 +129,19 @@ class Run:
         await events.check_equal(server, dsn, told)
         copying = await stack.enter_async_context(events.copying(ground, dsn, told))
         await self._measure({lines.EVENTS_COPIED: copying, lines.EVENTS: events.taking(ground, server, told)})
+
+    async def _queues(self, ground: Ground, stack: AsyncExitStack) -> None:
+        if not self._needs(lines.QUEUE):
+            return
+        from bench import queues  # noqa: PLC0415  # the two others are no dependencies of ours
+
+        await self._measure(
+            {
+                lines.QUEUE: await stack.enter_async_context(queues.ours(ground)),
+                lines.QUEUE_PGQUEUER: await stack.enter_async_context(queues.pgqueuer(ground)),
+                lines.QUEUE_PROCRASTINATE: await stack.enter_async_context(queues.procrastinate(ground)),
+            }
+        )
 
     async def _memory(self, ground: Ground, stack: AsyncExitStack) -> None:
         if self._needs(lines.MEMORY):

@@ -53,6 +53,9 @@ FILLED = "Python, 8 callers, after many orders"
 EMPTY = "Python, 8 callers, in a new shop"
 EVENTS = "POST /v1/events, batches of 100"
 EVENTS_COPIED = "COPY, batches of 100"
+QUEUE = "queue, claim and finish"
+QUEUE_PGQUEUER = "pgqueuer, claim and finish"
+QUEUE_PROCRASTINATE = "procrastinate, claim and finish"
 COLD = "storeroom serve, cold"
 MEMORY = "server's memory"
 IMPORT = "import's memory"
@@ -65,6 +68,8 @@ LINES: tuple[Line, ...] = (
     Line("list", "GET /v1/products, 24 of 1,000", LIST, 0.7, LIST_BARE),
     Line("http-checkout", "a whole checkout in one request, 8 callers", HTTP, 0.4, BESIDE_HTTP),
     Line("events", "event intake over HTTP, batches of 100", EVENTS, 0.5, EVENTS_COPIED),
+    Line("queue-pgqueuer", "queue of 20 tenants, batches of 10, against pgqueuer", QUEUE, 1.5, QUEUE_PGQUEUER),
+    Line("queue-procrastinate", "the same, against procrastinate", QUEUE, 1.5, QUEUE_PROCRASTINATE),
     Line("five-million", "checkout after five million orders", FILLED, 0.9, EMPTY),
     Line("cold-start", "process start to first answer, PostgreSQL included", COLD, 3.0, at_most=True, unit="s"),
     Line("memory", "the server's processes under load, PSS", MEMORY, 120.0, at_most=True, unit="MB"),
