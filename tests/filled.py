@@ -39,6 +39,7 @@ SMALL = frozenset(
         "account_settings",
         "archival_runs",
         "payment_gateways",
+        "store_configs",
         "schema_migrations",
         "schema_functions",
         "seeds_planted",

@@ -1,6 +1,6 @@
 """The handle on a whole installation, and on one shop of it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
 from types import TracebackType
@@ -13,6 +13,7 @@ from storeroom.analytics import Events, PlaceLookup
 from storeroom.audit import Audit
 from storeroom.carts import Carts
 from storeroom.catalog import Batches, Categories, Products
+from storeroom.configuration import ConfigCache, Configuration
 from storeroom.core.clock import Clock, SystemClock
 from storeroom.core.ids import TenantId
 from storeroom.core.secrets import Secret
@@ -26,6 +27,7 @@ from storeroom.flows.cancellation import Cancellation
 from storeroom.flows.checkout import Checkout, CheckoutGroups
 from storeroom.flows.personal_data import PersonalData
 from storeroom.flows.refunding import RefundDecisions, Refunding
+from storeroom.flows.secrets import require_nothing_sealed
 from storeroom.flows.sign_in import SignIn
 from storeroom.gateways import Gateways
 from storeroom.guests import GuestAttempts
@@ -54,11 +56,13 @@ class Shop:
         groups: CheckoutGroups | None = None,
         keys: TokenKeys | None = None,
         places: PlaceLookup | None = None,
+        configs: ConfigCache | None = None,
     ) -> None:
         self.context = context
         self._groups = groups
         self._keys = keys
         self._places = places
+        self._configs = configs
 
     @property
     def tenant_id(self) -> TenantId:
@@ -83,7 +87,7 @@ class Shop:
             user_agent=user_agent,
             claim=claim,
         )
-        return Shop(context, self._groups, self._keys, self._places)
+        return Shop(context, self._groups, self._keys, self._places, self._configs)
 
     @asynccontextmanager
     async def transaction(self) -> "AsyncIterator[Shop]":
@@ -93,7 +97,7 @@ class Shop:
             raise TypeError("a shop works on a Database or a Transaction")
         await self.context.settings()
         async with db.transaction() as tx:
-            yield Shop(self.context.on(tx), self._groups, self._keys, self._places)
+            yield Shop(self.context.on(tx), self._groups, self._keys, self._places, self._configs)
 
     @cached_property
     def addresses(self) -> Addresses:
@@ -134,6 +138,11 @@ class Shop:
     def checkout(self) -> Checkout:
         """Placing orders."""
         return Checkout(self.context, self._groups)
+
+    @cached_property
+    def configuration(self) -> Configuration:
+        """What staff set while the shop runs."""
+        return Configuration(self.context, self._keys, self._configs)
 
     @cached_property
     def coupons(self) -> Coupons:
@@ -306,12 +315,14 @@ class Storeroom:
         clock: Clock | None = None,
         grouping: bool = True,
         secret: Secret | str | None = None,
+        other_secrets: Sequence[Secret | str] = (),
         places: PlaceLookup | None = None,
     ) -> None:
         """Use `Storeroom.open`."""
         self.db = db
         self.tenants = Tenants(db)
-        self.token_keys = TokenKeys.of(secret)
+        self.token_keys = TokenKeys.of(secret, other_secrets)
+        self.configs = ConfigCache(db)
         self._clock = clock or SystemClock()
         self._groups = CheckoutGroups(db) if grouping else None
         self._places = places
@@ -329,6 +340,8 @@ class Storeroom:
         grouping: bool = True,
         clock: Clock | None = None,
         secret: Secret | str | None = None,
+        other_secrets: Sequence[Secret | str] = (),
+        require_secret: bool = True,
         places: PlaceLookup | None = None,
     ) -> "AsyncIterator[Self]":
         """Connect to a migrated database.
@@ -341,11 +354,15 @@ class Storeroom:
             direct_dsn: past the pooler, to listen for wake-ups.
             grouping: place the orders that arrive together in one call.
             clock: for tests.
-            secret: 32 characters or more, from which the keys that sign tokens are made. Without it nobody signs in.
+            secret: 32 characters or more, from which the keys are made that sign tokens and seal what must not be
+                read. Without it nobody signs in.
+            other_secrets: open as well: the one before, until nothing of it is left; the next one, before it is used.
+            require_secret: False opens a database that holds something sealed also without a secret.
             places: where a network address is, for the country, region and city of events; see `analytics.PlaceLookup`.
 
         Raises:
             NotMigrated: run `storeroom migrate` first.
+            SecretNeeded: something is sealed there, and there is no secret.
             DatabaseUnavailable, DatabaseRefused: nothing answers there, or not to us.
         """
         db = await Database.open(
@@ -358,14 +375,17 @@ class Storeroom:
         )
         async with db:
             await require_migrated(db)
-            yield cls(db, clock=clock, grouping=grouping, secret=secret, places=places)
+            room = cls(db, clock=clock, grouping=grouping, secret=secret, other_secrets=other_secrets, places=places)
+            if require_secret and not room.token_keys:
+                await require_nothing_sealed(db)
+            yield room
 
     def tenant(self, tenant_id: str = DEFAULT_TENANT, *, actor: Actor = SYSTEM) -> Shop:
         """The handle on one shop. That it exists is asked at its first operation, and kept for a few seconds."""
         context = Context(
             db=self.db, tenant_id=TenantId(tenant_id), tenants=self.tenants.cache, actor=actor, clock=self._clock
         )
-        return Shop(context, self._groups, self.token_keys, self._places)
+        return Shop(context, self._groups, self.token_keys, self._places, self.configs)
 
     async def close(self) -> None:
         """Let go of all connections; again is no error. Afterwards every call fails with DatabaseClosed."""

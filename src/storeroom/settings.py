@@ -29,6 +29,7 @@ CALLS_MAX: Final = 1_000_000
 SECRET_LENGTH_MIN: Final = 32
 SECRET_LETTERS_MIN: Final = 12  # different ones, in production
 SAMPLE_WORDS: Final = ("change", "default", "example", "password", "secret", "storeroom")  # of secrets in documents
+OTHER_SECRETS_MAX: Final = 5
 SECRET_FILE: Final = "secret"  # noqa: S105  # the name of a file
 
 T = TypeVar("T")
@@ -76,7 +77,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pool_size: int = POOL_SIZE_MAX
     migrate: bool = True  # the server migrates when it starts
     worker: bool = True  # the server runs the worker too
-    secret: Secret | None = None
+    secret: Secret | None = None  # signs and seals
+    other_secrets: tuple[Secret, ...] = ()  # open as well, while one is replaced
     files_url: str | None = None  # where proofs are kept; None: a folder below data_dir
     trusted_proxies: int = 0  # of our own, each adds an address to X-Forwarded-For
     flood_requests: int = FLOOD_REQUESTS_DEFAULT  # 0: no limit
@@ -95,6 +97,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """
         given = {name: text.strip() for name, text in (os.environ if environment is None else environment).items()}
         read = _Reader(given)
+        none: tuple[Secret, ...] = ()
+        secrets_given = (
+            read("STOREROOM_SECRET", _secrets, none)
+            or read("STOREROOM_SECRET_FILE", _secret_file, none)
+            or read("APP_SECRET", _secrets, none)
+        )
+        others = read("STOREROOM_SECRET_PREVIOUS", _other_secrets, none)
         return cls(
             mode=read("STOREROOM_MODE", _one_of(Mode), Mode.DEVELOPMENT),
             host=read("STOREROOM_HOST", str, HOST_DEFAULT),
@@ -107,7 +116,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             pool_size=read("STOREROOM_POOL_SIZE", _number(1, POOL_SIZE_LIMIT), POOL_SIZE_MAX),
             migrate=read("STOREROOM_MIGRATE", _switch, True),
             worker=read("STOREROOM_WORKER", _switch, True),
-            secret=read("STOREROOM_SECRET", _secret, None) or read("STOREROOM_SECRET_FILE", _secret_file, None),
+            secret=secrets_given[0] if secrets_given else None,
+            other_secrets=(*secrets_given[1:], *others),
             files_url=read("STOREROOM_FILES_URL", str, None),
             trusted_proxies=read("STOREROOM_TRUSTED_PROXIES", _number(0, PROXIES_MAX), 0),
             flood_requests=read("STOREROOM_FLOOD_REQUESTS", _number(0, 10_000_000), FLOOD_REQUESTS_DEFAULT),
@@ -121,6 +131,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def postgres_dir(self) -> Path:
         """The folder of the embedded server."""
         return self.data_dir / "postgres"
+
+    def known_secrets(self) -> tuple[Secret, ...]:
+        """The ones given, the one in use first; in development, what lies in the data folder, if anything does."""
+        if self.secret is not None:
+            return (self.secret, *self.other_secrets)
+        file = self.data_dir / SECRET_FILE
+        if self.mode is Mode.PRODUCTION or not file.exists():
+            return ()
+        return (*self._kept(file), *self.other_secrets)
 
     def signing_secret(self) -> Secret:
         """What tokens are signed with: the one given; in development, one made once and kept in the data folder.
@@ -150,10 +169,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 pass
             finally:
                 made.unlink()
-        text = file.read_text("utf-8").strip()
-        if len(text) < SECRET_LENGTH_MIN:
-            raise SettingInvalid(variable="STOREROOM_DATA_DIR", reason=f"{file} is too short; remove it")
-        return Secret(text)
+        return self._kept(file)[0]
+
+    @staticmethod
+    def _kept(file: Path) -> tuple[Secret, ...]:
+        try:
+            return _lines(file.read_text("utf-8"))
+        except ValueError:
+            raise SettingInvalid(variable="STOREROOM_DATA_DIR", reason=f"{file} is too short; remove it") from None
 
 
 class _Reader:
@@ -202,15 +225,28 @@ def _dsn(text: str) -> str:
     return text
 
 
-def _secret(text: str) -> Secret:
+def _secrets(text: str) -> tuple[Secret, ...]:
     if len(text) < SECRET_LENGTH_MIN:
         raise ValueError(f"at least {SECRET_LENGTH_MIN} characters")
-    return Secret(text)
+    return (Secret(text),)
 
 
-def _secret_file(text: str) -> Secret:
+def _other_secrets(text: str) -> tuple[Secret, ...]:
+    """One, or a JSON list of them: any character may stand in a secret."""
+    if not text.startswith("["):
+        return _secrets(text)
     try:
-        return _secret(Path(text).read_text("utf-8").strip())
+        listed = msgspec.json.decode(text, type=list[str])
+    except msgspec.MsgspecError:
+        raise ValueError("one secret, or a JSON list of them") from None
+    if len(listed) > OTHER_SECRETS_MAX:
+        raise ValueError(f"at most {OTHER_SECRETS_MAX} secrets")
+    return tuple(secret for each in listed for secret in _secrets(each))
+
+
+def _secret_file(text: str) -> tuple[Secret, ...]:
+    try:
+        return _lines(Path(text).read_text("utf-8"))
     except (OSError, UnicodeDecodeError):
         raise ValueError("a file that can be read") from None
 
@@ -220,6 +256,14 @@ def _networks(text: str) -> tuple[Network, ...]:
         return networks(text)
     except ValueError:
         raise ValueError("networks such as 10.1.0.0/16, between commas") from None
+
+
+def _lines(text: str) -> tuple[Secret, ...]:
+    """A secret a line, the one in use first."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not 1 <= len(lines) <= OTHER_SECRETS_MAX + 1:
+        raise ValueError(f"one secret a line, at most {OTHER_SECRETS_MAX + 1}")
+    return tuple(secret for line in lines for secret in _secrets(line))
 
 
 def _guessable(secret: str) -> bool:

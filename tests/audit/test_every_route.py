@@ -74,6 +74,8 @@ CASES: dict[str, Case] = {
     "POST /v1/admin/domains": Case({"domain_name": "shop.example"}, refused={"domain_name": "no host name"}),
     "PATCH /v1/admin/domains/{domain_id}": Case({"display_name": "Ours"}),
     "DELETE /v1/admin/domains/{domain_id}": Case(),
+    "PUT /v1/admin/configuration/{key}": Case({"value": "G-1"}, refused={"value": "G-1", "group": "No Group"}),
+    "DELETE /v1/admin/configuration/{key}": Case(),
     "POST /v1/admin/gateways": Case(
         {"id": "amarpay", "name": "aamarPay", "config": {"store_id": "shop"}},
         refused={"id": "no slug", "name": "aamarPay"},

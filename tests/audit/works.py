@@ -75,6 +75,10 @@ class Works:
         )
         return batch.id
 
+    async def key(self) -> UUID:
+        """A text: whoever sets it names it."""
+        return (await self.shop.configuration.set(key="marketing.pixel", value="G-0")).key  # type: ignore[return-value]
+
     async def gateway_id(self) -> UUID:
         """A text: whoever adds a gateway names it."""
         config = {"store_id": "shop", "store_passwd": "pass"}

@@ -1,5 +1,6 @@
 """What each command does and says, on a database of its own."""
 
+import asyncio
 import os
 import pty
 from collections.abc import Awaitable, Callable, Iterator
@@ -58,14 +59,14 @@ def test_every_command_and_option_explains_itself() -> None:
         f"{path} {p.name}" for path, command in found.items() for p in command.params if not getattr(p, "help", "x")
     ]
     assert silent == []
-    printing = set(found) - {"serve", "tenant", "user", "import", "db"}
+    printing = set(found) - {"serve", "tenant", "user", "import", "db", "secrets", "config"}
     assert [path for path in printing if "--json" not in [o for p in found[path].params for o in p.opts]] == []
 
 
 def test_help_and_version_need_no_database() -> None:
     nowhere = Terminal({"STOREROOM_DATABASE_URL": "postgresql://127.0.0.1:1/none"})
     text = nowhere.text("--help")
-    assert all(command in text for command in ("serve", "worker", "migrate", "doctor", "tenant"))
+    assert all(command in text for command in ("serve", "worker", "migrate", "doctor", "tenant", "secrets", "config"))
     assert "--tenant" in nowhere.text("import", "shopify", "--help")
     assert nowhere.text("--version").strip() == __version__
 
@@ -331,7 +332,11 @@ async def test_doctor_finds_what_is_broken(terminal: Terminal) -> None:
     """Each check with its count, what it found, and status 1."""
     terminal.text("seed", "development")
     healthy = terminal.json("doctor")
-    assert [result["name"] for result in healthy] == ["schema_is_current", *(check.__name__ for check, _ in CHECKS)]
+    assert [result["name"] for result in healthy] == [
+        "schema_is_current",
+        *(check.__name__ for check, _ in CHECKS),
+        "seals_open",
+    ]
     assert "0 broken" in terminal.text("doctor")
 
     connection = await asyncpg.connect(terminal.environment["STOREROOM_DATABASE_URL"])
@@ -356,6 +361,42 @@ async def test_worker_once(terminal: Terminal) -> None:
     done = {outcome["job"]: outcome for outcome in terminal.json("worker", "--once")}
     assert done["orders.fill_search"] == {"job": "orders.fill_search", "rows": 7, "error": None}
     assert "orders.fill_search" in terminal.text("worker", "--once")
+
+
+@pytest.mark.requirement("STO-CFG-06")
+async def test_a_running_process_reads_what_a_command_sets(terminal: Terminal) -> None:
+    """Two processes: this one has read the key and keeps it, the command sets it, and this one reads the new value."""
+    terminal.text("tenant", "create", "default", "--name", "Shop", "--currency", "USD")
+    async with Storeroom.open(terminal.environment["STOREROOM_DATABASE_URL"]) as room:
+        configuration = room.tenant().configuration
+        assert await configuration.get(key="marketing.pixel") is None
+        assert "G-1" in await asyncio.to_thread(terminal.text, "config", "set", "marketing.pixel", "G-1")
+        async with asyncio.timeout(5):  # NOTIFY is there within milliseconds; without it, it takes 30 s
+            while await configuration.get(key="marketing.pixel") != "G-1":
+                await asyncio.sleep(0.01)
+    assert terminal.text("config", "get", "marketing.pixel") == "G-1\n"
+
+
+async def test_secrets_of_the_configuration_at_a_terminal(terminal: Terminal) -> None:
+    terminal.text("tenant", "create", "default", "--name", "Shop", "--currency", "USD")
+    terminal.refused("config", "set", "mail.password", "zebra", code="identity.no_signing_secret")
+    keys = {"APP_SECRET": SECRET}
+    assert "zebra" not in terminal.text("config", "set", "mail.password", "-", stdin="zebra\n", **keys)
+    terminal.text("config", "set", "store.name", "Mine", "--group", "general", **keys)
+    listed = terminal.json("config", "list", **keys)["items"]
+    assert [(each["key"], each["value"], each["group_name"]) for each in listed] == [
+        ("mail.password", None, "mail"),
+        ("store.name", "Mine", "general"),
+    ]
+    assert "zebra" not in terminal.text("config", "list", "--group", "mail", **keys)
+    assert "--reveal" in terminal.run("config", "get", "mail.password", **keys).stderr
+    assert terminal.text("config", "get", "mail.password", "--reveal", **keys) == "zebra\n"
+    terminal.refused("config", "get", "mail.password", "--reveal", code="identity.no_signing_secret")
+    assert "STOREROOM_SECRET" in terminal.refused("worker", "--once", code="secrets.needed")
+    terminal.text("worker", "--once", **keys)
+    (broken,) = [result for result in terminal.json("doctor", status=1) if result["broken"]]
+    assert broken["name"] == "seals_open"
+    assert all(not result["broken"] for result in terminal.json("doctor", **keys))
 
 
 async def test_distribute_says_that_citus_is_absent(terminal: Terminal) -> None:

@@ -9,8 +9,14 @@ from filled import ROWS, Plan, plans_inside
 from storeroom.core.ids import new_id
 from storeroom.database.pool import prepare_connection
 
-# The doctor reads everything, once, for an operator.
-READS_ALL = "doctor."
+# What an operator asks once: the doctor reads everything, and so does `storeroom secrets status`, which counts by key.
+READS_ALL = (
+    "doctor.",
+    "configuration.config_seals",
+    "gateways.gateway_seals",
+    "integration.endpoint_seals",
+    "verification.factor_seals",
+)
 
 # A statement that is asked for one tenant's few rows of a table that its other rows do not make long.
 WHOLE_INDEX_IS_FINE: frozenset[str] = frozenset()

@@ -83,6 +83,10 @@ RIGHTS: Final[dict[str, str]] = {
     "settings.write": """
         GET /v1/admin/account-settings
         PUT /v1/admin/account-settings
+        GET /v1/admin/configuration
+        DELETE /v1/admin/configuration/{key}
+        GET /v1/admin/configuration/{key}
+        PUT /v1/admin/configuration/{key}
         GET /v1/admin/origins
         PUT /v1/admin/origins
         POST /v1/admin/payment-methods

@@ -123,7 +123,41 @@ def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
     file.write_text(f"{SECRET}\n")
     production = {"STOREROOM_MODE": "production", "STOREROOM_SECRET_FILE": str(file)}
     assert Settings.from_environment(production).signing_secret().reveal() == SECRET
+    file.write_text(f"{SECRET}\n\n{SECRET[::-1]}\n")  # the one in use first
+    settings = Settings.from_environment(production)
+    assert [each.reveal() for each in settings.known_secrets()] == [SECRET, SECRET[::-1]]
     file.write_text("short")
     for path in (file, tmp_path / "nowhere", tmp_path):
         with pytest.raises(SettingInvalid, match="STOREROOM_SECRET_FILE"):
             Settings.from_environment({**production, "STOREROOM_SECRET_FILE": str(path)})
+
+
+@pytest.mark.requirement("STO-CFG-07")
+def test_app_secret_is_another_name_for_it_and_has_no_default() -> None:
+    production = {"STOREROOM_MODE": "production"}
+    assert Settings.from_environment({**production, "APP_SECRET": SECRET}).signing_secret().reveal() == SECRET
+    both = {**production, "APP_SECRET": SECRET[::-1], "STOREROOM_SECRET": SECRET}
+    assert Settings.from_environment(both).signing_secret().reveal() == SECRET
+    assert Settings.from_environment({"APP_SECRET": ""}).secret is None
+    with pytest.raises(SecretMissing):
+        Settings.from_environment(production).signing_secret()
+    with pytest.raises(SettingInvalid, match="APP_SECRET: at least 32"):
+        Settings.from_environment({"APP_SECRET": "short"})
+
+
+def test_secrets_that_are_replaced_open_as_well(tmp_path: Path) -> None:
+    def known(**variables: str) -> list[str]:
+        settings = Settings.from_environment({"STOREROOM_DATA_DIR": str(tmp_path), **variables})
+        return [each.reveal() for each in settings.known_secrets()]
+
+    one, two, three = (letter * 32 for letter in "abc")
+    assert known(STOREROOM_SECRET=one, STOREROOM_SECRET_PREVIOUS=two) == [one, two]
+    assert known(STOREROOM_SECRET=one, STOREROOM_SECRET_PREVIOUS=f'["{two}", "{three}"]') == [one, two, three]
+    assert known() == []
+    (tmp_path / "secret").write_text(f"{one}\n{two}\n")
+    assert known() == [one, two]
+    assert known(STOREROOM_SECRET_PREVIOUS=three) == [one, two, three]
+    assert known(STOREROOM_MODE="production") == []
+    for wrong in ("short", '["short"]', "[", f'["{one}"' * 2, str([one] * 6).replace("'", '"')):
+        with pytest.raises(SettingInvalid, match="STOREROOM_SECRET_PREVIOUS"):
+            known(STOREROOM_SECRET=one, STOREROOM_SECRET_PREVIOUS=wrong)

@@ -13,6 +13,7 @@ import pytest
 from factories import HOME, make_coupon, make_method, make_product, open_shop, place, usd
 from storeroom.access import ApiKey
 from storeroom.catalog import Batch, Category, ImageDraft, Product
+from storeroom.configuration import Config
 from storeroom.core.ids import VariantId
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database
@@ -88,6 +89,7 @@ class Estate:
     subscription: Subscription
     endpoint: Endpoint
     webhook: Webhook
+    config: Config
 
     @property
     def variant_id(self) -> VariantId:
@@ -224,6 +226,7 @@ async def build(room: Storeroom) -> Estate:
     coupon = await make_coupon(shop, "10 %", auto_apply=True, product_ids=[product.id])
     endpoint, _ = await shop.endpoints.create(name="there", url=f"https://{mark}.example/hooks")
     webhook = await shop.webhooks.enqueue(url=f"https://{mark}.example/", event_type="order.told", payload={"of": mark})
+    config = await shop.configuration.set(key=f"marketing.{mark}", value=f"sealed {mark}", is_encrypted=True)
     inbox = Inbox()
     await MailProofs(shop.context, inbox).send_reset(email=user.email)
     mail_token = inbox.codes[-1]
@@ -276,6 +279,7 @@ async def build(room: Storeroom) -> Estate:
         subscription=subscription,
         endpoint=endpoint,
         webhook=webhook,
+        config=config,
     )
 
 

@@ -25,6 +25,7 @@ from storeroom.catalog import (
     VariantDraft,
     VariantNotFound,
 )
+from storeroom.configuration import SUPPORT_EMAIL, ConfigNotFound
 from storeroom.core.errors import NotFound, StoreroomError
 from storeroom.core.money import Money
 from storeroom.core.pages import Page
@@ -80,6 +81,10 @@ Try = Callable[[Shop, Estate, Estate], Awaitable[Any]]
 
 def nothing(result: Any) -> bool:
     return not (result.items if isinstance(result, Page) else result)
+
+
+def nothing_set(result: Any) -> bool:
+    return result is None
 
 
 def at_most_ours(page: Page[Any]) -> bool:
@@ -495,6 +500,10 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "orders.ship": [(OrderNotFound, lambda s, o, t: s.orders.ship(order_id=t.paid.order.id))],
     "orders.summaries": [(nothing, lambda s, o, t: s.orders.summaries(customer_id=t.user.id))],
     "orders.summary_items": [(nothing, lambda s, o, t: s.orders.summary_items(order_id=t.order.order.id))],
+    "configuration.delete": [(ConfigNotFound, lambda s, o, t: s.configuration.delete(key=t.config.key))],
+    "configuration.entry": [(ConfigNotFound, lambda s, o, t: s.configuration.entry(key=t.config.key))],
+    "configuration.get": [(nothing_set, lambda s, o, t: s.configuration.get(key=t.config.key))],
+    "configuration.secret": [(nothing_set, lambda s, o, t: s.configuration.secret(key=t.config.key))],
     "gateways.activate": [(GatewayNotFound, lambda s, o, t: s.gateways.activate(gateway_id=t.gateway.id))],
     "gateways.config": [(GatewayNotFound, lambda s, o, t: s.gateways.config(gateway_id=t.gateway.id))],
     "gateways.deactivate": [(GatewayNotFound, lambda s, o, t: s.gateways.deactivate(gateway_id=t.gateway.id))],
@@ -1002,6 +1011,8 @@ READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
     "coupons.list_expiring": lambda s: s.coupons.list_expiring(
         expires_before=datetime(2100, 1, 1, tzinfo=UTC), limit=100
     ),
+    "configuration.list": lambda s: s.configuration.list(limit=100),
+    "configuration.value": lambda s: s.configuration.value(SUPPORT_EMAIL),
     "domains.list": lambda s: s.domains.list(limit=100),
     "endpoints.list": lambda s: s.endpoints.list(),
     "gateways.list": lambda s: s.gateways.list(),
@@ -1045,6 +1056,7 @@ WRITES = {
     "mail_proofs.set_settings",
     "api_keys.create",
     "origins.replace",
+    "configuration.set",
     "domains.create",
     "endpoints.create",
     "webhooks.enqueue",

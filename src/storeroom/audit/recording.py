@@ -4,7 +4,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import wraps
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -29,6 +29,8 @@ R = TypeVar("R")
 S = TypeVar("S", bound=Service)
 
 AUDITED: Final = "audited"  # the attribute of an operation that says under which action it is recorded
+
+Hidden: TypeAlias = Sequence[str] | Callable[[Mapping[str, Any]], Sequence[str]]
 
 _log: Final = logging.getLogger(__name__)
 _UNEXPECTED: Final = "unexpected: something else went wrong; the log has it under the request id"
@@ -102,7 +104,7 @@ async def record(
 
 
 def audited(
-    action: str, resource_type: str, key: str | None = None, *, rows: str | None = None, hidden: Sequence[str] = ()
+    action: str, resource_type: str, key: str | None = None, *, rows: str | None = None, hidden: Hidden = ()
 ) -> Callable[
     [Callable[Concatenate[S, P], Awaitable[R]]],
     Callable[Concatenate[S, P], Coroutine[Any, Any, R]],
@@ -124,7 +126,8 @@ def audited(
             has the columns that differ.
         key: the argument that is the resource's id; without it the result's `id` is.
         rows: another row than that of the resource type.
-        hidden: arguments that may hold secrets: the entry has the names of their fields alone.
+        hidden: arguments that may hold secrets, or what tells them by the others: the entry has the names of their
+            fields alone.
     """
 
     def decorate(
@@ -204,7 +207,7 @@ def _why(error: Exception) -> str:
 
 
 def _asked(
-    signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any], hidden: Sequence[str] = ()
+    signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any], hidden: Hidden = ()
 ) -> dict[str, Any]:
     """The arguments by name, without those that were left out; fields that a call gathers stand among them."""
     try:
@@ -215,7 +218,7 @@ def _asked(
     for name, value in list(given.items())[1:]:
         gathered = signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
         asked.update(value if gathered else {name: value})
-    for name in hidden:
+    for name in hidden(asked) if callable(hidden) else hidden:
         if asked.get(name) is not None:
             asked[name] = sorted(map(str, asked[name])) if isinstance(asked[name], Mapping) else SECRET
     return {name: value for name, value in asked.items() if value is not None and value is not msgspec.UNSET}

@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from storeroom import __version__
-from storeroom.cli import connect
+from storeroom.cli import connect, keeping
 from storeroom.cli.terminal import say, show_json, show_table, warn
 from storeroom.settings import Mode, Settings
 
@@ -44,6 +44,8 @@ app.add_typer(tenants, name="tenant")
 app.add_typer(users, name="user")
 app.add_typer(imports, name="import")
 app.add_typer(databases, name="db")
+app.add_typer(keeping.keys, name="secrets")
+app.add_typer(keeping.configs, name="config")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 OfTenant = Annotated[str, typer.Option("--tenant", envvar="STOREROOM_TENANT", help="Which shop.")]
@@ -125,7 +127,7 @@ def worker(
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with connect.opened(settings) as room:
+        async with connect.opened(settings, require_secret=True) as room:
             if once:
                 return await work_once(room, stop, allowed=settings.private_destinations)
             warn("working")

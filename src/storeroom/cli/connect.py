@@ -101,11 +101,18 @@ async def connection(settings: Settings) -> "AsyncIterator[asyncpg.Connection[An
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, make: bool = False) -> "AsyncIterator[Storeroom]":
-    """The room, on a database that is migrated; with `make` it is migrated first."""
+async def opened(settings: Settings, *, make: bool = False, require_secret: bool = False) -> "AsyncIterator[Storeroom]":
+    """The room, on a database that is migrated.
+
+    Args:
+        settings: where it is.
+        make: migrate it first.
+        require_secret: refuse a database that holds something sealed where there is no secret to open it with.
+    """
     from storeroom.database.migrations import migrate  # noqa: PLC0415
     from storeroom.room import Storeroom  # noqa: PLC0415
 
+    secrets = settings.known_secrets()
     async with database(settings, make=make) as dsn:
         if make and settings.migrate:
             await migrate(direct(settings, dsn), names=settings.names)
@@ -115,6 +122,8 @@ async def opened(settings: Settings, *, make: bool = False) -> "AsyncIterator[St
             pool_size=settings.pool_size,
             statement_cache=settings.statement_cache,
             direct_dsn=direct(settings, dsn),
-            secret=settings.secret,
+            secret=secrets[0] if secrets else None,
+            other_secrets=secrets[1:],
+            require_secret=require_secret,
         ) as room:
             yield room

@@ -3,7 +3,8 @@
 from storeroom.cli import connect
 from storeroom.database.migrations import status
 from storeroom.database.pool import Database
-from storeroom.doctor import Finding, Gravity, Result, examine
+from storeroom.doctor import Finding, Gravity, Result, examine, seals_open
+from storeroom.identity import TokenKeys
 from storeroom.settings import Settings
 
 
@@ -15,7 +16,9 @@ async def examination(settings: Settings) -> list[Result]:
             return [schema]
         names, cache = settings.names, settings.statement_cache
         async with await Database.open(dsn, names=names, max_size=1, statement_cache=cache) as db:
-            return [schema, *await examine(db)]
+            secrets = settings.known_secrets()
+            keys = TokenKeys.of(secrets[0] if secrets else None, secrets[1:])
+            return [schema, *await examine(db), await seals_open(db, keys)]
 
 
 async def _schema(settings: Settings, dsn: str) -> Result:

@@ -10,7 +10,6 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from typing_extensions import override
 
 from storeroom.core.errors import Misconfigured
@@ -31,14 +30,6 @@ class SealBroken(Misconfigured):
 
     def __init__(self) -> None:
         super().__init__("what was sealed cannot be opened with the secret of this installation")
-
-
-class Resealed(msgspec.Struct, frozen=True, kw_only=True):
-    """What one batch of a rotation did."""
-
-    resealed: int
-    unreadable: int  # rows that no key of the ring opens; they stay as they are
-    after: tuple[str, str] | None  # the last row looked at; None: there are no more
 
 
 class KeyRing:

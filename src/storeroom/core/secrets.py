@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 from typing import Final
 
@@ -54,3 +55,11 @@ class Secret:
 
     def __bool__(self) -> bool:
         return bool(self._text)
+
+
+_SECRET_NAMES: Final = re.compile(r"secret|passw|pwd|passphrase|key|token|credential|salt|pin(?![a-z])|private")
+
+
+def sounds_secret(name: str) -> bool:
+    """Whether what has this name had better not be read: rather one too many than one too few."""
+    return _SECRET_NAMES.search(name.lower()) is not None

@@ -7,6 +7,8 @@ from storeroom.database.executor import Executor
 from storeroom.database.migrations import APPEND_ONLY, NEVER_DELETED
 from storeroom.doctor import queries
 from storeroom.doctor.model import FINDINGS_SHOWN_MAX, Finding, Gravity, Result
+from storeroom.flows.secrets import unreadable
+from storeroom.identity import TokenKeys
 from storeroom.orders import CASH_ON_DELIVERY_MOVES
 
 Check = Callable[..., Awaitable[list[Finding]]]
@@ -77,6 +79,24 @@ async def examine(db: Executor) -> list[Result]:
     Each check is one statement and so sees one moment.
     """
     return [await _ask(db, check, gravity) for check, gravity in CHECKS]
+
+
+async def seals_open(db: Executor, keys: TokenKeys) -> Result:
+    """The one check that needs the secrets of the installation, and opens what is sealed."""
+    broken = await unreadable(db, keys, size=FINDINGS_SHOWN_MAX + 1)
+    findings = [
+        Finding(
+            tenant_id=row.tenant_id, subject=f"{row.what}, {row.id}", detail=f"does not open: {', '.join(row.fields)}"
+        )
+        for row in broken
+    ]
+    return Result(
+        name="seals_open",
+        says="What is sealed opens, where it is, with a secret that is given.",
+        gravity=Gravity.BROKEN,
+        count=len(findings),
+        findings=findings[:FINDINGS_SHOWN_MAX],
+    )
 
 
 async def _ask(db: Executor, check: Check, gravity: Gravity) -> Result:

@@ -8,11 +8,12 @@ from storeroom.gateways.errors import (
     InvalidGateway,
     TooManyGateways,
 )
-from storeroom.gateways.jobs import reseal_gateways
 from storeroom.gateways.model import Gateway, GatewayConfig, GatewayKind, OfferedGateway
+from storeroom.gateways.sealed import GATEWAY_SEALS
 from storeroom.gateways.service import Gateways
 
 __all__ = [
+    "GATEWAY_SEALS",
     "Gateway",
     "GatewayConfig",
     "GatewayInUse",
@@ -24,5 +25,4 @@ __all__ = [
     "InvalidGateway",
     "OfferedGateway",
     "TooManyGateways",
-    "reseal_gateways",
 ]

@@ -11,7 +11,10 @@ from urllib.parse import urlsplit
 import msgspec
 from typing_extensions import override
 
-from storeroom.core.secrets import Secret
+from storeroom.core.secrets import Secret, sounds_secret
+from storeroom.database.sealed import SealedCount
+
+__all__ = ["SealedCount"]
 
 GATEWAYS_MAX: Final = 50  # of one tenant
 NAME_LENGTH_MAX: Final = 100
@@ -26,7 +29,6 @@ SET: Final = "set"  # and of the one that stands for it in answers
 TEST_ENDPOINT: Final = "test_endpoint"  # fields of any configuration, instead of what is known of the kind
 LIVE_ENDPOINT: Final = "live_endpoint"
 
-_SECRET: Final = re.compile(r"secret|passw|pwd|passphrase|key|token|credential|salt|pin(?:_|$)|private")
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -143,13 +145,6 @@ class SealedGateway(msgspec.Struct, frozen=True):
     config: dict[str, Any]
 
 
-class SealedCount(msgspec.Struct, frozen=True):
-    """How many rows one key has sealed."""
-
-    key_id: str
-    rows: int
-
-
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     """All that the server needs to speak to a provider, opened. It goes into no answer: nothing of it shows itself."""
 
@@ -178,7 +173,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
 def is_secret(kind: GatewayKind, field: str) -> bool:
     """Whether a field is sealed: the kind says so, or its name sounds like it."""
     interface = INTERFACES[kind]
-    return field in interface.secret or (field not in interface.plain and _SECRET.search(field) is not None)
+    return field in interface.secret or (field not in interface.plain and sounds_secret(field))
 
 
 def is_sealed(value: object) -> bool:

@@ -86,13 +86,13 @@ SELECT tenant_id, id, config
  ORDER BY tenant_id, id
  LIMIT :size;
 
--- name: replace_config(tenant_id, gateway_id, known, config) -> count
--- None where somebody has changed it meanwhile, whose change is the newer one.
+-- name: replace_seals(tenant_id, gateway_id, known, seals) -> count
+-- None where somebody has replaced one of them meanwhile, whose secret is the newer one; all other fields stay.
 UPDATE {payment_gateways}
-   SET config = :config
+   SET config = config || :seals::jsonb
  WHERE tenant_id = :tenant_id
    AND id = :gateway_id
-   AND config = :known::jsonb;
+   AND config @> :known::jsonb;
 
 -- name: gateway_seals() -> SealedCount*
 -- scope: all tenants

@@ -1,7 +1,7 @@
 """Gateways: configured by staff, read by the server alone. Their secrets are sealed here, field by field."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import msgspec
 from typing_extensions import override
@@ -48,9 +48,8 @@ from storeroom.gateways.model import (
     shown,
     unsafe_endpoint,
 )
+from storeroom.gateways.sealed import PURPOSE
 from storeroom.identity import TokenKeys
-
-PURPOSE: Final = "payment gateways, 1"
 
 
 class Gateways(Service):

@@ -96,6 +96,7 @@ async def opened(settings: Settings) -> AsyncIterator[Storeroom]:
                 statement_cache=settings.statement_cache,
                 direct_dsn=direct,
                 secret=settings.signing_secret(),
+                other_secrets=settings.known_secrets()[1:],
             )
         )
 

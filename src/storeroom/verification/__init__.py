@@ -44,6 +44,7 @@ from storeroom.verification.model import (
 )
 from storeroom.verification.nonces import Nonces
 from storeroom.verification.otp import PhoneCodes
+from storeroom.verification.sealed import FACTOR_SEALS
 from storeroom.verification.second_factors import SecondFactors
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "CODE_REQUESTS_MAX",
     "CODE_WINDOW",
     "FACTOR_FAILURES_MAX",
+    "FACTOR_SEALS",
     "FACTOR_WINDOW",
     "NONCE_ID_LENGTH_MAX",
     "NONCE_LIFETIME",

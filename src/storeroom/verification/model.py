@@ -8,7 +8,10 @@ import msgspec
 from typing_extensions import override
 
 from storeroom.core.ids import UserId
+from storeroom.database.sealed import SealedCount
 from storeroom.identity import UserRole
+
+__all__ = ["SealedCount"]
 
 CODE_DIGITS: Final = 6
 CODE_LIFETIME: Final = timedelta(minutes=5)
@@ -73,6 +76,19 @@ class Standing(msgspec.Struct, frozen=True):
     def staff(self) -> bool:
         """Whether a second factor is for this account at all."""
         return self.role in STAFF_ROLES
+
+
+class SealedFactor(msgspec.Struct, frozen=True):
+    """A second factor, for a rotation of keys."""
+
+    tenant_id: str
+    id: UUID
+    user_id: UserId
+    secret: str
+
+    @override
+    def __repr__(self) -> str:
+        return f"SealedFactor({self.id})"
 
 
 class Factor(msgspec.Struct, frozen=True):

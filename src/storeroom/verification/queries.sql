@@ -222,3 +222,30 @@ DELETE FROM {admin_nonces} n
                           ORDER BY e.expires_at
                           LIMIT :rows
                             FOR UPDATE SKIP LOCKED));
+
+-- Keys ------------------------------------------------------------------------------------------------------------------
+
+-- name: sealed_factors(after_tenant, after_id, size) -> SealedFactor*
+-- scope: all tenants
+-- The next rows by key.
+SELECT tenant_id, id, user_id, secret
+  FROM {second_factors}
+ WHERE (tenant_id, id) > (:after_tenant, :after_id::uuid)
+ ORDER BY tenant_id, id
+ LIMIT :size;
+
+-- name: reseal_factor(tenant_id, id, known, secret) -> count
+-- None where its owner has set up another app meanwhile.
+UPDATE {second_factors}
+   SET secret = :secret
+ WHERE tenant_id = :tenant_id
+   AND id = :id::uuid
+   AND secret = :known;
+
+-- name: factor_seals() -> SealedCount*
+-- scope: all tenants
+-- How many rows each key has sealed.
+SELECT split_part(secret, '.', 2) AS key_id, count(*)::int AS rows
+  FROM {second_factors}
+ GROUP BY 1
+ ORDER BY 1;

@@ -39,8 +39,8 @@ from storeroom.verification.model import (
     SecondFactorStatus,
     Standing,
 )
+from storeroom.verification.sealed import PURPOSE, place_of
 
-_OF_SECRETS: Final = "second factors, 1"
 _OF_CHALLENGES: Final = "sign-in challenges, 1"
 
 
@@ -294,11 +294,11 @@ class SecondFactors(Service):
             raise SecondFactorNotYours(user_id=user_id)
 
     def _place(self, user_id: UserId) -> str:
-        return f"{self.tenant_id}/{user_id}"
+        return place_of(self.tenant_id, user_id)
 
     @cached_property
     def _secrets(self) -> KeyRing:
-        return self._keys.ring(_OF_SECRETS)
+        return self._keys.ring(PURPOSE)
 
     @cached_property
     def _challenges(self) -> KeyRing:
