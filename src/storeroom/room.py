@@ -29,6 +29,7 @@ from storeroom.flows.personal_data import PersonalData
 from storeroom.flows.refunding import RefundDecisions, Refunding
 from storeroom.flows.secrets import require_nothing_sealed
 from storeroom.flows.sign_in import SignIn
+from storeroom.flows.wallet_payments import WalletPayments
 from storeroom.gateways import Gateways
 from storeroom.guests import GuestAttempts
 from storeroom.hosted import HostedSessions, MpgsTransactions
@@ -42,6 +43,7 @@ from storeroom.refunds import Refunds
 from storeroom.subscriptions import Subscriptions
 from storeroom.tenants import DEFAULT_TENANT, Tenants
 from storeroom.verification import Nonces, PhoneCodes, SecondFactors
+from storeroom.wallets import CartQuotes, ReceivingAccounts, Transactions
 
 
 class Shop:
@@ -123,6 +125,11 @@ class Shop:
     def cancellation(self) -> Cancellation:
         """Cancelling an order with all that hangs on it."""
         return Cancellation(self.context)
+
+    @cached_property
+    def cart_quotes(self) -> CartQuotes:
+        """Priced offers, which wallets pay."""
+        return CartQuotes(self.context)
 
     @cached_property
     def carts(self) -> Carts:
@@ -255,6 +262,11 @@ class Shop:
         return Refunds(self.context)
 
     @cached_property
+    def receiving_accounts(self) -> ReceivingAccounts:
+        """Where money from wallets counts."""
+        return ReceivingAccounts(self.context)
+
+    @cached_property
     def second_factors(self) -> SecondFactors:
         """What staff sign in with beside a password."""
         return SecondFactors(self.context, self._keys)
@@ -290,6 +302,11 @@ class Shop:
         return Subscriptions(self.context)
 
     @cached_property
+    def transactions(self) -> Transactions:
+        """Payments from wallets, none of which counts twice."""
+        return Transactions(self.context)
+
+    @cached_property
     def users(self) -> Users:
         """Accounts."""
         return Users(self.context)
@@ -298,6 +315,11 @@ class Shop:
     def webhooks(self) -> Webhooks:
         """What is queued for other systems."""
         return Webhooks(self.context)
+
+    @cached_property
+    def wallet_payments(self) -> WalletPayments:
+        """Verified payments from wallets, with their orders."""
+        return WalletPayments(self.context)
 
 
 class Storeroom:

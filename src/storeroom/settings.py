@@ -1,8 +1,10 @@
 """What an installation is told by its environment: variables that begin with STOREROOM_."""
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self, TypeVar
@@ -30,6 +32,11 @@ SECRET_LENGTH_MIN: Final = 32
 SECRET_LETTERS_MIN: Final = 12  # different ones, in production
 SAMPLE_WORDS: Final = ("change", "default", "example", "password", "secret", "storeroom")  # of secrets in documents
 OTHER_SECRETS_MAX: Final = 5
+ARCHIVAL_RETENTION_DEFAULT: Final = timedelta(hours=2160)
+ARCHIVAL_INTERVAL_DEFAULT: Final = timedelta(hours=24)
+ARCHIVAL_RETENTION_MIN: Final = timedelta(hours=1)
+ARCHIVAL_INTERVAL_MIN: Final = timedelta(seconds=1)
+ARCHIVAL_MAX: Final = timedelta(days=3650)
 SECRET_FILE: Final = "secret"  # noqa: S105  # the name of a file
 
 T = TypeVar("T")
@@ -82,6 +89,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     files_url: str | None = None  # where proofs are kept; None: a folder below data_dir
     trusted_proxies: int = 0  # of our own, each adds an address to X-Forwarded-For
     flood_requests: int = FLOOD_REQUESTS_DEFAULT  # 0: no limit
+    archival_enabled: bool = False  # the worker moves old payments from wallets out of the ledger
+    archival_retention: timedelta = ARCHIVAL_RETENTION_DEFAULT  # those older than this
+    archival_interval: timedelta = ARCHIVAL_INTERVAL_DEFAULT  # so often
     key_calls: int = KEY_CALLS_DEFAULT  # a minute; 0: no limit, as for the two below
     account_calls: int = ACCOUNT_CALLS_DEFAULT
     address_calls: int = ADDRESS_CALLS_DEFAULT
@@ -121,6 +131,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             files_url=read("STOREROOM_FILES_URL", str, None),
             trusted_proxies=read("STOREROOM_TRUSTED_PROXIES", _number(0, PROXIES_MAX), 0),
             flood_requests=read("STOREROOM_FLOOD_REQUESTS", _number(0, 10_000_000), FLOOD_REQUESTS_DEFAULT),
+            archival_enabled=read.either(
+                "STOREROOM_STORAGE_ARCHIVAL_ENABLED", "CEDROS_STORAGE_ARCHIVAL_ENABLED", _switch, False
+            ),
+            archival_retention=read.either(
+                "STOREROOM_STORAGE_ARCHIVAL_RETENTION_PERIOD",
+                "CEDROS_STORAGE_ARCHIVAL_RETENTION_PERIOD",
+                _duration(ARCHIVAL_RETENTION_MIN, ARCHIVAL_MAX),
+                ARCHIVAL_RETENTION_DEFAULT,
+            ),
+            archival_interval=read.either(
+                "STOREROOM_STORAGE_ARCHIVAL_RUN_INTERVAL",
+                "CEDROS_STORAGE_ARCHIVAL_RUN_INTERVAL",
+                _duration(ARCHIVAL_INTERVAL_MIN, ARCHIVAL_MAX),
+                ARCHIVAL_INTERVAL_DEFAULT,
+            ),
             key_calls=read("STOREROOM_KEY_CALLS", _number(0, CALLS_MAX), KEY_CALLS_DEFAULT),
             account_calls=read("STOREROOM_ACCOUNT_CALLS", _number(0, CALLS_MAX), ACCOUNT_CALLS_DEFAULT),
             address_calls=read("STOREROOM_ADDRESS_CALLS", _number(0, CALLS_MAX), ADDRESS_CALLS_DEFAULT),
@@ -192,6 +217,11 @@ class _Reader:
         except ValueError as error:
             raise SettingInvalid(variable=variable, reason=str(error)) from None
 
+    def either(self, variable: str, alias: str, parse: Callable[[str], T], default: T) -> T:
+        """Our own name goes before the one that another document gives the same setting. Both have to be readable."""
+        other = self(alias, parse, default)
+        return self(variable, parse, other)
+
 
 def _number(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
@@ -217,6 +247,34 @@ def _switch(text: str) -> bool:
     if text.lower() not in words:
         raise ValueError(f"on or off, not {text[:40]!r}")
     return words[text.lower()]
+
+
+_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|s))+")
+_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
+_DURATION_UNITS: Final = {
+    "h": timedelta(hours=1),
+    "m": timedelta(minutes=1),
+    "s": timedelta(seconds=1),
+    "ms": timedelta(milliseconds=1),
+}
+
+
+def _duration(low: timedelta, high: timedelta) -> Callable[[str], timedelta]:
+    def parse(text: str) -> timedelta:
+        if len(text) > 40 or not _DURATION.fullmatch(text):
+            raise ValueError(f"a duration such as 2160h or 1h30m, not {text[:40]!r}")
+        try:
+            found = sum(
+                (_DURATION_UNITS[unit] * float(count) for count, unit in _DURATION_PART.findall(text)),
+                start=timedelta(),
+            )
+        except OverflowError:
+            found = timedelta.max
+        if not low <= found <= high:
+            raise ValueError(f"from {low} to {high}, not {text[:40]!r}")
+        return found
+
+    return parse
 
 
 def _dsn(text: str) -> str:

@@ -32,6 +32,18 @@ METHOD = {
     "instructions": "Send it",
     "payment_details": {"email": "pay@shop.example", "recipient_name": "The Shop"},
 }
+USDC = {"amount": 5, "currency": "USDC"}
+TRANSACTION = {"signature": "sig", "resource_id": "cart:1", "wallet": "buyer", "amount": USDC, "account": "ours"}
+QUOTE = {"id": "quote-2", "items": [{"sku": "W-1", "unit_price": USDC}], "total": USDC}
+WALLET_PAYMENT = {
+    "signature": "sig",
+    "wallet": "buyer",
+    "amount": USDC,
+    "account": "ours",
+    "items": QUOTE["items"],
+    "email": "bo@buyer.example",
+    "name": "Bo",
+}
 
 
 @dataclass
@@ -141,6 +153,27 @@ CASES: dict[str, Case] = {
     "POST /v1/admin/orders/{order_id}/deliver": Case({}, before=Works.sent),
     "POST /v1/admin/orders/{order_id}/notes": Case({"note": "called"}),
     "POST /v1/admin/orders/{order_id}/cancel": Case({"reason": "sold twice"}),
+    "POST /v1/admin/receiving-accounts": Case(
+        {"asset": "USDC", "address": "second", "label": "Second"},
+        refused={"asset": "USDC", "address": "a b", "label": "Second"},
+    ),
+    "PATCH /v1/admin/receiving-accounts/{account_id}": Case({"label": "Old"}),
+    "POST /v1/admin/payment-transactions": Case(
+        TRANSACTION, before=Works.receiving, refused={**TRANSACTION, "account": "elsewhere"}
+    ),
+    "POST /v1/admin/payment-transactions/batch": Case(
+        {"payments": [TRANSACTION]},
+        before=Works.receiving,
+        refused={"payments": [{**TRANSACTION, "account": "elsewhere"}]},
+    ),
+    "POST /v1/admin/cart-quotes": Case(QUOTE, refused={**QUOTE, "id": "no address"}),
+    "POST /v1/admin/cart-quotes/batch": Case({"quotes": [QUOTE]}, refused={"quotes": [QUOTE, QUOTE]}),
+    "POST /v1/admin/cart-quotes/{cart_quote_id}/mark-paid": Case({"wallet": "buyer"}),
+    "POST /v1/admin/wallet-payments": Case(
+        WALLET_PAYMENT,
+        before=Works.receiving,
+        refused={**WALLET_PAYMENT, "signature": "other", "items": [{"sku": "W-2", "unit_price": USDC}]},
+    ),
     "POST /v1/admin/orders/{order_id}/payments": Case({"method": "zelle", "amount": MONEY}),
     "POST /v1/admin/shipping-rates": Case(
         {"code": "van", "name": "Van", "amount": MONEY},

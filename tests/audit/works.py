@@ -14,12 +14,14 @@ from factories import HOME, make_coupon, make_method, make_product, place, usd
 from storeroom.audit import Entry
 from storeroom.catalog import ImageDraft, OptionDraft, VariantDraft
 from storeroom.core.ids import ApiKeyId, OrderId, PaymentId, UserId
+from storeroom.core.money import Money
 from storeroom.database.service import Actor, ActorKind
 from storeroom.identity import Permission, ProfileChanges, UserRole
 from storeroom.orders import OrderStatus
 from storeroom.refunds import RefundQuoteDraft
 from storeroom.room import Shop
 from storeroom.subscriptions import BillingPeriod, SubscriptionPayment
+from storeroom.wallets import QuoteItem
 
 TODAY = datetime.now(UTC).date()
 
@@ -91,6 +93,16 @@ class Works:
         url = "https://here.example/hooks"
         return (await self.shop.webhooks.enqueue(url=url, event_type="order.told", payload={})).id
 
+    async def account_id(self) -> UUID:
+        account = await self.shop.receiving_accounts.create(asset="USDC", address="ours", label="Main")
+        return account.id
+
+    async def cart_quote_id(self) -> UUID:
+        """A text: whoever saves a quote names it."""
+        items = [QuoteItem(sku="W-1", unit_price=Money(5, "USDC"))]
+        quote = await self.shop.cart_quotes.save(id="quote-1", items=items, total=Money(5, "USDC"))
+        return quote.id  # type: ignore[return-value]
+
     async def order_id(self) -> UUID:
         await self.id_of("method_id")
         placed = await place(self.shop, (await make_product(self.shop), 1), payment_method="zelle")
@@ -149,6 +161,10 @@ class Works:
 
     async def credited(self) -> None:
         await self.shop.store_credit.grant(user_id=UserId(await self.id_of("user_id")), amount=usd(5000))
+
+    async def receiving(self) -> None:
+        await self.id_of("account_id")
+        await make_product(self.shop, sku="W-1")
 
     async def paid(self) -> None:
         await self.order_at(OrderStatus.PROCESSING)

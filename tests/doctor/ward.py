@@ -11,13 +11,16 @@ from factories import SECRET, make_coupon, make_method, make_product, open_shop,
 from storeroom.audit.jobs import seal, seal_tenant
 from storeroom.catalog import StockPolicy
 from storeroom.core.ids import OrderId
+from storeroom.core.money import Money
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database
 from storeroom.flows.model import Placement
+from storeroom.flows.wallet_payments import VerifiedPayment
 from storeroom.orders import OrderStatus
 from storeroom.orders.jobs import fill_search
 from storeroom.refunds import ItemToRefund, RefundMethod
 from storeroom.room import Shop, Storeroom
+from storeroom.wallets import QuoteItem
 
 
 @dataclass
@@ -54,6 +57,25 @@ async def open_ward(db: Database, dsn: str) -> Ward:
     user = await shop.users.register(email="ann@buyer.example", password="correct horse battery", full_name="Ann")
     await shop.store_credit.grant(user_id=user.id, amount=usd(5000), note="sorry")
     await shop.store_credit.withdraw(user_id=user.id, amount=usd(1000))
+
+    # Two payments from a wallet, one of them long ago.
+    account = await shop.receiving_accounts.create(asset="USDC", address="ours", label="Main")
+    for number in range(2):
+        item = QuoteItem(variant_id=file, unit_price=Money(7, "USDC"))
+        quote = await shop.cart_quotes.save(id=f"quote-{number}", items=[item], total=item.unit_price)
+        payment = VerifiedPayment(
+            signature=f"sig-{number}",
+            wallet="buyer",
+            amount=quote.total,
+            account=account.address,
+            quote_id=quote.id,
+            email=user.email,
+            name="Ann",
+            user_id=user.id,
+        )
+        await shop.wallet_payments.record(payment)
+        if number == 0:
+            await shop.transactions.archive_older_than(before=datetime.now(UTC) + timedelta(days=1))
 
     async def guest() -> Visitor:
         session, _ = await shop.sessions.guest()

@@ -31,16 +31,6 @@ WAITING = frozenset(
         "idx_refunds_erp_sync",
         "idx_webhook_queue_status",
         "idx_webhook_queue_entity",
-        "idx_coupons_code",
-        "idx_coupons_active",
-        "idx_coupons_auto_apply",
-        "idx_coupons_expires",
-        "idx_coupons_product_ids",
-        "idx_payment_transactions_tenant_resource",
-        "idx_payment_transactions_tenant_wallet",
-        "idx_payment_transactions_tenant_created",
-        "idx_cart_quotes_tenant",
-        "idx_cart_quotes_tenant_expires",
     }
 )
 

@@ -40,6 +40,7 @@ RIGHTS: Final[dict[str, str]] = {
         POST /v1/auth/sign-in/provider
         POST /v1/auth/sign-out
         POST /v1/auth/verify-email
+        GET /v1/cart-quotes/{cart_quote_id}
         GET /v1/categories
         POST /v1/checkout
         GET /v1/order-statuses
@@ -93,6 +94,8 @@ RIGHTS: Final[dict[str, str]] = {
         PUT /v1/admin/payment-methods/order
         DELETE /v1/admin/payment-methods/{method_id}
         PATCH /v1/admin/payment-methods/{method_id}
+        POST /v1/admin/receiving-accounts
+        PATCH /v1/admin/receiving-accounts/{account_id}
         POST /v1/admin/shipping-rates
         DELETE /v1/admin/shipping-rates/{rate_id}
         PUT /v1/admin/shipping-rates/{rate_id}
@@ -205,7 +208,23 @@ RIGHTS: Final[dict[str, str]] = {
         POST /v1/admin/orders/{order_id}/ship
         PUT /v1/admin/orders/{order_id}/tracking
     """,
+    "payments.record": """
+        POST /v1/admin/cart-quotes
+        POST /v1/admin/cart-quotes/batch
+        POST /v1/admin/cart-quotes/{cart_quote_id}/mark-paid
+        POST /v1/admin/payment-transactions
+        POST /v1/admin/payment-transactions/batch
+        POST /v1/admin/wallet-payments
+    """,
     "payments.read": """
+        GET /v1/admin/cart-quotes
+        GET /v1/admin/cart-quotes/by-ids
+        GET /v1/admin/cart-quotes/{cart_quote_id}
+        GET /v1/admin/cart-quotes/{cart_quote_id}/access
+        GET /v1/admin/payment-transactions
+        GET /v1/admin/payment-transactions/by-signature
+        GET /v1/admin/payment-transactions/processed
+        GET /v1/admin/receiving-accounts
         GET /v1/admin/orders/{order_id}/payments
         GET /v1/admin/payment-methods
         GET /v1/admin/payment-methods/{method_id}

@@ -15,11 +15,13 @@ from storeroom.access import ApiKey
 from storeroom.catalog import Batch, Category, ImageDraft, Product
 from storeroom.configuration import Config
 from storeroom.core.ids import VariantId
+from storeroom.core.money import Money
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database
 from storeroom.database.service import SYSTEM, Actor, ActorKind
 from storeroom.domains import Domain
 from storeroom.flows.model import Placement
+from storeroom.flows.wallet_payments import VerifiedPayment
 from storeroom.gateways import Gateway
 from storeroom.hosted import MpgsTransaction, StripeSession
 from storeroom.identity import MailProofs, Permission, Proof, SavedAddress, Session, SignedIn, User, UserRole
@@ -33,6 +35,7 @@ from storeroom.refunds import ItemToRefund, Refund, RefundQuote, RefundQuoteDraf
 from storeroom.room import Shop, Storeroom
 from storeroom.subscriptions import BillingPeriod, Subscription, SubscriptionPayment
 from storeroom.verification import CodeSent, Nonce, PhoneCodes, PhoneProof, SecondFactorRequired
+from storeroom.wallets import CartQuote, QuoteItem, ReceivingAccount
 
 PASSWORD = "correct horse battery"
 
@@ -90,6 +93,9 @@ class Estate:
     endpoint: Endpoint
     webhook: Webhook
     config: Config
+    account: ReceivingAccount
+    cart_quote: CartQuote
+    signature: str
 
     @property
     def variant_id(self) -> VariantId:
@@ -120,6 +126,9 @@ class Estate:
             self.coupon.code,
             self.endpoint.id,
             self.webhook.id,
+            self.account.id,
+            self.cart_quote.id,
+            self.signature,
             self.variant_id,
             self.cart.id,
             self.line.id,
@@ -227,6 +236,20 @@ async def build(room: Storeroom) -> Estate:
     endpoint, _ = await shop.endpoints.create(name="there", url=f"https://{mark}.example/hooks")
     webhook = await shop.webhooks.enqueue(url=f"https://{mark}.example/", event_type="order.told", payload={"of": mark})
     config = await shop.configuration.set(key=f"marketing.{mark}", value=f"sealed {mark}", is_encrypted=True)
+    account = await shop.receiving_accounts.create(asset="USDC", address=f"wallet-{mark}", label="Main")
+    priced = QuoteItem(variant_id=variant_id, unit_price=Money(1_000_000, "USDC"))
+    cart_quote = await shop.cart_quotes.save(id=f"cart_{mark}", items=[priced], total=priced.unit_price)
+    await shop.wallet_payments.record(
+        VerifiedPayment(
+            signature=f"sig-{mark}",
+            wallet="buyer",
+            amount=cart_quote.total,
+            account=account.address,
+            quote_id=cart_quote.id,
+            email=user.email,
+            name="Ann",
+        )
+    )
     inbox = Inbox()
     await MailProofs(shop.context, inbox).send_reset(email=user.email)
     mail_token = inbox.codes[-1]
@@ -280,6 +303,9 @@ async def build(room: Storeroom) -> Estate:
         endpoint=endpoint,
         webhook=webhook,
         config=config,
+        account=account,
+        cart_quote=cart_quote,
+        signature=f"sig-{mark}",
     )
 
 

@@ -33,7 +33,15 @@ from storeroom.core.visitor import Visitor
 from storeroom.credit import CreditReason
 from storeroom.database.service import Service
 from storeroom.domains import DomainChanges, DomainNotFound
-from storeroom.flows.errors import BuyerNotActive, CartUnknown, LineUnavailable, PaymentMethodRefused
+from storeroom.flows.errors import (
+    BuyerNotActive,
+    CartUnknown,
+    LinesUnknown,
+    LineUnavailable,
+    MethodUnfit,
+    PaymentMethodRefused,
+)
+from storeroom.flows.wallet_payments import VerifiedPayment
 from storeroom.gateways import GatewayNotFound
 from storeroom.guests import GuestMethod
 from storeroom.hosted import HostedSessionNotFound, MpgsResult, MpgsStatus, TransactionNotFound
@@ -67,6 +75,16 @@ from storeroom.verification import (
     SecondFactorNotYours,
     SecondFactorRefused,
 )
+from storeroom.wallets import (
+    NewQuote,
+    NewTransaction,
+    NotOurAccount,
+    QuoteNotFound,
+    QuoteOutcome,
+    QuotePaid,
+    ReceivingAccountNotFound,
+)
+from storeroom.wallets import TransactionNotFound as PaymentUnknown
 
 SUBSCRIBE: Any = {
     "wallet": "W",
@@ -997,11 +1015,94 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
         (nothing, lambda s, o, t: s.webhooks.of_entity(entity_type="order", entity_id=t.order.order.id))
     ],
     "webhooks.retry": [(WebhookNotFound, lambda s, o, t: s.webhooks.retry(webhook_id=t.webhook.id))],
+    "cart_quotes.get": [(QuoteNotFound, lambda s, o, t: s.cart_quotes.get(quote_id=t.cart_quote.id))],
+    "cart_quotes.get_many": [(nothing, lambda s, o, t: s.cart_quotes.get_many(quote_ids=[t.cart_quote.id]))],
+    "cart_quotes.has_access": [
+        (nothing, lambda s, o, t: s.cart_quotes.has_access(quote_id=t.cart_quote.id, wallet="buyer"))
+    ],
+    "cart_quotes.mark_paid": [
+        (
+            lambda outcome: outcome is QuoteOutcome.UNKNOWN,
+            lambda s, o, t: s.cart_quotes.mark_paid(quote_id=t.cart_quote.id, wallet="buyer"),
+        )
+    ],
+    "cart_quotes.pay": [(QuoteNotFound, lambda s, o, t: s.cart_quotes.pay(quote_id=t.cart_quote.id, wallet="buyer"))],
+    "cart_quotes.save": [
+        (
+            QuotePaid,
+            lambda s, o, t: s.cart_quotes.save(
+                id=o.cart_quote.id, items=o.cart_quote.items, total=o.cart_quote.total, cart_id=t.cart.id
+            ),
+        )
+    ],
+    "cart_quotes.save_many": [
+        (
+            QuotePaid,
+            lambda s, o, t: s.cart_quotes.save_many(
+                quotes=[
+                    NewQuote(id=o.cart_quote.id, items=o.cart_quote.items, total=o.cart_quote.total, cart_id=t.cart.id)
+                ]
+            ),
+        )
+    ],
+    "receiving_accounts.get": [
+        (ReceivingAccountNotFound, lambda s, o, t: s.receiving_accounts.get(account_id=t.account.id))
+    ],
+    "receiving_accounts.update": [
+        (
+            ReceivingAccountNotFound,
+            lambda s, o, t: s.receiving_accounts.update(account_id=t.account.id, is_active=False),
+        )
+    ],
+    "transactions.get": [(PaymentUnknown, lambda s, o, t: s.transactions.get(signature=t.signature))],
+    "transactions.has_been_processed": [
+        (nothing, lambda s, o, t: s.transactions.has_been_processed(signature=t.signature))
+    ],
+    "transactions.list": [
+        (nothing, lambda s, o, t: s.transactions.list(resource_id=f"cart:{t.cart_quote.id}")),
+        (at_most_ours, lambda s, o, t: s.transactions.list(limit=100)),
+    ],
+    "transactions.record": [
+        (
+            NotOurAccount,
+            lambda s, o, t: s.transactions.record(
+                signature="mine", resource_id="r", wallet="w", amount=o.cart_quote.total, account=t.account.address
+            ),
+        )
+    ],
+    "transactions.record_many": [
+        (
+            NotOurAccount,
+            lambda s, o, t: s.transactions.record_many(
+                [
+                    NewTransaction(
+                        signature="mine",
+                        resource_id="r",
+                        wallet="w",
+                        amount=o.cart_quote.total,
+                        account=t.account.address,
+                    )
+                ]
+            ),
+        )
+    ],
+    "wallet_payments.record": [
+        (NotOurAccount, lambda s, o, t: s.wallet_payments.record(_from_wallet(o, account=t.account.address))),
+        (
+            QuoteNotFound,
+            lambda s, o, t: s.wallet_payments.record(_from_wallet(o, quote_id=t.cart_quote.id, items=None)),
+        ),
+        (LinesUnknown, lambda s, o, t: s.wallet_payments.record(_from_wallet(o, items=t.cart_quote.items))),
+        (UserNotFound, lambda s, o, t: s.wallet_payments.record(_from_wallet(o, user_id=t.user.id))),
+        (MethodUnfit, lambda s, o, t: s.wallet_payments.record(_from_wallet(o, payment_method=t.method.code))),
+    ],
 }
 
 # These name nothing of anybody's: what they read must be ours alone.
 READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
     "api_keys.list": lambda s: s.api_keys.list(limit=100),
+    "cart_quotes.list": lambda s: s.cart_quotes.list(limit=100),
+    "receiving_accounts.list": lambda s: s.receiving_accounts.list(),
     "batches.near_expiry": lambda s: s.batches.near_expiry(within=timedelta(days=365)),
     "carts.abandoned": lambda s: s.carts.abandoned(limit=100),
     "categories.tree": lambda s: s.categories.tree(active_only=False),
@@ -1068,8 +1169,10 @@ WRITES = {
     "refund_quotes.save",
     "refund_quotes.save_many",
     "provider_proofs.nonce",
+    "receiving_accounts.create",
     "sessions.guest",
     "shipping_rates.create",
+    "transactions.archive_older_than",
     "users.create",
     "users.register",
 }
@@ -1089,6 +1192,19 @@ def operations() -> Iterator[tuple[str, inspect.Signature]]:
 def _payment(estate: Estate) -> Any:
     assert estate.order.order.payment is not None
     return estate.order.order.payment
+
+
+def _from_wallet(estate: Estate, **facts: Any) -> VerifiedPayment:
+    given = {
+        "signature": "mine",
+        "wallet": "buyer",
+        "amount": estate.cart_quote.total,
+        "account": estate.account.address,
+        "items": estate.cart_quote.items,
+        "email": "me@buyer.example",
+        "name": "Me",
+    }
+    return VerifiedPayment(**{**given, **facts})
 
 
 async def _items(statement: Awaitable[Any]) -> Any:

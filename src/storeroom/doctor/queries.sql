@@ -170,17 +170,18 @@ SELECT o.tenant_id, o.order_number AS subject,
 
 -- name: statistics_are_their_orders(size) -> Finding*
 -- scope: all tenants
--- What a customer bought is what was not cancelled of their orders, less what went back.
+-- What a customer bought is what was not cancelled of their orders, less what went back; spent counts the shop's currency.
 SELECT u.tenant_id, u.id::text AS subject,
        format('%s orders of %s, kept as %s of %s', coalesce(o.orders, 0), coalesce(o.spent, 0), coalesce(s.total_orders, 0),
               coalesce(s.total_spent, 0)) AS detail
   FROM {users} u
   LEFT JOIN {customer_statistics} s ON s.tenant_id = u.tenant_id AND s.user_id = u.id
   LEFT JOIN (SELECT d.tenant_id, d.user_id, count(*) AS orders, max(d.created_at) AS last_at,
-                    sum(CASE WHEN d.status = 'refunded' THEN 0
+                    sum(CASE WHEN d.status = 'refunded' OR d.currency <> c.currency THEN 0
                              WHEN p.order_id IS NOT NULL THEN least(d.total_amount, greatest(d.amount_paid, 0))
                              ELSE d.total_amount END) AS spent
                FROM {orders} d
+               LEFT JOIN {customer_statistics} c ON c.tenant_id = d.tenant_id AND c.user_id = d.user_id
                LEFT JOIN (SELECT tenant_id, order_id
                             FROM {payments}
                            WHERE refunded_amount > 0
@@ -326,13 +327,16 @@ SELECT o.tenant_id, o.order_number AS subject, 'no order.created' AS detail
 
 -- name: payments_are_told(size) -> Finding*
 -- scope: all tenants
--- Money that arrived left a message in the outbox in the transaction that recorded it.
+-- Money that arrived left a message in the outbox in the transaction that recorded it, its own or that of its order.
 SELECT p.tenant_id, p.payment_reference AS subject, 'no payment.completed' AS detail
   FROM {payments} p
  WHERE p.received_amount IS NOT NULL
    AND NOT EXISTS (SELECT FROM {webhook_queue} q
                     WHERE q.tenant_id = p.tenant_id AND q.entity_type = 'payment' AND q.entity_id = p.id
                       AND q.event_type = 'payment.completed')
+   AND NOT EXISTS (SELECT FROM {webhook_queue} q
+                    WHERE q.tenant_id = p.tenant_id AND q.entity_type = 'order' AND q.entity_id = p.order_id
+                      AND q.event_type = 'order.created' AND q.payload->'payment'->>'id' = p.id::text)
  ORDER BY p.tenant_id, p.id
  LIMIT :size;
 
@@ -500,6 +504,51 @@ SELECT '*' AS tenant_id, c.relname::text AS subject, format('%s may %s', r.rolna
    AND CASE p.privilege WHEN 'UPDATE' THEN has_any_column_privilege(r.oid, c.oid, p.privilege)
                         ELSE has_table_privilege(r.oid, c.oid, p.privilege) END
  ORDER BY c.relname, r.rolname, p.privilege
+ LIMIT :size;
+
+-- name: transactions_agree_with_payments(size) -> Finding*
+-- scope: all tenants
+-- A payment from a wallet that led to a payment of an order is of the same amount and currency.
+SELECT x.tenant_id, x.signature AS subject,
+       format('%s %s by the wallet, payment %s: %s %s', x.amount, x.amount_asset, x.payment_id, p.received_amount, p.currency)
+           AS detail
+  FROM (SELECT tenant_id, signature, amount, amount_asset, payment_id
+          FROM {payment_transactions}
+         WHERE payment_id IS NOT NULL
+         UNION ALL
+        SELECT tenant_id, signature, amount, amount_asset, payment_id
+          FROM {payment_transactions_archive}
+         WHERE payment_id IS NOT NULL) x
+  LEFT JOIN {payments} p ON p.tenant_id = x.tenant_id AND p.id = x.payment_id
+ WHERE p.received_amount IS DISTINCT FROM x.amount
+    OR p.currency IS DISTINCT FROM x.amount_asset
+ ORDER BY x.tenant_id, x.signature
+ LIMIT :size;
+
+-- name: signatures_are_kept_once(size) -> Finding*
+-- scope: all tenants
+-- Every payment from a wallet has its signature among those that are refused, and is in the ledger or the archive, not both.
+SELECT x.tenant_id, x.signature AS subject,
+       CASE WHEN count(*) > 1 THEN 'in the ledger and archived' ELSE 'its signature is not refused' END AS detail
+  FROM (SELECT tenant_id, signature FROM {payment_transactions}
+         UNION ALL
+        SELECT tenant_id, signature FROM {payment_transactions_archive}) x
+  LEFT JOIN {payment_signatures} s ON s.tenant_id = x.tenant_id AND s.signature = x.signature
+ GROUP BY x.tenant_id, x.signature
+HAVING count(*) > 1
+    OR count(s.signature) = 0
+ ORDER BY x.tenant_id, x.signature
+ LIMIT :size;
+
+-- name: accounts_have_one_shop(size) -> Finding*
+-- scope: all tenants
+-- An address takes money for one shop; where two name it, one transfer counts in both.
+SELECT min(a.tenant_id) AS tenant_id, a.address AS subject, format('%s also of %s', a.asset, max(a.tenant_id)) AS detail
+  FROM {receiving_accounts} a
+ WHERE a.is_active
+ GROUP BY a.asset, a.address
+HAVING count(*) > 1
+ ORDER BY min(a.tenant_id), a.address
  LIMIT :size;
 
 -- name: units_are_oversold(size) -> Finding*

@@ -242,3 +242,53 @@ _PLAIN: dict[str, Callable[..., StoreroomError]] = {
     "shipping_unavailable": ShippingUnavailable,
     "coupon_not_found": CouponNotFound,
 }
+
+
+class SignatureUsed(Conflict):
+    """The payment was honoured for something else; once is all it counts."""
+
+    code = "wallet_payments.signature_used"
+
+    def __init__(self, *, signature: str) -> None:
+        super().__init__(f"the payment {signature[:40]} was honoured before, for something else")
+        self.signature = signature
+
+
+class PaidTooLittle(Conflict):
+    """Less arrived than was asked; nothing was recorded."""
+
+    code = "wallet_payments.too_little"
+
+    def __init__(self, *, asked: Money, paid: Money) -> None:
+        super().__init__(f"{paid.amount} of {asked.amount} {asked.currency} arrived")
+        self.asked, self.paid = asked, paid
+
+
+class PaidInOtherAsset(Conflict):
+    """What arrived is no payment in the asset that was asked for; nothing was recorded."""
+
+    code = "wallet_payments.other_asset"
+
+    def __init__(self, *, asked: str, paid: str) -> None:
+        super().__init__(f"{asked} was asked for, {paid} arrived")
+        self.asked, self.paid = asked, paid
+
+
+class LinesUnknown(Conflict):
+    """Some lines name no variant of the shop; nothing was recorded."""
+
+    code = "wallet_payments.lines_unknown"
+
+    def __init__(self, *, lines: list[str]) -> None:
+        super().__init__(f"no such variants: {', '.join(lines)}")
+        self.lines = lines
+
+
+class MethodUnfit(Conflict):
+    """The payment method does not exist, is verified by hand, or is for another asset; nothing was recorded."""
+
+    code = "wallet_payments.method_unfit"
+
+    def __init__(self, *, method: str, asset: str) -> None:
+        super().__init__(f"{method!r} takes no {asset} from a wallet by itself")
+        self.method, self.asset = method, asset

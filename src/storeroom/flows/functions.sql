@@ -1020,8 +1020,9 @@ END
 $function$;
 
 -- function: update_customer_statistics
--- Sums up what a customer has bought: the orders that were not cancelled, what they came to less what went back, and the
--- last of them. Said twice, or after any mistake, it comes out right. FALSE: the tenant has no such account.
+-- Sums up what a customer has bought: the orders that were not cancelled, what those in the shop's currency came to less
+-- what went back, and the last of them. Said twice, or after any mistake, it comes out right. FALSE: the tenant has no such
+-- account.
 --
 -- Locks: the statistics row, which nobody holds while waiting for anything else. Whoever has it has changed an order and
 -- not yet committed; the sum comes after the wait, in a statement of its own, and so sees that order.
@@ -1031,6 +1032,8 @@ LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off  -- a plan made while a table is small would go on reading it whole while it grows
 AS $function$
+DECLARE
+    _currency TEXT;
 BEGIN
     INSERT INTO {customer_statistics} (tenant_id, user_id, currency)
     SELECT p_tenant, u.id, t.currency
@@ -1039,7 +1042,11 @@ BEGIN
      WHERE u.tenant_id = p_tenant AND u.id = p_customer
         ON CONFLICT (tenant_id, user_id) DO NOTHING;
 
-    PERFORM FROM {customer_statistics} WHERE tenant_id = p_tenant AND user_id = p_customer FOR NO KEY UPDATE;
+    SELECT c.currency
+      INTO _currency
+      FROM {customer_statistics} c
+     WHERE c.tenant_id = p_tenant AND c.user_id = p_customer
+       FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN FALSE;
     END IF;
@@ -1048,7 +1055,7 @@ BEGIN
        SET total_orders = s.orders, total_spent = s.spent, last_order_at = s.last_at, updated_at = now()
       FROM (SELECT count(*)::int AS orders, coalesce(sum(o.worth), 0)::bigint AS spent, max(o.created_at) AS last_at
               FROM (SELECT d.created_at,
-                           CASE WHEN d.status = 'refunded' THEN 0
+                           CASE WHEN d.status = 'refunded' OR d.currency <> _currency THEN 0
                                 WHEN EXISTS (SELECT FROM {payments} p
                                               WHERE p.tenant_id = p_tenant AND p.order_id = d.id AND p.refunded_amount > 0)
                                 THEN least(d.total_amount, greatest(d.amount_paid, 0))
@@ -1130,5 +1137,374 @@ BEGIN
       FROM jsonb_to_recordset(_units) AS u (line UUID, refunded INTEGER, freed INTEGER, unheld INTEGER, back INTEGER)
      WHERE i.tenant_id = p_tenant AND i.id = u.line;
     RETURN _back;
+END
+$function$;
+
+-- function: settled_payment_v1
+-- What came of a signature that was honoured: its payment and its order, or NULLs where it led to none. Reads only.
+CREATE FUNCTION {settled_payment_v1}(p_tenant TEXT, p_signature TEXT)
+RETURNS JSONB
+LANGUAGE plpgsql
+STABLE
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+AS $function$
+BEGIN
+    RETURN (SELECT jsonb_build_object('order_id', o.id, 'number', o.order_number, 'status', o.status, 'source', o.source,
+                                      'purchase_id', o.purchase_id, 'payment_id', p.id, 'reference', p.payment_reference,
+                                      'wallet', t.wallet, 'amount', t.amount, 'currency', t.amount_asset)
+              FROM (SELECT h.payment_id, h.wallet, h.amount, h.amount_asset
+                      FROM {payment_transactions} h
+                     WHERE h.tenant_id = p_tenant AND h.signature = p_signature
+                     UNION ALL
+                    SELECT a.payment_id, a.wallet, a.amount, a.amount_asset
+                      FROM {payment_transactions_archive} a
+                     WHERE a.tenant_id = p_tenant AND a.signature = p_signature) t
+              LEFT JOIN {payments} p ON p.tenant_id = p_tenant AND p.id = t.payment_id
+              LEFT JOIN {orders} o ON o.tenant_id = p_tenant AND o.id = p.order_id);
+END
+$function$;
+
+-- function: record_verified_payment_v1
+-- What a verified payment from a wallet brings about, all of it or nothing: its signature is honoured, the quote has its
+-- payer, the order is stored if its (source, purchase_id) has none, the ledger has one completed payment, the cart's
+-- reservations become the order's units, and one message waits in the outbox.
+--
+-- verdict 'recorded': this call did it. 'replayed': the signature was honoured before, and the answer is what came of it
+-- then; order_id is NULL where it was recorded without an order. Every other verdict wrote nothing and says why.
+-- An order that is there already gets the payment and nothing else: its units were taken when it was placed.
+--
+-- The money has arrived, so units that are gone do not stop the order: they are promised beyond the shelf, `short` says
+-- which, and the shop sees them as oversold until it has filled or refunded them.
+--
+-- Locks, in this order: the quote, the cart, an order that exists, the signature, stock rows by key, the new order,
+-- statistics. Everything is decided before the signature is claimed.
+CREATE FUNCTION {record_verified_payment_v1}(p_tenant TEXT, p_payment JSONB)
+RETURNS TABLE (verdict TEXT, answer JSONB)
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off  -- a plan made while a table is small would go on reading it whole while it grows
+AS $function$
+#variable_conflict use_column
+DECLARE
+    _now       CONSTANT TIMESTAMPTZ := now();
+    _p         RECORD;
+    _quote     RECORD;
+    _known     RECORD;                 -- the order of this purchase, if it is there
+    _cart      UUID;
+    _converts  BOOLEAN := FALSE;
+    _items     JSONB;
+    _total     BIGINT;
+    _lines     {checkout_line}[];
+    _subtotal  BIGINT;
+    _method    UUID;
+    _unfit     BOOLEAN;
+    _ids       UUID[];
+    _demands   {checkout_demand}[];
+    _short     JSONB;
+    _user      UUID;
+BEGIN
+    SELECT p.*
+      INTO _p
+      FROM jsonb_to_record(p_payment) AS p (
+               signature TEXT, wallet TEXT, account TEXT, amount BIGINT, asset TEXT, resource_id TEXT, metadata JSONB,
+               quote_id TEXT, items JSONB, total BIGINT, line_ids UUID[], cart_id UUID, source TEXT, purchase_id TEXT,
+               order_id UUID, order_number TEXT, history_ids UUID[], payment_id UUID, payment_reference TEXT, method TEXT,
+               method_id UUID, webhook_ids UUID[], user_id UUID, customer_email TEXT, customer_name TEXT,
+               customer_phone TEXT, shipping_address JSONB, billing_address JSONB, customer_notes TEXT, ip_address INET,
+               actor_kind {actor_kind}, actor_id UUID, actor_name TEXT, request_id TEXT);
+
+    IF _p.account IS NOT NULL
+       AND NOT EXISTS (SELECT
+                         FROM {receiving_accounts} a
+                        WHERE a.tenant_id = p_tenant AND a.asset = _p.asset AND a.address = _p.account AND a.is_active) THEN
+        RETURN QUERY SELECT 'account', jsonb_build_object('account', _p.account, 'asset', _p.asset);
+        RETURN;
+    END IF;
+
+    -- A confirmation that was delivered before needs no lock: what came of it does not change.
+    IF EXISTS (SELECT FROM {payment_signatures} s WHERE s.tenant_id = p_tenant AND s.signature = _p.signature) THEN
+        RETURN QUERY SELECT 'replayed', {settled_payment_v1}(p_tenant, _p.signature);
+        RETURN;
+    END IF;
+
+    -- The offer: its lines and its total are what was agreed. A rival with another wallet waits here.
+    IF _p.quote_id IS NOT NULL THEN
+        SELECT q.items, q.total_amount, q.total_asset, q.cart_id, q.expires_at, q.wallet_paid_by
+          INTO _quote
+          FROM {cart_quotes} q
+         WHERE q.tenant_id = p_tenant AND q.id = _p.quote_id
+           FOR NO KEY UPDATE;
+        IF NOT FOUND THEN
+            RETURN QUERY SELECT 'quote_unknown', jsonb_build_object('quote_id', _p.quote_id);
+            RETURN;
+        END IF;
+        -- The same confirmation, delivered while the first was at work, waited for the quote: ask again what came of it.
+        IF EXISTS (SELECT FROM {payment_signatures} s WHERE s.tenant_id = p_tenant AND s.signature = _p.signature) THEN
+            RETURN QUERY SELECT 'replayed', {settled_payment_v1}(p_tenant, _p.signature);
+            RETURN;
+        END IF;
+        IF _quote.wallet_paid_by <> _p.wallet THEN
+            RETURN QUERY SELECT 'quote_paid_by_another', jsonb_build_object('quote_id', _p.quote_id);
+            RETURN;
+        END IF;
+        IF _quote.wallet_paid_by IS NULL AND _quote.expires_at <= _now THEN
+            RETURN QUERY SELECT 'quote_expired', jsonb_build_object('quote_id', _p.quote_id);
+            RETURN;
+        END IF;
+        IF _quote.total_asset <> _p.asset THEN
+            RETURN QUERY SELECT 'other_asset', jsonb_build_object('asked', _quote.total_asset, 'paid', _p.asset);
+            RETURN;
+        END IF;
+        _items := _quote.items;
+        _total := _quote.total_amount;
+        _cart := _quote.cart_id;
+    ELSE
+        _items := _p.items;
+        _total := _p.total;
+        _cart := _p.cart_id;
+    END IF;
+
+    IF _cart IS NOT NULL THEN
+        SELECT c.status = 'active' INTO _converts FROM {carts} c WHERE c.tenant_id = p_tenant AND c.id = _cart FOR UPDATE;
+        _converts := coalesce(_converts, FALSE);  -- a cart of another program is a name for its reservations alone
+    END IF;
+
+    SELECT o.id, o.order_number, o.status, o.total_amount, o.amount_paid, o.currency, o.user_id
+      INTO _known
+      FROM {orders} o
+     WHERE o.tenant_id = p_tenant AND o.source = _p.source AND o.purchase_id = _p.purchase_id
+       FOR NO KEY UPDATE;
+    IF _known.id IS NOT NULL AND _known.currency <> _p.asset THEN
+        RETURN QUERY SELECT 'other_asset', jsonb_build_object('asked', _known.currency, 'paid', _p.asset);
+        RETURN;
+    END IF;
+
+    SELECT m.id, m.is_manual OR m.currency <> _p.asset
+      INTO _method, _unfit
+      FROM {payment_methods} m
+     WHERE m.tenant_id = p_tenant AND m.code = _p.method;
+    IF _unfit OR (_method IS NULL AND _p.method_id IS NULL) THEN
+        RETURN QUERY SELECT 'method', jsonb_build_object('method', _p.method, 'asset', _p.asset);
+        RETURN;
+    END IF;
+
+    IF _known.id IS NULL THEN
+        IF _p.amount < _total THEN
+            RETURN QUERY SELECT 'too_little', jsonb_build_object('asked', _total, 'paid', _p.amount, 'asset', _p.asset);
+            RETURN;
+        END IF;
+        IF _p.user_id IS NOT NULL
+           AND NOT EXISTS (SELECT FROM {users} u WHERE u.tenant_id = p_tenant AND u.id = _p.user_id) THEN
+            RETURN QUERY SELECT 'user_unknown', jsonb_build_object('user_id', _p.user_id);
+            RETURN;
+        END IF;
+        WITH asked AS MATERIALIZED (
+            SELECT i.position::int AS position, coalesce(i.sku, i.variant_id::text) AS name, i.quantity,
+                   (i.unit_price->>'amount')::bigint AS unit_price,
+                   coalesce(i.variant_id, (SELECT s.id FROM {product_variants} s
+                                            WHERE s.tenant_id = p_tenant AND s.sku = i.sku)) AS variant_id
+              FROM ROWS FROM (jsonb_to_recordset(_items) AS (variant_id UUID, sku TEXT, quantity INTEGER, unit_price JSONB))
+                   WITH ORDINALITY AS i (variant_id, sku, quantity, unit_price, position))
+        SELECT array_agg(ROW(0, a.position, _p.line_ids[a.position], a.name, v.product_id, v.id, a.quantity, NULL,
+                             a.unit_price, _p.asset, v.sku, p.name, v.title, TRUE, p.is_digital, NULL, NULL, NULL, NULL, NULL,
+                             v.stock_policy, v.backorder_limit, FALSE, NULL, NULL, NULL)::{checkout_line} ORDER BY a.position),
+               sum(a.quantity * a.unit_price)::bigint
+          INTO _lines, _subtotal
+          FROM asked a
+          LEFT JOIN {product_variants} v ON v.tenant_id = p_tenant AND v.id = a.variant_id
+          LEFT JOIN {products} p ON p.tenant_id = p_tenant AND p.id = v.product_id;
+        IF EXISTS (SELECT FROM unnest(_lines) l WHERE l.variant_id IS NULL) THEN
+            RETURN QUERY SELECT 'lines_unknown', jsonb_agg(l.asked ORDER BY l.position)
+                           FROM unnest(_lines) l
+                          WHERE l.variant_id IS NULL;
+            RETURN;
+        END IF;
+    END IF;
+
+    -- From here on it is written. A rival with the same signature waits at its key, and hears what became of ours.
+    INSERT INTO {payment_signatures} (tenant_id, signature)
+    VALUES (p_tenant, _p.signature)
+        ON CONFLICT (tenant_id, signature) DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN QUERY SELECT 'replayed', {settled_payment_v1}(p_tenant, _p.signature);
+        RETURN;
+    END IF;
+
+    IF _p.quote_id IS NOT NULL THEN
+        UPDATE {cart_quotes} q
+           SET wallet_paid_by = _p.wallet, paid_at = _now, updated_at = _now
+         WHERE q.tenant_id = p_tenant AND q.id = _p.quote_id AND q.wallet_paid_by IS NULL;
+    END IF;
+
+    IF _method IS NULL THEN
+        INSERT INTO {payment_methods} (tenant_id, id, code, method_type, name, is_active, is_manual, instructions,
+                                       payment_details, currency)
+        VALUES (p_tenant, _p.method_id, _p.method, 'wallet', _p.asset, FALSE, FALSE, 'Pay from your wallet.', '{}', _p.asset)
+            ON CONFLICT (tenant_id, code) DO NOTHING;
+        SELECT m.id INTO _method FROM {payment_methods} m WHERE m.tenant_id = p_tenant AND m.code = _p.method;
+    END IF;
+
+    IF _known.id IS NULL THEN
+        _user := _p.user_id;
+
+        -- Stock: every row that this order moves, locked by key; then what the cart still holds is read.
+        _ids := ARRAY(SELECT l.variant_id FROM unnest(_lines) l WHERE l.stock_policy <> 'untracked'
+                       UNION
+                      SELECT r.variant_id FROM {inventory_reservations} r
+                       WHERE r.tenant_id = p_tenant AND r.cart_id = _cart AND r.status = 'active');
+        PERFORM FROM {stock_levels} s
+          WHERE s.tenant_id = p_tenant AND s.variant_id = ANY (_ids)
+          ORDER BY s.variant_id
+            FOR UPDATE;
+
+        SELECT coalesce(array_agg(ROW(0, d.variant_id, d.units, d.held, d.stock_policy, d.backorder_limit)::{checkout_demand}), '{}')
+          INTO _demands
+          FROM (SELECT m.variant_id, sum(m.units)::int AS units, sum(m.held)::int AS held, max(m.stock_policy) AS stock_policy,
+                       max(m.backorder_limit) AS backorder_limit
+                  FROM (SELECT l.variant_id, l.quantity AS units, 0 AS held, l.stock_policy, l.backorder_limit
+                          FROM unnest(_lines) l
+                         WHERE l.stock_policy <> 'untracked'
+                         UNION ALL
+                        SELECT r.variant_id, 0, r.quantity, NULL, NULL
+                          FROM {inventory_reservations} r
+                         WHERE r.tenant_id = p_tenant AND r.cart_id = _cart AND r.status = 'active') m
+                 GROUP BY m.variant_id) d;
+
+        SELECT coalesce(jsonb_agg(jsonb_build_object('variant_id', x.variant_id, 'sku', x.sku, 'missing', x.missing)
+                                  ORDER BY x.variant_id), '[]')
+          INTO _short
+          FROM (SELECT d.variant_id, (SELECT min(l.sku) FROM unnest(_lines) l WHERE l.variant_id = d.variant_id) AS sku,
+                       least(d.units - d.held, s.reserved + d.units - d.held - s.on_hand) AS missing
+                  FROM unnest(_demands) d
+                  JOIN {stock_levels} s ON s.tenant_id = p_tenant AND s.variant_id = d.variant_id
+                 WHERE d.stock_policy = 'deny') x
+         WHERE x.missing > 0;
+
+        UPDATE {stock_levels} s
+           SET reserved = s.reserved + d.units - d.held
+          FROM unnest(_demands) d
+         WHERE s.tenant_id = p_tenant AND s.variant_id = d.variant_id AND d.units <> d.held;
+
+        INSERT INTO {orders} (tenant_id, id, order_number, source, purchase_id, resource_id, user_id, customer_email, customer_name,
+                              customer_phone, status, shipping_address, billing_address, currency, subtotal_amount,
+                              discount_amount, total_amount, amount_paid, ip_address, source_cart_id, customer_notes,
+                              metadata, payment_due_at, paid_at)
+        VALUES (p_tenant, _p.order_id, _p.order_number, _p.source, _p.purchase_id, _p.resource_id, _p.user_id,
+                _p.customer_email, _p.customer_name, _p.customer_phone, 'payment_received', _p.shipping_address,
+                coalesce(_p.billing_address, _p.shipping_address), _p.asset, _subtotal, _subtotal - _total, _total,
+                _p.amount, _p.ip_address, CASE WHEN _converts THEN _cart END, _p.customer_notes, _p.metadata, _now, _now)
+            ON CONFLICT (tenant_id, source, purchase_id) DO NOTHING;
+        IF NOT FOUND THEN  -- a rival placed it a moment ago: begin anew, and pay that one
+            RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'the order was placed by a rival';
+        END IF;
+
+        -- What was taken off is spread over the lines by their worth; the largest remainders get the last units.
+        INSERT INTO {order_items} (tenant_id, id, order_id, position, product_id, variant_id, product_sku, product_name,
+                                   variant_title, is_digital, quantity, unit_price, currency, price_source, discount_amount,
+                                   quantity_held)
+        SELECT p_tenant, s.id, _p.order_id, s.position, s.product_id, s.variant_id, s.sku, s.product_name, s.variant_title,
+               s.is_digital, s.quantity, s.unit_price, s.currency, 'quote',
+               s.share + CASE WHEN row_number() OVER (ORDER BY s.remainder DESC, s.position)
+                                   <= (_subtotal - _total) - sum(s.share) OVER () THEN 1 ELSE 0 END,
+               CASE WHEN s.stock_policy = 'untracked' THEN 0 ELSE s.quantity END
+          FROM (SELECT l.id, l.position, l.product_id, l.variant_id, l.sku, l.product_name, l.variant_title, l.is_digital,
+                       l.quantity, l.unit_price, l.currency, l.stock_policy,
+                       div((_subtotal - _total)::numeric * l.quantity * l.unit_price, _subtotal::numeric)::bigint AS share,
+                       mod((_subtotal - _total)::numeric * l.quantity * l.unit_price, _subtotal::numeric) AS remainder
+                  FROM unnest(_lines) l) s;
+
+        INSERT INTO {order_status_history} (tenant_id, id, order_id, sequence, from_status, to_status, reason, changed_by,
+                                            changed_by_type, changed_by_name, request_id)
+        VALUES (p_tenant, _p.history_ids[1], _p.order_id, 1, NULL, 'pending_payment', 'placed', _p.actor_id, _p.actor_kind,
+                _p.actor_name, _p.request_id),
+               (p_tenant, _p.history_ids[2], _p.order_id, 2, 'pending_payment', 'payment_received', 'paid', _p.actor_id,
+                _p.actor_kind, _p.actor_name, _p.request_id);
+
+        INSERT INTO {order_search} (tenant_id, order_id) VALUES (p_tenant, _p.order_id);
+
+        UPDATE {inventory_reservations} r
+           SET status = 'converted', order_id = _p.order_id, updated_at = _now
+         WHERE r.tenant_id = p_tenant AND r.cart_id = _cart AND r.status = 'active';
+
+        IF _converts THEN
+            UPDATE {carts} c
+               SET status = 'converted', converted_to_order_id = _p.order_id, converted_at = _now, updated_at = _now
+             WHERE c.tenant_id = p_tenant AND c.id = _cart;
+        END IF;
+    ELSE
+        _user := _known.user_id;
+    END IF;
+
+    INSERT INTO {payments} (tenant_id, id, payment_reference, order_id, user_id, payment_method_id, amount, currency,
+                            received_amount, status, customer_reference, metadata, ip_address, completed_at)
+    VALUES (p_tenant, _p.payment_id, _p.payment_reference, coalesce(_known.id, _p.order_id), _user, _method,
+            coalesce(_total, _p.amount), _p.asset, _p.amount, 'completed', left(_p.signature, 100),
+            jsonb_build_object('signature', _p.signature, 'wallet', _p.wallet), _p.ip_address, _now);
+
+    INSERT INTO {payment_transactions} (tenant_id, signature, resource_id, wallet, amount, amount_asset, account, payment_id,
+                                        metadata)
+    VALUES (p_tenant, _p.signature, _p.resource_id, _p.wallet, _p.amount, _p.asset, _p.account, _p.payment_id, _p.metadata);
+
+    IF _known.id IS NULL THEN
+        -- One message for the new order, and the payment in it.
+        INSERT INTO {webhook_queue} (tenant_id, id, destination, event_type, payload, entity_type, entity_id)
+        VALUES (p_tenant, _p.webhook_ids[1], 'webhooks', 'order.created', jsonb_build_object(
+                    'id', _p.order_id, 'number', _p.order_number, 'status', 'payment_received', 'email', _p.customer_email,
+                    'currency', _p.asset, 'subtotal', _subtotal, 'shipping', 0, 'shipping_method', NULL, 'total', _total,
+                    'created_at', _now, 'payment_due_at', _now, 'short', _short,
+                    'payment', jsonb_build_object('id', _p.payment_id, 'reference', _p.payment_reference,
+                                                  'received', _p.amount, 'signature', _p.signature, 'wallet', _p.wallet)),
+                'order', _p.order_id);
+
+        -- Added to the sums of its own currency alone: token units and cents make no sum.
+        IF _user IS NOT NULL THEN
+            INSERT INTO {customer_statistics} AS c (tenant_id, user_id, currency, total_orders, total_spent, last_order_at)
+            SELECT p_tenant, _user, t.currency, 1, CASE WHEN t.currency = _p.asset THEN _total ELSE 0 END, _now
+              FROM {tenants} t
+             WHERE t.tenant_id = p_tenant
+                ON CONFLICT (tenant_id, user_id) DO UPDATE
+               SET total_orders = c.total_orders + EXCLUDED.total_orders,
+                   total_spent = c.total_spent + EXCLUDED.total_spent,
+                   last_order_at = greatest(c.last_order_at, EXCLUDED.last_order_at),
+                   updated_at = EXCLUDED.updated_at;
+        END IF;
+    ELSE
+        UPDATE {orders} o
+           SET amount_paid = o.amount_paid + _p.amount, updated_at = _now
+         WHERE o.tenant_id = p_tenant AND o.id = _known.id;
+
+        INSERT INTO {webhook_queue} (tenant_id, id, destination, event_type, payload, entity_type, entity_id)
+        VALUES (p_tenant, _p.webhook_ids[1], 'webhooks', 'payment.completed', jsonb_build_object(
+                    'id', _p.payment_id, 'reference', _p.payment_reference, 'order_id', _known.id, 'status', 'completed',
+                    'currency', _p.asset, 'amount', coalesce(_total, _p.amount), 'received', _p.amount,
+                    'order_number', _known.order_number, 'signature', _p.signature, 'wallet', _p.wallet),
+                'payment', _p.payment_id);
+
+        IF _known.status = 'pending_payment' AND _known.amount_paid + _p.amount >= _known.total_amount THEN
+            UPDATE {orders} o
+               SET status = 'payment_received', status_updated_at = _now, paid_at = coalesce(o.paid_at, _now)
+             WHERE o.tenant_id = p_tenant AND o.id = _known.id;
+
+            INSERT INTO {order_status_history} (tenant_id, id, order_id, sequence, from_status, to_status, reason, changed_by,
+                                                changed_by_type, changed_by_name, request_id)
+            SELECT p_tenant, _p.history_ids[1], _known.id, coalesce(max(h.sequence), 0) + 1, 'pending_payment',
+                   'payment_received', 'paid', _p.actor_id, _p.actor_kind, _p.actor_name, _p.request_id
+              FROM {order_status_history} h
+             WHERE h.tenant_id = p_tenant AND h.order_id = _known.id;
+
+            INSERT INTO {webhook_queue} (tenant_id, id, destination, event_type, payload, entity_type, entity_id)
+            SELECT p_tenant, _p.webhook_ids[2], 'webhooks', 'order.payment_received', jsonb_build_object(
+                       'id', o.id, 'number', o.order_number, 'status', o.status, 'previous_status', 'pending_payment',
+                       'reason', 'paid', 'email', o.customer_email, 'currency', o.currency, 'total', o.total_amount,
+                       'paid', o.amount_paid), 'order', o.id
+              FROM {orders} o
+             WHERE o.tenant_id = p_tenant AND o.id = _known.id;
+        END IF;
+    END IF;
+
+    RETURN QUERY
+    SELECT 'recorded', {settled_payment_v1}(p_tenant, _p.signature)
+                       || jsonb_build_object('placed', _known.id IS NULL, 'short', coalesce(_short, '[]'));
 END
 $function$;

@@ -207,3 +207,10 @@ class CheckoutSettings(msgspec.Struct, frozen=True, kw_only=True):
     order_window: timedelta
     open_orders_max: int
     compliance_required: bool
+
+
+class PaymentVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What record_verified_payment_v1 says."""
+
+    verdict: str
+    answer: Any

@@ -26,6 +26,11 @@ SELECT o.id, o.order_number AS number, o.status, o.customer_email AS email, o.su
  WHERE o.tenant_id = :tenant_id
    AND o.id = :order_id;
 
+-- name: record_verified_payment(tenant_id, payment) -> PaymentVerdict
+-- One round trip and one commit; see functions.sql.
+SELECT verdict, answer
+  FROM {record_verified_payment_v1}(:tenant_id, :payment);
+
 -- What is held about a person, for `PersonalData`: rows as they are, without what opens a door. Each reads by an index.
 
 -- name: held_account(tenant_id, user_id, rows) -> dict*

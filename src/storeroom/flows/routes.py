@@ -23,6 +23,7 @@ from storeroom.flows import (
     refund_quote_routes,
     refunding_routes,
     sign_in_routes,
+    wallet_payment_routes,
 )
 from storeroom.flows.checkout import Checkout
 from storeroom.flows.model import (
@@ -172,6 +173,7 @@ route_handlers: Sequence[ControllerRouterHandler] = (
     *refunding_routes.route_handlers,
     *refund_quote_routes.route_handlers,
     *sign_in_routes.route_handlers,
+    *wallet_payment_routes.route_handlers,
     *provider_routes.route_handlers,
     *personal_data_routes.route_handlers,
 )

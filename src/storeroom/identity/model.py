@@ -142,6 +142,7 @@ class Permission(StrEnum):
     ORDERS_WRITE = "orders.write"
     PAYMENTS_READ = "payments.read"
     PAYMENTS_VERIFY = "payments.verify"
+    PAYMENTS_RECORD = "payments.record"  # say what wallets paid, and what they are offered: a pay server's key has it
     REFUNDS_WRITE = "refunds.write"  # give money back, as credit too
     USERS_READ = "users.read"
     USERS_WRITE = "users.write"

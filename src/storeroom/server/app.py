@@ -39,6 +39,7 @@ ROUTED: Final = (
     "payments",
     "credit",
     "refunds",
+    "wallets",
     "flows",
     "audit",
     "integration",

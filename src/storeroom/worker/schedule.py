@@ -17,10 +17,14 @@ from storeroom.inventory.jobs import expire_reservations
 from storeroom.orders.jobs import fill_search
 from storeroom.payments.jobs import expire_payments
 from storeroom.refunds.jobs import remove_expired_quotes
+from storeroom.settings import Settings
 from storeroom.subscriptions.jobs import renew_due
 from storeroom.verification.jobs import remove_expired_codes, remove_expired_nonces
+from storeroom.wallets.jobs import Archival, remove_lapsed_quotes
 from storeroom.web.jobs import delete_expired_keys, delete_old_counters
 from storeroom.worker.model import Batch, Job
+
+LOOK_EVERY_MAX: Final = timedelta(hours=1)  # whether an archival is due: the database knows when the last was
 
 
 def _every(seconds: int, name: str, run: Batch, *, limit: int = 500) -> Job:
@@ -44,6 +48,7 @@ SCHEDULE: Final[tuple[Job, ...]] = (
     _every(600, "refunds.remove_expired_quotes", remove_expired_quotes, limit=1_000),
     _every(60, "verification.remove_expired_nonces", remove_expired_nonces, limit=1_000),
     _every(3600, "analytics.make_partitions", make_partitions),
+    _every(300, "wallets.remove_lapsed_quotes", remove_lapsed_quotes, limit=5_000),
     _every(60, "web.delete_expired_keys", delete_expired_keys, limit=1_000),
     _every(60, "web.delete_old_counters", delete_old_counters, limit=1_000),
     _every(5, "integration.return_lost", return_lost),
@@ -51,3 +56,12 @@ SCHEDULE: Final[tuple[Job, ...]] = (
     _every(30, "audit.seal", seal, limit=10_000),
     _every(3600, "audit.make_months", make_months, limit=100),
 )
+
+
+def schedule(settings: Settings) -> tuple[Job, ...]:
+    """What the worker of an installation runs: SCHEDULE, and what its settings ask for."""
+    if not settings.archival_enabled:
+        return SCHEDULE
+    archival = Archival(retention=settings.archival_retention, interval=settings.archival_interval)
+    every = min(settings.archival_interval, LOOK_EVERY_MAX)
+    return (*SCHEDULE, Job(name="wallets.archive_payments", every=every, run=archival, limit=5_000))
