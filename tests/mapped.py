@@ -97,9 +97,7 @@ def _translate(owner: type, method: str, names_of: Callable[[Any], TableNames], 
 @lru_cache(maxsize=1)
 def ours() -> frozenset[str]:
     """Every name that the package's files write in braces."""
-    sources = migrations.Sources.packaged()
-    texts = [m.text for m in sources.migrations] + [f.text for f in sources.functions] + [migrations.BOOTSTRAP]
-    return frozenset(name for text in texts for name in re.findall(r"\{(\w+)\}", text))
+    return migrations.Sources.packaged().names()
 
 
 @lru_cache(maxsize=4096)

@@ -67,7 +67,7 @@ _FUNCTION_LOOSE: Final = re.compile(
 _VERSIONED: Final = re.compile(r".*_v[1-9][0-9]*")
 _TABLE: Final = re.compile(r"\bCREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?\{(\w+)\}|\bRENAME TO \{(\w+)\}")
 _VIEW: Final = re.compile(r"\bCREATE (?:OR REPLACE )?(?:MATERIALIZED )?VIEW (?:IF NOT EXISTS )?\{(\w+)\}")
-_BRACED: Final = re.compile(r"\{(\w+)\}")
+_BRACED: Final = re.compile(r"\{([a-z_]\w*)\}")
 _STATEMENT_END: Final = re.compile(r";[ \t]*(?:--[^\n]*)?(?:\n|$)")
 _TRAILING_COMMENTS: Final = re.compile(r"(?:\s*--[^\n]*)*\s*\Z")
 
