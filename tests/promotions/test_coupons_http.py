@@ -5,13 +5,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
 
 import httpx
 import pytest
 
 from factories import make_coupon, make_product, open_shop, place
+from storeroom.core.ids import UserId
+from storeroom.core.visitor import Visitor
 from storeroom.database.service import SYSTEM
 from storeroom.identity import Permission, Proof, UserRole
+from storeroom.promotions import CouponChanges
 from storeroom.room import Shop, Storeroom
 from storeroom.server import create_app
 from storeroom.settings import Settings
@@ -139,3 +144,41 @@ async def test_the_uses_of_a_coupon(http: httpx.AsyncClient, shop: Shop) -> None
     (use,) = (await http.get("/v1/admin/coupons/save/redemptions")).json()["items"]
     assert (use["order_number"], use["amount"]) == (placed.order.number, {"amount": 100, "currency": "USD"})
     assert (await http.get("/v1/admin/coupons/other/redemptions")).status_code == 404
+
+
+@pytest.mark.requirement("SBB-ORD-10")
+async def test_buyer_and_staff_see_what_each_coupon_took_also_after_it_is_gone(
+    http: httpx.AsyncClient, shop: Shop
+) -> None:
+    ann = await shop.users.register(email="ann@buyer.example", password="correct horse battery", full_name="Ann")
+    shirt, cap = await make_product(shop, price=2000), await make_product(shop, price=1000)
+    listed = (await shop.products.variant(variant_id=shirt)).product_id
+    await make_coupon(shop, "50 %", "SHIRTS", auto_apply=True, product_ids=[listed])
+    await make_coupon(shop, "5.00 USD", "FIVE")
+    placed = await place(shop, (shirt, 1), (cap, 1), visitor=Visitor(user_id=ann.id), coupons=["five"])
+    await shop.coupons.delete(code="FIVE")
+    await shop.coupons.update(code="SHIRTS", changes=CouponChanges(percentage=Decimal(1)))
+
+    async def read(path: str, user_id: UserId) -> dict[str, Any]:
+        signed_in = await shop.sessions.start(proof=Proof(user_id=user_id))
+        answer = await http.get(path, headers={"Authorization": f"Bearer {signed_in.access_token}"})
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    clerk = await shop.users.create(email="bo@shop.example", role=UserRole.STAFF, permissions=[Permission.ORDERS_READ])
+    order = await read(f"/v1/account/orders/{placed.order.number}", ann.id)
+    for_staff = await read(f"/v1/admin/orders/{placed.order.id}", clerk.id)
+    assert for_staff["order"] == order
+    assert [
+        (each["code"], each["applies_at"], each["auto_apply"], each["amount"]["amount"]) for each in order["discounts"]
+    ] == [
+        ("SHIRTS", "catalog", True, 1000),
+        ("FIVE", "checkout", False, 500),
+    ]
+    assert [line["discount"]["amount"] for line in order["lines"]] == [1250, 250]
+    assert (order["subtotal"]["amount"], order["discount"]["amount"]) == (3000, 1500)
+    kept = await shop.orders.get(order_id=placed.order.id)
+    assert (kept.discount_code, kept.discount_id is None) == ("FIVE", False)
+    held = await shop.personal_data.export(user_id=ann.id)
+    assert [row["code"] for row in held.parts["discounts"]] == ["SHIRTS", "FIVE"]
+    assert len(held.parts["coupons"]) == 2

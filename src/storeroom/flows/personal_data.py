@@ -28,6 +28,8 @@ PARTS: Final = MappingProxyType(
         "cart_items": queries.held_cart_items,
         "orders": queries.held_orders,
         "order_items": queries.held_order_items,
+        "discounts": queries.held_discounts,
+        "coupons": queries.held_redemptions,
         "payments": queries.held_payments,
         "store_credits": queries.held_credits,
         "store_credit_entries": queries.held_credit_entries,

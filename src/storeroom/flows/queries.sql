@@ -119,6 +119,21 @@ SELECT to_jsonb(r) AS row
    AND o.user_id = :user_id
  LIMIT :rows;
 
+-- name: held_discounts(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) AS row
+  FROM {orders} o
+  JOIN {order_discounts} r ON r.tenant_id = :tenant_id AND r.order_id = o.id
+ WHERE o.tenant_id = :tenant_id
+   AND o.user_id = :user_id
+ LIMIT :rows;
+
+-- name: held_redemptions(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) AS row
+  FROM {coupon_redemptions} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.user_id = :user_id
+ LIMIT :rows;
+
 -- name: held_payments(tenant_id, user_id, rows) -> dict*
 SELECT to_jsonb(r) AS row
   FROM {payments} r

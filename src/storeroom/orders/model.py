@@ -1,7 +1,7 @@
 """What an order is, the states it goes through, and the words that other systems have for them. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -18,6 +18,7 @@ from storeroom.core.states import Moves, declare_moves
 from storeroom.database.service import ActorKind
 from storeroom.identity import AddressType
 from storeroom.orders.errors import UnknownStatusWord
+from storeroom.promotions import OrderDiscount
 
 REASON_LENGTH_MAX: Final = 500
 NOTE_LENGTH_MAX: Final = 2000
@@ -252,6 +253,7 @@ class CustomerOrder(msgspec.Struct, frozen=True, kw_only=True, rename=_NUMBER):
     tracking_number: str | None
     estimated_delivery: date | None
     customer_notes: str | None
+    discounts: list[OrderDiscount]  # what each coupon took, in the order in which it did
     lines: "list[CustomerOrderLine]"
 
 
@@ -266,6 +268,7 @@ class CustomerOrderLine(msgspec.Struct, frozen=True, kw_only=True):
     quantity: int
     unit_price: Money
     subtotal: Money
+    discount: Money  # its part of the order's
     shipped: int
     cancelled: int
     batch_number: str | None
@@ -420,7 +423,7 @@ class CustomerAddress(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-def customer_view(order: Order, lines: list[OrderLine]) -> CustomerOrder:
+def customer_view(order: Order, lines: list[OrderLine], discounts: Sequence[OrderDiscount]) -> CustomerOrder:
     """The part of an order that its buyer sees."""
     return CustomerOrder(
         id=order.id,
@@ -446,6 +449,7 @@ def customer_view(order: Order, lines: list[OrderLine]) -> CustomerOrder:
         tracking_number=order.tracking_number,
         estimated_delivery=order.estimated_delivery,
         customer_notes=order.customer_notes,
+        discounts=list(discounts),
         lines=[
             CustomerOrderLine(
                 product_id=line.product_id,
@@ -456,6 +460,7 @@ def customer_view(order: Order, lines: list[OrderLine]) -> CustomerOrder:
                 quantity=line.quantity,
                 unit_price=line.unit_price,
                 subtotal=line.subtotal_amount,
+                discount=line.discount_amount,
                 shipped=line.quantity_fulfilled,
                 cancelled=line.quantity_cancelled,
                 batch_number=line.batch_number,

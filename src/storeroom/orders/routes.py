@@ -54,6 +54,7 @@ from storeroom.orders.model import (
 )
 from storeroom.orders.service import Orders
 from storeroom.orders.shipping_rates import CODE_LENGTH_MAX, COUNTRIES_MAX, POSITION_MAX, ShippingRates
+from storeroom.promotions import Coupons, OrderDiscount
 from storeroom.verification import PhoneProofRequired
 from storeroom.web import (
     IDEMPOTENT,
@@ -213,7 +214,7 @@ class RateDraft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     position: Annotated[int, Meta(ge=0, le=POSITION_MAX)] = 0
 
 
-def staff_view(order: Order, lines: list[OrderLine]) -> StaffOrder:
+def staff_view(order: Order, lines: list[OrderLine], discounts: Sequence[OrderDiscount]) -> StaffOrder:
     """All that staff see of an order."""
     plain = {name: getattr(order, name) for name in StaffOrder.__struct_fields__ if name not in {"order", "progress"}}
     progress = [
@@ -228,11 +229,12 @@ def staff_view(order: Order, lines: list[OrderLine]) -> StaffOrder:
         )
         for line in lines
     ]
-    return StaffOrder(order=customer_view(order, lines), progress=progress, **plain)
+    return StaffOrder(order=customer_view(order, lines, discounts), progress=progress, **plain)
 
 
 async def _shown(orders: Orders, order: Order) -> StaffOrder:
-    return staff_view(order, await orders.items(order_id=order.id))
+    lines = await orders.items(order_id=order.id)
+    return staff_view(order, lines, await Coupons(orders.context).discounts_of(order_id=order.id))
 
 
 # --- Buyers -----------------------------------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ from storeroom.orders.model import (
     customer_view,
 )
 from storeroom.outbox import enqueue
+from storeroom.promotions import Coupons
 from storeroom.tenants import settings_of
 from storeroom.verification import PhoneCodes, PhoneProofRequired
 
@@ -107,7 +108,8 @@ class Orders(Service):
         order = await self._read(found) if found is not None else None
         if order is None or order.user_id != user_id:
             raise OrderNotFound(order=number)
-        return customer_view(order, await queries.lines(self.db, tenant_id=self.tenant_id, order_id=order.id))
+        lines = await queries.lines(self.db, tenant_id=self.tenant_id, order_id=order.id)
+        return customer_view(order, lines, await Coupons(self.context).discounts_of(order_id=order.id))
 
     @operation
     async def lookup(
