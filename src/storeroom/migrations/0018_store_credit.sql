@@ -1,7 +1,7 @@
 -- Store credit: what a shop owes an account, spent at checkout like any payment.
 -- Lock: none on existing data (new tables; a new value of an enum). Run before the new code.
 
-ALTER TYPE {payment_method_type} ADD VALUE IF NOT EXISTS 'store_credit';
+ALTER TYPE {payment_method_type} ADD VALUE IF NOT EXISTS 'store_credit' AFTER 'stripe';
 CREATE TYPE {credit_reason} AS ENUM ('granted', 'refunded', 'spent', 'given_back', 'withdrawn');
 
 CREATE TABLE {store_credits} (
