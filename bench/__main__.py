@@ -13,7 +13,7 @@ import uvloop
 from rich.console import Console
 from rich.status import Status
 
-from bench import events, history, lines, orders, serving
+from bench import events, history, lines, orders, payments, serving
 from bench.ground import Ground, prepared
 from bench.importing import importing
 from bench.lines import LINES, Line
@@ -52,6 +52,7 @@ class Run:
         await self._stage(ground, self._http)
         await self._stage(ground, self._events)
         await self._stage(ground, self._queues)
+        await self._stage(ground, self._payments)
         await self._stage(ground, self._memory)
         await self._stage(ground, self._many_orders)
         await self._stage(ground, self._cold)
@@ -140,6 +141,20 @@ class Run:
                 lines.QUEUE: await stack.enter_async_context(queues.ours(ground)),
                 lines.QUEUE_PGQUEUER: await stack.enter_async_context(queues.pgqueuer(ground)),
                 lines.QUEUE_PROCRASTINATE: await stack.enter_async_context(queues.procrastinate(ground)),
+            }
+        )
+
+    async def _payments(self, ground: Ground, stack: AsyncExitStack) -> None:
+        if not self._needs(lines.PAYMENTS):
+            return
+        room = await stack.enter_async_context(Storeroom.open(ground.dsn))
+        shop = room.tenant()
+        await payments.open_account(shop)
+        await payments.check_equal(ground, shop.transactions)
+        await self._measure(
+            {
+                lines.PAYMENTS_BARE: orders.by_pgbench(ground, payments.SCRIPT),
+                lines.PAYMENTS: payments.through_python(ground, shop.transactions),
             }
         )
 

@@ -56,6 +56,8 @@ EVENTS_COPIED = "COPY, batches of 100"
 QUEUE = "queue, claim and finish"
 QUEUE_PGQUEUER = "pgqueuer, claim and finish"
 QUEUE_PROCRASTINATE = "procrastinate, claim and finish"
+PAYMENTS = "payments, 8 callers"
+PAYMENTS_BARE = "pgbench's bare INSERT of the same row, 8 clients"
 COLD = "storeroom serve, cold"
 MEMORY = "server's memory"
 IMPORT = "import's memory"
@@ -70,6 +72,7 @@ LINES: tuple[Line, ...] = (
     Line("events", "event intake over HTTP, batches of 100", EVENTS, 0.5, EVENTS_COPIED),
     Line("queue-pgqueuer", "queue of 20 tenants, batches of 10, against pgqueuer", QUEUE, 1.5, QUEUE_PGQUEUER),
     Line("queue-procrastinate", "the same, against procrastinate", QUEUE, 1.5, QUEUE_PROCRASTINATE),
+    Line("payments", "recording payments from wallets, 8 callers", PAYMENTS, 0.5, PAYMENTS_BARE),
     Line("five-million", "checkout after five million orders", FILLED, 0.9, EMPTY),
     Line("cold-start", "process start to first answer, PostgreSQL included", COLD, 3.0, at_most=True, unit="s"),
     Line("memory", "the server's processes under load, PSS", MEMORY, 120.0, at_most=True, unit="MB"),

@@ -1,6 +1,7 @@
 """What the environment says, and what it may not say."""
 
 import secrets
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,75 @@ def test_what_cannot_be_read_names_its_variable(variable: str, text: str) -> Non
     assert refused.value.variable == variable
     assert variable in str(refused.value)
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.requirement("CED-ARC-01", "CED-ARC-02", "CED-ARC-03")
+def test_the_archival_is_off_unless_it_is_asked_for() -> None:
+    plain = Settings.from_environment({})
+    assert (plain.archival_enabled, plain.archival_retention, plain.archival_interval) == (
+        False,
+        timedelta(days=90),
+        timedelta(days=1),
+    )
+    asked = Settings.from_environment(
+        {
+            "CEDROS_STORAGE_ARCHIVAL_ENABLED": "true",
+            "CEDROS_STORAGE_ARCHIVAL_RETENTION_PERIOD": "720h",
+            "CEDROS_STORAGE_ARCHIVAL_RUN_INTERVAL": "1h30m",
+        }
+    )
+    assert (asked.archival_enabled, asked.archival_retention, asked.archival_interval) == (
+        True,
+        timedelta(days=30),
+        timedelta(hours=1, minutes=30),
+    )
+
+
+@pytest.mark.requirement("CED-ARC-02")
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [
+        ("2160h", timedelta(days=90)),
+        ("1h30m", timedelta(minutes=90)),
+        ("1.5h", timedelta(minutes=90)),
+        ("90m0s", timedelta(minutes=90)),
+        ("3600s500ms", timedelta(hours=1, milliseconds=500)),
+    ],
+)
+def test_durations_are_read_as_go_writes_them(text: str, duration: timedelta) -> None:
+    read = Settings.from_environment({"STOREROOM_STORAGE_ARCHIVAL_RETENTION_PERIOD": text})
+    assert read.archival_retention == duration
+
+
+@pytest.mark.requirement("CED-ARC-01", "CED-ARC-02", "CED-ARC-03")
+@pytest.mark.parametrize("prefix", ["CEDROS", "STOREROOM"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ENABLED", "perhaps"),
+        *(
+            ("RETENTION_PERIOD", text)
+            for text in ("90", "90d", "-1h", "h", "1h 30m", "59m", "1e9h", "9" * 50 + "h", "10y")
+        ),
+        *(("RUN_INTERVAL", text) for text in ("daily", "0s", "100ms", "999999h")),
+    ],
+)
+def test_what_is_no_duration_is_refused_at_start(prefix: str, name: str, text: str) -> None:
+    variable = f"{prefix}_STORAGE_ARCHIVAL_{name}"
+    with pytest.raises(SettingInvalid) as refused:
+        Settings.from_environment({variable: text})
+    assert refused.value.variable == variable
+
+
+def test_our_own_name_goes_before_the_documents() -> None:
+    both = {
+        "CEDROS_STORAGE_ARCHIVAL_RETENTION_PERIOD": "720h",
+        "STOREROOM_STORAGE_ARCHIVAL_RETENTION_PERIOD": "1440h",
+        "CEDROS_STORAGE_ARCHIVAL_ENABLED": "on",
+        "STOREROOM_STORAGE_ARCHIVAL_ENABLED": "off",
+    }
+    read = Settings.from_environment(both)
+    assert (read.archival_retention, read.archival_enabled) == (timedelta(days=60), False)
 
 
 def test_a_table_name_that_cannot_be_one_is_refused() -> None:
