@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, TypeAlias, TypedDict, TypeVar
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from storeroom.catalog.errors import InvalidBatch, InvalidCategory, InvalidOptions, InvalidProduct, InvalidVariant
 from storeroom.catalog.model import (
@@ -466,3 +466,8 @@ def batch_row(draft: BatchDraft) -> dict[str, Any]:
 def known_id(value: UUID | None) -> UUID:
     """The caller's id, or a new one."""
     return new_id() if value is None else value
+
+
+def given(changes: msgspec.Struct) -> dict[str, Any]:
+    """The fields that are to change: those that were not left out."""
+    return {field: value for field, value in msgspec.structs.asdict(changes).items() if value is not UNSET}

@@ -1,4 +1,4 @@
-"""The catalogue over HTTP, for customers; what staff do is in `admin_routes`."""
+"""The catalogue over HTTP, for customers; what staff do is in a file for each noun."""
 
 from collections.abc import Sequence
 from typing import Annotated, Final
@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 from litestar.types import ControllerRouterHandler
 
-from storeroom.catalog import admin_routes
+from storeroom.catalog import batch_routes, category_routes, product_routes, variant_routes
 from storeroom.catalog.categories import Categories
 from storeroom.catalog.errors import CategoryNotFound, InvalidSearch, ProductNotFound
 from storeroom.catalog.model import SEARCH_LENGTH_MAX, CategoryNode, ProductPage, ProductSummary, ProductType
@@ -75,5 +75,8 @@ route_handlers: Final[Sequence[ControllerRouterHandler]] = (
     list_products,
     get_product,
     list_categories,
-    *admin_routes.route_handlers,
+    *product_routes.route_handlers,
+    *variant_routes.route_handlers,
+    *category_routes.route_handlers,
+    *batch_routes.route_handlers,
 )
