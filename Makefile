@@ -1,5 +1,6 @@
 # make serve    a shop on http://127.0.0.1:8000 (STOREROOM_PORT), its data in ./data (STOREROOM_DATA_DIR)
 # make test     all tests; writes build/junit.xml
+# make test-mapped   the same with a prefix and other names for tables (TEST_NAMES), as tests/mapped.py says
 # make check    format, lint, types, import contracts, migrations, generated files
 # make bench    the ratios of docs/benchmarks.md
 
@@ -8,7 +9,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 WORKERS ?= auto
 
-.PHONY: serve test check bench lock clean
+.PHONY: serve test test-mapped check bench lock clean
 
 serve: $(VENV)/.installed
 	@$(BIN)/storeroom serve --demo
@@ -16,6 +17,11 @@ serve: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	@mkdir -p build
 	$(BIN)/python -m pytest -n $(WORKERS) --junitxml=build/junit.xml $(ARGS)
+
+TEST_NAMES ?= room_,products=goods,product_variants=kinds,coupons=vouchers,payment_transactions=payment_ledger,stripe_sessions=checkout_records,cart_quotes=offers,refund_quotes=refund_offers,admin_nonces=passes,webhook_queue=deliveries,orders=sales,users=people,order_status=sale_status,place_orders_v2=sell_v2,idempotency_keys=seen_requests
+
+test-mapped: $(VENV)/.installed-test
+	STOREROOM_TEST_NAMES="$(TEST_NAMES)" $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 check: $(VENV)/.installed-check
 	$(BIN)/ruff format --check .

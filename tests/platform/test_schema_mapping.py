@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, cast
 
@@ -12,20 +13,26 @@ import asyncpg
 import pytest
 
 from factories import SECRET, make_coupon, make_method, make_product, open_shop, place, usd
+from purse import OURS, RIVAL, WALLET, Purse, transaction
 from storeroom.core.errors import StoreroomError
 from storeroom.core.ids import ProductId, SubscriptionId
+from storeroom.core.money import Money
 from storeroom.database.embedded import EmbeddedPostgres
 from storeroom.database.migrations import NotMigrated, Sources, migrate
 from storeroom.database.names import InvalidTableName, TableNames
+from storeroom.database.service import SYSTEM
 from storeroom.doctor import examine
 from storeroom.hosted import StripeSessionStatus
 from storeroom.inventory.jobs import expire_reservations
 from storeroom.orders import OrderStatus
 from storeroom.promotions import DiscountType
+from storeroom.refunds import RefundQuoteDraft
 from storeroom.room import Shop, Storeroom
 from storeroom.settings import Settings
 from storeroom.subscriptions import BillingPeriod, SubscriptionPayment
 from storeroom.subscriptions.jobs import renew_due
+from storeroom.verification import NonceUsed
+from storeroom.wallets import QuoteOutcome
 from storeroom.web.jobs import delete_expired_keys
 
 # The pay server's word, its table, and the name that an operator has for it.
@@ -35,6 +42,8 @@ ENTITIES = {
     "products": ("products", "goods"),
     "coupons": ("coupons", "vouchers"),
     "cart_quotes": ("cart_quotes", "offers"),
+    "refund_quotes": ("refund_quotes", "refund_offers"),
+    "admin_nonces": ("admin_nonces", "passes"),
     "webhook_queue": ("webhook_queue", "deliveries"),
 }
 
@@ -86,6 +95,50 @@ async def sessions(shop: Shop) -> None:
     assert (await shop.orders.get(order_id=placed.order.id)).status is OrderStatus.PAYMENT_RECEIVED
 
 
+async def payments(shop: Shop) -> None:
+    await shop.receiving_accounts.create(asset="USDC", address=OURS, label="Main")
+    one, other = transaction(), transaction()
+    assert [(await shop.transactions.record(**one)).first for _ in range(2)] == [True, False]
+    assert await shop.transactions.has_been_processed(signature=one["signature"])
+    assert not await shop.transactions.has_been_processed(signature=other["signature"])
+    assert (await shop.transactions.get(signature=one["signature"])).amount == one["amount"]
+    now = (await shop.transactions.get(signature=one["signature"])).created_at
+    assert await shop.transactions.archive_older_than(before=now + timedelta(days=1)) == 1
+    assert not (await shop.transactions.record(**one)).first, "archived, and refused for ever"
+
+
+async def cart_quotes(shop: Shop) -> None:
+    purse = Purse(shop.acting(actor=SYSTEM), shop, "")
+    quote = await purse.quote((await make_product(shop), 2, 5_000_000))
+    assert await shop.cart_quotes.get(quote_id=quote.id) == quote
+    mark = purse.shop.cart_quotes.mark_paid
+    outcomes = [await mark(quote_id=quote.id, wallet=wallet) for wallet in (WALLET, WALLET, RIVAL)]
+    assert outcomes == [QuoteOutcome.PAID_NOW, QuoteOutcome.ALREADY_PAID, QuoteOutcome.PAID_BY_ANOTHER]
+    assert await shop.cart_quotes.has_access(quote_id=quote.id, wallet=WALLET)
+    assert not await shop.cart_quotes.has_access(quote_id=quote.id, wallet=RIVAL)
+
+
+async def refund_quotes(shop: Shop) -> None:
+    quotes = shop.refund_quotes
+    facts = {"recipient_wallet": "7xKXwallet", "amount": Money(7, "SOL")}
+    for id_, purchase in (("rq-1", "sig-1"), ("rq-2", "sig-2")):
+        await quotes.save(quote=RefundQuoteDraft(id=id_, original_purchase_id=purchase, **facts))
+    assert (await quotes.by_original_purchase(purchase_id="sig-1")).id == "rq-1"
+    assert {quote.id for quote in (await quotes.list_pending()).items} == {"rq-1", "rq-2"}
+    await quotes.approve(quote_id="rq-1")
+    done = await quotes.mark_processed(quote_id="rq-1", processed_by="ann", signature="sig-back")
+    assert done == await quotes.get(quote_id="rq-1")
+    await quotes.delete(quote_id="rq-2")
+    assert (await quotes.list_pending()).items == []
+
+
+async def admin_nonces(shop: Shop) -> None:
+    nonce = await shop.nonces.create(purpose="approve-refund")
+    await shop.nonces.consume(nonce_id=nonce.id, purpose="approve-refund")
+    with pytest.raises(NonceUsed):
+        await shop.nonces.consume(nonce_id=nonce.id, purpose="approve-refund")
+
+
 async def webhook_queue(shop: Shop) -> None:
     first, second = [
         await shop.webhooks.enqueue(url="https://hooks.example/in", event_type="order.paid", payload={"n": n})
@@ -101,6 +154,10 @@ async def webhook_queue(shop: Shop) -> None:
 
 
 OPERATIONS: dict[str, Callable[[Shop], Awaitable[None]]] = {
+    "payments": payments,
+    "cart_quotes": cart_quotes,
+    "refund_quotes": refund_quotes,
+    "admin_nonces": admin_nonces,
     "sessions": sessions,
     "products": products,
     "coupons": coupons,
@@ -112,6 +169,8 @@ MARKS = {
     "products": "CED-CFG-04",
     "coupons": "CED-CFG-05",
     "cart_quotes": "CED-CFG-06",
+    "refund_quotes": "CED-CFG-07",
+    "admin_nonces": "CED-CFG-08",
     "webhook_queue": "CED-CFG-09",
 }
 
@@ -210,7 +269,7 @@ async def sell(room: Storeroom) -> dict[str, Any]:
     }
 
 
-@pytest.mark.requirement("CED-CFG-01")
+@pytest.mark.requirement("CED-CFG-01", "CED-GEN-01")
 async def test_two_installations_share_one_schema_and_know_nothing_of_each_other(fresh_database: Fresh) -> None:
     dsn = await fresh_database(empty=True)
     here, there = TableNames("north_"), TableNames("south_", {"products": "goods", "order_status": "sale_state"})

@@ -1216,6 +1216,7 @@ async def _placed_inside(shop: Shop, **facts: Any) -> Any:
         return await shop.checkout.place_in(tx.context.db, purchase(**facts))
 
 
+@pytest.mark.requirement("CED-OP-081")
 def test_every_operation_is_tried() -> None:
     known = dict(operations())
     assert len(known) > 150
@@ -1231,6 +1232,7 @@ def test_every_operation_is_tried() -> None:
         assert told == [], f"{name} is told something that may be another tenant's"
 
 
+@pytest.mark.requirement("CED-OP-081", "CED-TEN-01", "CED-TEN-02")
 @pytest.mark.parametrize(
     ("name", "place"), [(name, place) for name, tries in TRIES.items() for place in range(len(tries))]
 )
@@ -1251,6 +1253,7 @@ async def test_what_is_theirs_is_not_found(ours: Estate, theirs: Estate, name: s
     assert after == before
 
 
+@pytest.mark.requirement("CED-OP-081")
 @pytest.mark.parametrize("name", READS)
 async def test_what_is_read_is_ours_alone(ours: Estate, theirs: Estate, name: str) -> None:
     read = await READS[name](ours.shop)
