@@ -12,6 +12,7 @@ from rivals import race
 from storeroom.core.crypto import SealBroken
 from storeroom.core.secrets import Secret
 from storeroom.database.pool import Database, Transaction
+from storeroom.flows.errors import PaymentMethodRefused
 from storeroom.gateways import (
     GatewayConfig,
     GatewayIncomplete,
@@ -339,6 +340,16 @@ async def test_nobody_pays_by_what_is_behind_an_inactive_gateway(shop: Shop) -> 
         await shop.payments.start(order_id=order.id, method="cod")
     await shop.gateways.activate(gateway_id="cod")
     assert (await shop.payments.start(order_id=order.id, method="cod")).status == "pending"
+
+
+@pytest.mark.requirement("STO-GW-03")
+async def test_no_order_is_placed_by_what_is_behind_an_inactive_gateway(shop: Shop) -> None:
+    await methods(shop)
+    variant_id = await make_product(shop)
+    with pytest.raises(PaymentMethodRefused):
+        await place(shop, (variant_id, 1), payment_method="cod")
+    await shop.gateways.activate(gateway_id="cod")
+    assert (await place(shop, (variant_id, 1), payment_method="cod")).order.payment is not None
 
 
 async def test_a_gateway_in_use_stays(shop: Shop) -> None:

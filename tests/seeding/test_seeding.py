@@ -101,6 +101,7 @@ async def test_tables_are_planted_in_the_order_that_they_need_and_it_is_recorded
     assert order == [table for table in TABLES if table in order]
     assert order[:8] == [
         "payment_methods",
+        "payment_gateways",
         "product_categories",
         "products",
         "product_batches",
@@ -244,6 +245,20 @@ async def test_every_environment_has_methods_categories_and_all_order_statuses(
 
 
 @pytest.mark.requirement("SBB-SEED-06")
+async def test_gateways_wait_for_who_has_an_account_there(room: Storeroom) -> None:
+    await plant(room, Environment.DEVELOPMENT)
+    gateways = room.tenant().gateways
+    listed = await gateways.list()
+    assert [(each.id, each.kind, each.is_active, each.is_test_mode) for each in listed] == [
+        (name, name, False, True) for name in ("sslcommerz", "amarpay", "cod")
+    ]
+    await gateways.activate(gateway_id="cod")
+    await gateways.update(gateway_id="amarpay", config={"store_id": "ours"})
+    await plant(room, Environment.DEVELOPMENT, again=True)
+    assert [each.id for each in await gateways.offered()] == ["cod"]
+    assert (await gateways.get(gateway_id="amarpay")).config == {"store_id": "ours"}
+
+
 async def test_the_development_shop_is_real_and_sound(room: Storeroom) -> None:
     """Its orders were placed and moved as real ones: the doctor finds nothing, and the shop sells."""
     await plant(room, Environment.DEVELOPMENT)

@@ -14,9 +14,11 @@ from storeroom.integration.errors import (
     WebhookNotRetriable,
 )
 from storeroom.integration.model import Attempt, Endpoint, Leased, QueueDepth, Webhook, WebhookStatus
+from storeroom.integration.sealed import ENDPOINT_SEALS
 from storeroom.integration.webhooks import Webhooks
 
 __all__ = [
+    "ENDPOINT_SEALS",
     "Attempt",
     "Courier",
     "DestinationRefused",

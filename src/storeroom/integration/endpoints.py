@@ -32,12 +32,12 @@ from storeroom.integration.model import (
     Endpoint,
     EndpointKeys,
 )
+from storeroom.integration.sealed import PURPOSE, place_of
 from storeroom.outbox import wake
 
 SECRET_BYTES: Final = 32
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105  # of the Standard Webhooks scheme
 EVENT_TYPE_LENGTH_MAX: Final = 100
-_PURPOSE: Final = "webhook secrets, 1"
 
 
 class EndpointChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -183,7 +183,7 @@ class Endpoints(Service):
 
     def _seal(self, endpoint_id: EndpointId, secret: Secret) -> str:
         ring = secrets_ring(self._keys)
-        return ring.seal(secret.reveal().encode(), bound_to=_place(self.tenant_id, endpoint_id))
+        return ring.seal(secret.reveal().encode(), bound_to=place_of(self.tenant_id, endpoint_id))
 
     def _taken(self, url: str) -> Any:
         return violations({"webhook_endpoints_url_unique": lambda: EndpointTaken(url=url)}, self.db.names)
@@ -191,17 +191,13 @@ class Endpoints(Service):
 
 def secrets_ring(keys: TokenKeys) -> KeyRing:
     """What seals the secrets of endpoints. Raises SigningSecretMissing."""
-    return keys.ring(_PURPOSE)
+    return keys.ring(PURPOSE)
 
 
 def secrets_of(ring: KeyRing, tenant_id: str, endpoint: EndpointKeys) -> list[Secret]:
     """The secrets that sign, the newest first. Raises SealBroken."""
     sealed = [text for text in (endpoint.secret, endpoint.previous_secret) if text is not None]
-    return [Secret(ring.open(text, bound_to=_place(tenant_id, endpoint.id)).decode()) for text in sealed]
-
-
-def _place(tenant_id: str, endpoint_id: EndpointId) -> str:
-    return f"{tenant_id}/webhook_endpoints/{endpoint_id}"
+    return [Secret(ring.open(text, bound_to=place_of(tenant_id, endpoint.id)).decode()) for text in sealed]
 
 
 def _new_secret() -> Secret:

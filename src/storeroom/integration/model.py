@@ -9,6 +9,9 @@ from uuid import UUID
 import msgspec
 
 from storeroom.core.ids import EndpointId, TenantId, WebhookId
+from storeroom.database.sealed import SealedCount
+
+__all__ = ["SealedCount"]
 
 ATTEMPTS_DEFAULT: Final = 16  # over about a day
 ATTEMPTS_MAX: Final = 100
@@ -131,6 +134,15 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     paused_until: datetime | None
     created_at: datetime
     updated_at: datetime
+
+
+class SealedEndpoint(msgspec.Struct, frozen=True):
+    """The secrets of an endpoint, for a rotation of keys."""
+
+    tenant_id: str
+    id: EndpointId
+    secret: str
+    previous_secret: str | None
 
 
 class EndpointKeys(msgspec.Struct, frozen=True, kw_only=True):

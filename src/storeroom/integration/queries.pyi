@@ -7,6 +7,7 @@ from uuid import UUID
 
 from storeroom.core.ids import TenantId
 from storeroom.database.executor import Executor
+from storeroom.database.sealed import SealedCount
 from storeroom.integration.model import (
     Attempt,
     Claimed,
@@ -14,6 +15,7 @@ from storeroom.integration.model import (
     Endpoint,
     EndpointKeys,
     QueueDepth,
+    SealedEndpoint,
     Webhook,
     WebhookStatus,
 )
@@ -125,3 +127,18 @@ async def endpoint_answered(db: Executor, /, *, tenant_id: str, endpoint_id: UUI
 async def endpoint_failed(db: Executor, /, *, tenant_id: str, endpoint_id: UUID, failures: int) -> int | None: ...
 async def pause_endpoint(db: Executor, /, *, tenant_id: str, endpoint_id: UUID, pause: timedelta) -> int: ...
 async def destinations_of(db: Executor, /, *, tenant_id: str, size: int) -> list[str]: ...
+async def sealed_endpoints(
+    db: Executor, /, *, after_tenant: str, after_id: UUID, size: int
+) -> list[SealedEndpoint]: ...
+async def reseal_endpoint(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    id: UUID,
+    known: str,
+    known_previous: str | None,
+    secret: str,
+    previous_secret: str | None,
+) -> int: ...
+async def endpoint_seals(db: Executor, /) -> list[SealedCount]: ...

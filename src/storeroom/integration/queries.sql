@@ -427,3 +427,34 @@ SELECT s.destination
   FROM step s
  WHERE s.destination IS NOT NULL
  LIMIT :size;
+
+-- Keys ------------------------------------------------------------------------------------------------------------------
+
+-- name: sealed_endpoints(after_tenant, after_id, size) -> SealedEndpoint*
+-- scope: all tenants
+-- The next rows by key.
+SELECT tenant_id, id, secret, previous_secret
+  FROM {webhook_endpoints}
+ WHERE (tenant_id, id) > (:after_tenant, :after_id::uuid)
+ ORDER BY tenant_id, id
+ LIMIT :size;
+
+-- name: reseal_endpoint(tenant_id, id, known, known_previous?, secret, previous_secret?) -> count
+-- None where its secret was changed, or the one before dropped, meanwhile.
+UPDATE {webhook_endpoints}
+   SET secret = :secret,
+       previous_secret = :previous_secret
+ WHERE tenant_id = :tenant_id
+   AND id = :id
+   AND secret = :known
+   AND previous_secret IS NOT DISTINCT FROM :known_previous;
+
+-- name: endpoint_seals() -> SealedCount*
+-- scope: all tenants
+-- How many rows hold a secret that each key has sealed.
+SELECT split_part(s.sealed, '.', 2) AS key_id, count(DISTINCT (e.tenant_id, e.id))::int AS rows
+  FROM {webhook_endpoints} e
+ CROSS JOIN unnest(ARRAY[e.secret, e.previous_secret]) AS s (sealed)
+ WHERE s.sealed IS NOT NULL
+ GROUP BY 1
+ ORDER BY 1;

@@ -12,6 +12,7 @@ from msgspec import Meta
 from storeroom.catalog import ProductStatus, ProductType, StockPolicy
 from storeroom.core.contact import Address
 from storeroom.flows.model import Compliance
+from storeroom.gateways import GatewayKind
 from storeroom.identity import AddressType, KycStatus, UserRole, UserStatus
 from storeroom.orders import OrderStatus
 from storeroom.payments import PaymentMethodType
@@ -65,6 +66,15 @@ class MethodSeed(Seed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     confirmation_window_hours: int = 48
     sort_order: int = 0
     icon_url: str | None = None
+
+
+class GatewaySeed(Seed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of `payment_gateways`, inactive and in test mode; what it must know is the shop's to set."""
+
+    id: Text
+    kind: GatewayKind
+    name: Text
+    position: int = 0
 
 
 class CategorySeed(Seed, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -247,6 +257,7 @@ class SeedData(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A file. The fields are in the order in which tables are planted: what another needs comes before it."""
 
     payment_methods: list[MethodSeed] = []
+    payment_gateways: list[GatewaySeed] = []
     product_categories: list[CategorySeed] = []
     products: list[ProductSeed] = []
     product_batches: list[BatchSeed] = []

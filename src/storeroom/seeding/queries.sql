@@ -31,6 +31,14 @@ SELECT :tenant_id, r.id, r.code, r.method_type, r.name, r.is_active, r.is_manual
    SET name = EXCLUDED.name, instructions = EXCLUDED.instructions, payment_details = EXCLUDED.payment_details,
        updated_at = EXCLUDED.updated_at;
 
+-- name: plant_gateways(tenant_id, rows)
+-- Inactive and in test mode, as the table has it; what the shop has set of one that is there stays.
+INSERT INTO {payment_gateways} (tenant_id, id, kind, name, position)
+SELECT :tenant_id, r.id, r.kind, r.name, r.position
+  FROM jsonb_to_recordset(:rows::JSONB) AS r (id TEXT, kind TEXT, name TEXT, position INTEGER)
+    ON CONFLICT (tenant_id, id) DO UPDATE
+   SET name = EXCLUDED.name, updated_at = EXCLUDED.updated_at;
+
 -- name: plant_categories(tenant_id, rows)
 -- Parents before children: the rows come in that order, and foreign keys are looked at when the statement ends.
 INSERT INTO {product_categories} (tenant_id, id, name, slug, description, parent_id, sort_order, is_active)

@@ -28,6 +28,7 @@ from storeroom.seeding.model import (
     CategorySeed,
     DiscountSeed,
     Environment,
+    GatewaySeed,
     MethodSeed,
     OrderSeed,
     Planted,
@@ -211,6 +212,10 @@ class _Planter:
             for seed in seeds
         ]
         await queries.plant_payment_methods(self._db, tenant_id=self._tenant_id, currency=self._currency, rows=rows)
+
+    async def _payment_gateways(self, _: str, seeds: list[GatewaySeed]) -> None:
+        rows = [msgspec.structs.asdict(seed) for seed in seeds]
+        await queries.plant_gateways(self._db, tenant_id=self._tenant_id, rows=rows)
 
     async def _product_categories(self, _: str, seeds: list[CategorySeed]) -> None:
         rows = [
