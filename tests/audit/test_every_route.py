@@ -34,13 +34,13 @@ METHOD = {
 }
 USDC = {"amount": 5, "currency": "USDC"}
 TRANSACTION = {"signature": "sig", "resource_id": "cart:1", "wallet": "buyer", "amount": USDC, "account": "ours"}
-QUOTE = {"id": "quote-2", "items": [{"sku": "W-1", "unit_price": USDC}], "total": USDC}
+CART_QUOTE = {"id": "quote-2", "items": [{"sku": "W-1", "unit_price": USDC}], "total": USDC}
 WALLET_PAYMENT = {
     "signature": "sig",
     "wallet": "buyer",
     "amount": USDC,
     "account": "ours",
-    "items": QUOTE["items"],
+    "items": CART_QUOTE["items"],
     "email": "bo@buyer.example",
     "name": "Bo",
 }
@@ -166,8 +166,8 @@ CASES: dict[str, Case] = {
         before=Works.receiving,
         refused={"payments": [{**TRANSACTION, "account": "elsewhere"}]},
     ),
-    "POST /v1/admin/cart-quotes": Case(QUOTE, refused={**QUOTE, "id": "no address"}),
-    "POST /v1/admin/cart-quotes/batch": Case({"quotes": [QUOTE]}, refused={"quotes": [QUOTE, QUOTE]}),
+    "POST /v1/admin/cart-quotes": Case(CART_QUOTE, refused={**CART_QUOTE, "id": "no address"}),
+    "POST /v1/admin/cart-quotes/batch": Case({"quotes": [CART_QUOTE]}, refused={"quotes": [CART_QUOTE, CART_QUOTE]}),
     "POST /v1/admin/cart-quotes/{cart_quote_id}/mark-paid": Case({"wallet": "buyer"}),
     "POST /v1/admin/wallet-payments": Case(
         WALLET_PAYMENT,

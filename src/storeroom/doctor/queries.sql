@@ -112,17 +112,17 @@ SELECT o.tenant_id, o.order_number AS subject,
 
 -- name: discounts_are_explained(size) -> Finding*
 -- scope: all tenants
--- What was taken off an order is what its coupons took, and what its lines were given.
+-- What was taken off an order is what its coupons took, and what its lines were given; a quote agrees on its price by itself.
 SELECT o.tenant_id, o.order_number AS subject,
        format('discount %s, coupons %s, lines %s', o.discount_amount, coalesce(d.amount, 0), coalesce(l.amount, 0)) AS detail
   FROM {orders} o
   LEFT JOIN (SELECT tenant_id, order_id, sum(amount) AS amount
                FROM {order_discounts}
               GROUP BY tenant_id, order_id) d ON d.tenant_id = o.tenant_id AND d.order_id = o.id
-  LEFT JOIN (SELECT tenant_id, order_id, sum(discount_amount) AS amount
+  LEFT JOIN (SELECT tenant_id, order_id, sum(discount_amount) AS amount, bool_or(price_source = 'quote') AS quoted
                FROM {order_items}
               GROUP BY tenant_id, order_id) l ON l.tenant_id = o.tenant_id AND l.order_id = o.id
- WHERE o.discount_amount <> coalesce(d.amount, 0)
+ WHERE (o.discount_amount <> coalesce(d.amount, 0) AND l.quoted IS NOT TRUE)
     OR o.discount_amount <> coalesce(l.amount, 0)
  ORDER BY o.tenant_id, o.id
  LIMIT :size;
