@@ -26,7 +26,7 @@ from storeroom.domains import Domains
 from storeroom.flows.cancellation import Cancellation
 from storeroom.flows.checkout import Checkout, CheckoutGroups
 from storeroom.flows.personal_data import PersonalData
-from storeroom.flows.refunding import RefundDecisions, Refunding
+from storeroom.flows.refunding import DisputeOutcomes, RefundDecisions, Refunding
 from storeroom.flows.secrets import require_nothing_sealed
 from storeroom.flows.sign_in import SignIn
 from storeroom.flows.wallet_payments import WalletPayments
@@ -36,6 +36,7 @@ from storeroom.hosted import HostedSessions, MpgsTransactions
 from storeroom.identity import Addresses, MailProofs, ProviderProofs, Sessions, TokenKeys, Users
 from storeroom.integration import Endpoints, Webhooks
 from storeroom.inventory import Inventory
+from storeroom.ledger import Ledger
 from storeroom.orders import Customers, Orders, ShippingRates
 from storeroom.payments import PaymentMethods, Payments
 from storeroom.promotions import Coupons
@@ -157,6 +158,11 @@ class Shop:
         return Coupons(self.context)
 
     @cached_property
+    def disputes(self) -> DisputeOutcomes:
+        """What buyers told their banks."""
+        return DisputeOutcomes(self.context)
+
+    @cached_property
     def domains(self) -> Domains:
         """The sites of the shop."""
         return Domains(self.context)
@@ -195,6 +201,11 @@ class Shop:
     def inventory(self) -> Inventory:
         """Stock and reservations."""
         return Inventory(self.context)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What came in, went back and is due."""
+        return Ledger(self.context)
 
     @cached_property
     def mail_proofs(self) -> MailProofs:

@@ -193,6 +193,11 @@ CASES: dict[str, Case] = {
     "POST /v1/admin/refund-quotes/{quote_id}/deny": Case(),
     "POST /v1/admin/refund-quotes/{quote_id}/process": Case({"processed_by": "ann", "signature": "out-1"}),
     "DELETE /v1/admin/refund-quotes/{quote_id}": Case(),
+    "POST /v1/admin/payments/{payment_id}/disputes": Case(
+        {"provider": "stripe", "provider_dispute": "dp_1", "amount": MONEY, "reason": "fraud"}, before=Works.received
+    ),
+    "POST /v1/admin/disputes/{dispute_id}/won": Case(),
+    "POST /v1/admin/disputes/{dispute_id}/lost": Case(),
     "POST /v1/admin/refunds/{refund_id}/fail": Case({"reason": "no such account"}),
     "POST /v1/admin/users/{user_id}/credit/grants": Case({"amount": MONEY}),
     "POST /v1/admin/users/{user_id}/credit/withdrawals": Case({"amount": MONEY}, before=Works.credited),

@@ -118,6 +118,17 @@ class Works:
         await self.received()
         return (await self.by_admin.refunds.request(payment_id=PaymentId(self.ids["payment_id"]), reason="damaged")).id
 
+    async def dispute_id(self) -> UUID:
+        await self.received()
+        dispute = await self.by_admin.disputes.open(
+            payment_id=PaymentId(self.ids["payment_id"]),
+            provider="stripe",
+            provider_dispute="dp_1",
+            amount=usd(5),
+            reason="fraud",
+        )
+        return dispute.id
+
     async def quote_id(self) -> str:
         draft = RefundQuoteDraft(id="rq-1", original_purchase_id="sig-1", recipient_wallet="7xKX", amount=usd(5))
         return (await self.by_admin.refund_quotes.save(quote=draft)).id

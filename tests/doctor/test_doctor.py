@@ -106,30 +106,35 @@ FAULTS = [
         1,
         """UPDATE store_credit_entries SET refund_id = NULL WHERE refund_id = '{refund_store_credit}'""",
     ),
-    Fault("refunds_fit_their_orders", 1, "UPDATE refunds SET order_id = '{paid}' WHERE id = '{refund_check}'"),
-    Fault("refunds_fit_their_orders", 1, "UPDATE refunds SET currency = 'EUR' WHERE id = '{refund_check}'"),
+    Fault("refunds_fit_their_orders", 1, "UPDATE refunds SET order_id = '{paid}' WHERE id = '{promised}'"),
+    Fault("refunds_fit_their_orders", 1, "UPDATE refunds SET currency = 'EUR' WHERE id = '{promised}'"),
     Fault("refunds_fit_their_orders", 1, "UPDATE order_items SET quantity_refunded = 2 WHERE order_id = '{returned}'"),
     Fault("refunds_fit_their_orders", 1, "DELETE FROM refund_items WHERE refund_id = '{refund_check}'"),
     Fault(
         "refunds_fit_their_payments",
         1,
-        """UPDATE payments SET refunded_amount = 1999 WHERE order_id = '{returned}';
-        UPDATE orders SET amount_paid = 1001 WHERE id = '{returned}'"""
+        "UPDATE payments SET refunded_amount = 2199 WHERE order_id = '{returned}'",
+    ),
+    Fault(
+        "refunds_fit_their_payments",
+        1,
+        """UPDATE refunds SET amount = amount + 1 WHERE id = '{refund_check}';
+        UPDATE orders SET amount_paid = amount_paid - 1 WHERE id = '{returned}'"""
         + RECOUNTED.replace("pending", "returned"),
     ),
-    Fault("refunds_fit_their_payments", 1, "UPDATE refunds SET amount = amount + 1 WHERE id = '{refund_check}'"),
+    Fault("disputes_fit_their_payments", 1, "UPDATE disputes SET currency = 'EUR' WHERE id = '{dispute}'"),
+    Fault("disputes_fit_their_payments", 1, "UPDATE refunds SET refund_method = 'other' WHERE id = '{chargeback}'"),
+    Fault("disputes_fit_their_payments", 1, "UPDATE disputes SET refund_id = NULL WHERE id = '{dispute}'"),
     Fault("refunds_fit_their_payments", 1, "UPDATE payments SET status = 'refunded' WHERE order_id = '{paid}'"),
     Fault(
         "refunds_fit_their_payments",
         1,
-        """UPDATE payments SET refunded_amount = 1 WHERE order_id = '{paid}';
-        UPDATE orders SET amount_paid = amount_paid - 1 WHERE id = '{paid}'""",
+        "UPDATE payments SET refunded_amount = 1 WHERE order_id = '{paid}'",
     ),
     Fault(
         "refunds_fit_their_payments",
         1,
-        """UPDATE payments SET status = 'partially_refunded', refunded_amount = received_amount WHERE order_id = '{paid}';
-        UPDATE orders SET amount_paid = 0 WHERE id = '{paid}'""",
+        "UPDATE payments SET status = 'partially_refunded', refunded_amount = received_amount WHERE order_id = '{paid}'",
     ),
     Fault(
         "paid_orders_moved_on",

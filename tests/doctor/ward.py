@@ -137,6 +137,14 @@ async def open_ward(db: Database, dsn: str) -> Ward:
         )
         await shop.refunding.complete(refund_id=refund.id, method=method)
         ids[f"refund_{method}"] = refund.id
+    dispute = await shop.disputes.open(
+        payment_id=placed.order.payment.id, provider="stripe", provider_dispute="dp_1", amount=usd(200), reason="fraud"
+    )
+    ids["dispute"], dispute = dispute.id, await shop.disputes.lost(dispute_id=dispute.id)
+    assert dispute.refund_id is not None
+    ids["chargeback"] = dispute.refund_id
+    promised = await shop.refunds.request(payment_id=placed.order.payment.id, amount=usd(100), reason="damaged")
+    ids["promised"] = promised.id
     await shop.inventory.adjust(variant_id=shirt, by=-3, reason="broken")
     await shop.inventory.count(variant_id=late, on_hand=6)
     await fill_search(db)

@@ -1,9 +1,9 @@
 """A shop with refunds to make, for each test."""
 
 import pytest
-from till_of_refunds import Desk, open_desk
 
 from factories import open_shop
+from refund_desk import Desk, open_desk
 from storeroom.room import Shop, Storeroom
 
 

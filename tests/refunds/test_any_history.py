@@ -7,8 +7,8 @@ import random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from till_of_refunds import Desk, usd
 
+from refund_desk import Desk, usd
 from storeroom.core.ids import OrderId
 from storeroom.core.money import Money
 from storeroom.orders import OrderMoveRefused, OrderStatus

@@ -8,8 +8,8 @@ from typing import Any
 
 import asyncpg
 import pytest
-from till_of_refunds import Desk, usd
 
+from refund_desk import Desk, usd
 from rivals import race
 from storeroom.core.money import CurrencyMismatch, Money, UnknownCurrency
 from storeroom.database.pool import Transaction

@@ -7,9 +7,9 @@ from typing import Any
 
 import asyncpg
 import pytest
-from till_of_refunds import Desk, usd
 
 from factories import make_product, place
+from refund_desk import Desk, usd
 from rivals import race
 from storeroom.catalog import StockPolicy
 from storeroom.core.ids import OrderLineId, PaymentId, RefundId, new_id

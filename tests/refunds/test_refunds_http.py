@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from till_of_refunds import Desk, usd
 
+from refund_desk import Desk, usd
 from storeroom.identity import Proof
 from storeroom.room import Storeroom
 from storeroom.server.app import create_app

@@ -234,6 +234,10 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/admin/payments/{payment_id}/attempts
         GET /v1/admin/payments/{payment_id}/proof
         GET /v1/admin/orders/{order_id}/refunds
+        GET /v1/admin/disputes
+        GET /v1/admin/disputes/{dispute_id}
+        GET /v1/admin/ledger
+        GET /v1/admin/orders/{order_id}/ledger
         GET /v1/admin/refund-quotes
         GET /v1/admin/refund-quotes/newest
         GET /v1/admin/refund-quotes/{quote_id}
@@ -242,6 +246,9 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/admin/users/{user_id}/credit
     """,
     "refunds.write": """
+        POST /v1/admin/disputes/{dispute_id}/lost
+        POST /v1/admin/disputes/{dispute_id}/won
+        POST /v1/admin/payments/{payment_id}/disputes
         POST /v1/admin/nonces
         POST /v1/admin/refund-quotes
         POST /v1/admin/refund-quotes/batch

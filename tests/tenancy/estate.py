@@ -31,7 +31,7 @@ from storeroom.notices import Notice
 from storeroom.orders import ShippingRate
 from storeroom.payments import PaymentMethod
 from storeroom.promotions import Coupon
-from storeroom.refunds import ItemToRefund, Refund, RefundQuote, RefundQuoteDraft
+from storeroom.refunds import Dispute, ItemToRefund, Refund, RefundQuote, RefundQuoteDraft
 from storeroom.room import Shop, Storeroom
 from storeroom.subscriptions import BillingPeriod, Subscription, SubscriptionPayment
 from storeroom.verification import CodeSent, Nonce, PhoneCodes, PhoneProof, SecondFactorRequired
@@ -88,6 +88,7 @@ class Estate:
     refund: Refund
     quote: RefundQuote
     nonce: Nonce
+    dispute: Dispute
     refund_items: list[ItemToRefund]
     subscription: Subscription
     endpoint: Endpoint
@@ -136,6 +137,7 @@ class Estate:
             payment.id,
             self.refund.id,
             self.quote.id,
+            self.dispute.id,
         ]
         orders = [each for placed in (self.order, self.paid) for each in (placed.order.id, placed.order.number)]
         return {str(each) for each in [*ids, *orders, payment.reference, self.sku, self.user.email]}
@@ -216,6 +218,13 @@ async def build(room: Storeroom) -> Estate:
         quote=RefundQuoteDraft(
             id=f"rq-{mark}", original_purchase_id=f"sig-{mark}", recipient_wallet="7xKX", amount=usd(5), reason=mark
         )
+    )
+    dispute = await shop.disputes.open(
+        payment_id=returned.order.payment.id,
+        provider="stripe",
+        provider_dispute=f"dp_{mark}",
+        amount=usd(5),
+        reason=mark,
     )
     nonce = await shop.nonces.create(purpose="approve-refund")
     key, key_text = await shop.api_keys.create(name=f"key {mark}", permissions=[Permission.ORDERS_READ])
@@ -298,6 +307,7 @@ async def build(room: Storeroom) -> Estate:
         refund=refund,
         quote=quote,
         nonce=nonce,
+        dispute=dispute,
         refund_items=items,
         subscription=subscription,
         endpoint=endpoint,

@@ -64,7 +64,14 @@ from storeroom.inventory import ReservationNotFound, ReservedCartNotFound
 from storeroom.orders import OrderNotFound, OrderStatus, ShippingRateNotFound
 from storeroom.payments import Payer, PaymentMethodNotFound, PaymentNotFound, PaymentStatus
 from storeroom.promotions import CouponChanges, CouponNotFound, InvalidCoupon, Line
-from storeroom.refunds import ItemToRefund, RefundLineNotFound, RefundMethod, RefundNotFound, RefundQuoteNotFound
+from storeroom.refunds import (
+    DisputeNotFound,
+    ItemToRefund,
+    RefundLineNotFound,
+    RefundMethod,
+    RefundNotFound,
+    RefundQuoteNotFound,
+)
 from storeroom.room import Shop
 from storeroom.subscriptions import BillingPeriod, SubscriptionChanges, SubscriptionNotFound, SubscriptionPayment
 from storeroom.verification import (
@@ -552,6 +559,30 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "payment_methods.update": [
         (PaymentMethodNotFound, lambda s, o, t: s.payment_methods.update(method_id=t.method.id, name="Mine"))
     ],
+    "disputes.charge": [
+        (
+            DisputeNotFound,
+            lambda s, o, t: s.disputes.charge(dispute_id=t.dispute.id, refund_id=o.refund.id),
+        )
+    ],
+    "disputes.for_payment": [(nothing, lambda s, o, t: s.disputes.for_payment(payment_id=t.refund.payment_id))],
+    "disputes.get": [(DisputeNotFound, lambda s, o, t: s.disputes.get(dispute_id=t.dispute.id))],
+    "disputes.lost": [(DisputeNotFound, lambda s, o, t: s.disputes.lost(dispute_id=t.dispute.id))],
+    "disputes.open": [
+        (
+            PaymentNotFound,
+            lambda s, o, t: s.disputes.open(
+                payment_id=t.refund.payment_id,
+                provider="stripe",
+                provider_dispute="dp_9",
+                amount=usd(1),
+                reason="fraud",
+            ),
+        )
+    ],
+    "disputes.won": [(DisputeNotFound, lambda s, o, t: s.disputes.won(dispute_id=t.dispute.id))],
+    "ledger.entries": [(nothing, lambda s, o, t: s.ledger.entries(order_id=t.refund.order_id))],
+    "ledger.of_order": [(OrderNotFound, lambda s, o, t: s.ledger.of_order(order_id=t.order.order.id))],
     "nonces.consume": [(NonceNotFound, lambda s, o, t: s.nonces.consume(nonce_id=t.nonce.id, purpose=t.nonce.purpose))],
     "refund_quotes.approve": [(RefundQuoteNotFound, lambda s, o, t: s.refund_quotes.approve(quote_id=t.quote.id))],
     "refund_quotes.by_original_purchase": [
@@ -577,6 +608,9 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
             RefundNotFound,
             lambda s, o, t: s.refunding.complete(refund_id=t.refund.id, method=RefundMethod.CHECK),
         )
+    ],
+    "refunding.charge_back": [
+        (RefundNotFound, lambda s, o, t: s.refunding.charge_back(refund_id=t.refund.id, details={}))
     ],
     "refunding.give_back_credit": [(nothing, lambda s, o, t: s.refunding.give_back_credit(order_id=t.order.order.id))],
     "refunds.credit_payments": [(nothing, lambda s, o, t: s.refunds.credit_payments(order_id=t.order.order.id))],
@@ -1135,6 +1169,8 @@ READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
     "orders.status_labels": lambda s: s.orders.status_labels(),
     "payment_methods.list": lambda s: s.payment_methods.list(),
     "payment_methods.offered": lambda s: s.payment_methods.offered(),
+    "disputes.list": lambda s: s.disputes.list(limit=100),
+    "ledger.of_shop": lambda s: s.ledger.of_shop(),
     "refund_quotes.list_pending": lambda s: s.refund_quotes.list_pending(limit=100),
     "refunds.list": lambda s: s.refunds.list(limit=100),
     "payments.list": lambda s: s.payments.list(limit=100),

@@ -156,16 +156,37 @@ SELECT o.tenant_id, o.order_number AS subject, format('order in %s, %s in %s', o
 
 -- name: paid_is_what_arrived(size) -> Finding*
 -- scope: all tenants
--- What an order says is paid is what its payments brought, less what they gave back.
+-- What an order says is paid is what its ledger keeps: what payments brought, less what refunds took.
 SELECT o.tenant_id, o.order_number AS subject,
-       format('paid %s, payments %s', o.amount_paid, coalesce(p.amount, 0)) AS detail
+       format('paid %s, came in %s, went back %s', o.amount_paid, l.came_in, l.went_back) AS detail
   FROM {orders} o
-  LEFT JOIN (SELECT tenant_id, order_id, sum(received_amount - refunded_amount) AS amount
-               FROM {payments}
-              WHERE received_amount IS NOT NULL
-              GROUP BY tenant_id, order_id) p ON p.tenant_id = o.tenant_id AND p.order_id = o.id
- WHERE o.amount_paid <> coalesce(p.amount, 0)
+  JOIN {order_ledger} l ON l.tenant_id = o.tenant_id AND l.order_id = o.id
+ WHERE o.amount_paid <> l.kept
  ORDER BY o.tenant_id, o.id
+ LIMIT :size;
+
+-- name: disputes_fit_their_payments(size) -> Finding*
+-- scope: all tenants
+-- A dispute is in the currency of its payment; a lost one took its money by a chargeback of that payment, and no chargeback
+-- is without one.
+SELECT d.tenant_id, d.provider_dispute_id AS subject, x.what AS detail
+  FROM {disputes} d
+  JOIN {payments} p ON p.tenant_id = d.tenant_id AND p.id = d.payment_id
+  LEFT JOIN {refunds} r ON r.tenant_id = d.tenant_id AND r.id = d.refund_id
+ CROSS JOIN LATERAL (
+       SELECT format('in %s, the payment in %s', d.currency, p.currency) AS what WHERE d.currency <> p.currency
+        UNION ALL
+       SELECT 'its refund is no chargeback of the payment'
+        WHERE r.id IS NOT NULL
+          AND (r.payment_id <> d.payment_id OR r.refund_method IS DISTINCT FROM 'chargeback' OR r.amount > d.amount)
+        UNION ALL
+       SELECT 'lost, and the payment kept money' WHERE d.status = 'lost' AND r.id IS NULL AND p.status = 'completed') x
+ UNION ALL
+SELECT r.tenant_id, r.refund_reference, 'a chargeback without a dispute'
+  FROM {refunds} r
+ WHERE r.refund_method = 'chargeback'
+   AND NOT EXISTS (SELECT FROM {disputes} d WHERE d.tenant_id = r.tenant_id AND d.refund_id = r.id)
+ ORDER BY tenant_id, subject
  LIMIT :size;
 
 -- name: statistics_are_their_orders(size) -> Finding*

@@ -8,7 +8,7 @@ from typing_extensions import override
 from storeroom import outbox
 from storeroom.analytics import note
 from storeroom.audit import audited
-from storeroom.core.ids import OrderId, RefundId
+from storeroom.core.ids import DisputeId, OrderId, RefundId
 from storeroom.core.money import Money
 from storeroom.credit import CreditReason, StoreCredit
 from storeroom.database.service import ActorKind, Service, transactional
@@ -16,6 +16,8 @@ from storeroom.orders import Orders
 from storeroom.payments import PaymentMethodType, Payments, StaffRequired
 from storeroom.refunds import (
     CreditNeedsAccount,
+    Dispute,
+    Disputes,
     InvalidRefund,
     Refund,
     RefundedPayment,
@@ -61,6 +63,11 @@ class Refunding(Service):
         if method is RefundMethod.CHARGEBACK:
             raise InvalidRefund(field="method", reason="a chargeback comes of a lost dispute")
         return await self._complete(refund_id, method, details)
+
+    @transactional
+    async def charge_back(self, *, refund_id: RefundId, details: Mapping[str, Any]) -> Refund:
+        """Complete the refund of a lost dispute; see `complete`. For `DisputeOutcomes`, in its transaction."""
+        return await self._complete(refund_id, RefundMethod.CHARGEBACK, details)
 
     @transactional
     async def give_back_credit(self, *, order_id: OrderId, reason: str = "order cancelled") -> list[Refund]:
@@ -172,3 +179,31 @@ class RefundDecisions(RefundQuotes):
                 details={"quote": processed.id, "signature": signature},
             )
         return processed
+
+
+class DisputeOutcomes(Disputes):
+    """The disputes of a shop, with what losing one means for the payment and its order."""
+
+    @audited("refunds.lose_dispute", "dispute", "dispute_id")
+    @transactional
+    @override
+    async def lost(self, *, dispute_id: DisputeId) -> Dispute:
+        """The bank decided for the buyer and took the money: it went back by a refund of the method `chargeback`.
+
+        The refund is for what is left of the payment, up to the disputed amount: a payment never gives back more than
+        it brought. What was only promised does not stand in the way; such a refund is refused when it is completed.
+
+        Raises:
+            StaffRequired, DisputeNotFound: as their names say.
+            DisputeClosed: it ended before. Nothing was changed.
+        """
+        dispute = await super().lost(dispute_id=dispute_id)
+        context = self.context.on(self.db)
+        refund = await Refunds(context).promise_rest(
+            payment_id=dispute.payment_id, reason="dispute lost", at_most=dispute.amount, past_promises=True
+        )
+        if refund is None:
+            return dispute
+        details = {"provider": dispute.provider, "dispute": dispute.provider_dispute_id}
+        await Refunding(context).charge_back(refund_id=refund.id, details=details)
+        return await self.charge(dispute_id=dispute.id, refund_id=refund.id)

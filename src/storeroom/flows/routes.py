@@ -17,6 +17,7 @@ from storeroom.core.ids import CartId, OrderId
 from storeroom.core.money import Money
 from storeroom.flows import (
     cancellation_routes,
+    dispute_routes,
     errors,
     personal_data_routes,
     provider_routes,
@@ -172,6 +173,7 @@ route_handlers: Sequence[ControllerRouterHandler] = (
     *cancellation_routes.route_handlers,
     *refunding_routes.route_handlers,
     *refund_quote_routes.route_handlers,
+    *dispute_routes.route_handlers,
     *sign_in_routes.route_handlers,
     *wallet_payment_routes.route_handlers,
     *provider_routes.route_handlers,

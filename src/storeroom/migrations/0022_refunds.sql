@@ -121,3 +121,82 @@ CREATE UNIQUE INDEX {refund_quotes_signature_unique} ON {refund_quotes} (tenant_
 CREATE INDEX {idx_refund_quotes_tenant} ON {refund_quotes} (tenant_id, created_at, id) WHERE status IN ('pending', 'approved');
 CREATE INDEX {idx_refund_quotes_tenant_expires} ON {refund_quotes} (tenant_id, expires_at) WHERE status = 'pending';
 CREATE INDEX {idx_refund_quotes_tenant_original} ON {refund_quotes} (tenant_id, original_purchase_id, created_at DESC, id DESC);
+
+CREATE TYPE {dispute_status} AS ENUM ('open', 'won', 'lost');
+
+-- What a buyer told their bank of a payment. A lost one took the money: its refund says how much of it was still there.
+CREATE TABLE {disputes} (
+    tenant_id            TEXT NOT NULL,
+    id                   UUID NOT NULL,
+    provider             TEXT NOT NULL,
+    provider_dispute_id  TEXT COLLATE "C" NOT NULL,
+    payment_id           UUID NOT NULL,
+    amount               BIGINT NOT NULL,
+    currency             TEXT NOT NULL,
+    reason               TEXT NOT NULL,
+    status               {dispute_status} NOT NULL DEFAULT 'open',
+    refund_id            UUID,
+    opened_at            TIMESTAMPTZ NOT NULL,
+    closed_at            TIMESTAMPTZ,
+    created_at           TIMESTAMPTZ NOT NULL DEFAULT now(),
+    updated_at           TIMESTAMPTZ NOT NULL DEFAULT now(),
+
+    CONSTRAINT {disputes_pkey} PRIMARY KEY (tenant_id, id),
+    CONSTRAINT {disputes_provider_unique} UNIQUE (tenant_id, provider, provider_dispute_id),
+    CONSTRAINT disputes_payment_fkey FOREIGN KEY (tenant_id, payment_id) REFERENCES {payments} (tenant_id, id),
+    CONSTRAINT disputes_refund_fkey FOREIGN KEY (tenant_id, refund_id) REFERENCES {refunds} (tenant_id, id),
+    CONSTRAINT disputes_amount_positive CHECK (amount > 0),
+    CONSTRAINT disputes_lengths CHECK (
+        length(provider) BETWEEN 1 AND 50 AND length(provider_dispute_id) BETWEEN 1 AND 255
+        AND length(reason) BETWEEN 1 AND 255),
+    CONSTRAINT disputes_closed_dated CHECK ((status = 'open') = (closed_at IS NULL)),
+    CONSTRAINT disputes_refund_when_lost CHECK (refund_id IS NULL OR status = 'lost')
+);
+CREATE INDEX {idx_disputes_payment} ON {disputes} (tenant_id, payment_id, id);
+CREATE INDEX {idx_disputes_status} ON {disputes} (tenant_id, status, id DESC);
+CREATE UNIQUE INDEX {disputes_refund_unique} ON {disputes} (tenant_id, refund_id) WHERE refund_id IS NOT NULL;
+
+-- The money of each order, from the facts: what payments brought and refunds took, never what a summary says.
+-- due: what is still asked for; due_back: what is the buyer's again. Nothing is asked for of an order that ended.
+CREATE VIEW {order_ledger} WITH (security_invoker = true) AS
+SELECT o.tenant_id,
+       o.id AS order_id,
+       o.order_number,
+       o.user_id,
+       o.status,
+       o.currency,
+       o.total_amount AS total,
+       coalesce(p.amount, 0)::bigint AS came_in,
+       coalesce(r.completed, 0)::bigint AS went_back,
+       (coalesce(p.amount, 0) - coalesce(r.completed, 0))::bigint AS kept,
+       coalesce(r.pending, 0)::bigint AS promised,
+       CASE WHEN o.status IN ('cancelled', 'refunded', 'partially_refunded') THEN 0
+            ELSE greatest(o.total_amount - coalesce(p.amount, 0) + coalesce(r.completed, 0), 0) END::bigint AS due,
+       CASE WHEN o.status = 'cancelled' THEN coalesce(p.amount, 0) - coalesce(r.completed, 0)
+            ELSE greatest(coalesce(p.amount, 0) - coalesce(r.completed, 0) - o.total_amount, 0) END::bigint AS due_back
+  FROM {orders} o
+  LEFT JOIN (SELECT tenant_id, order_id, currency, sum(received_amount) AS amount
+               FROM {payments}
+              WHERE received_amount IS NOT NULL
+              GROUP BY tenant_id, order_id, currency) p
+    ON p.tenant_id = o.tenant_id AND p.order_id = o.id AND p.currency = o.currency
+  LEFT JOIN (SELECT tenant_id, order_id, currency, sum(amount) FILTER (WHERE status = 'completed') AS completed,
+                    sum(amount) FILTER (WHERE status = 'pending') AS pending
+               FROM {refunds}
+              GROUP BY tenant_id, order_id, currency) r
+    ON r.tenant_id = o.tenant_id AND r.order_id = o.id AND r.currency = o.currency;
+
+-- The same for a whole shop, one row for each currency: amounts of two are never added.
+CREATE VIEW {tenant_ledger} WITH (security_invoker = true) AS
+SELECT tenant_id,
+       currency,
+       count(*)::bigint AS orders,
+       sum(total)::bigint AS total,
+       sum(came_in)::bigint AS came_in,
+       sum(went_back)::bigint AS went_back,
+       sum(kept)::bigint AS kept,
+       sum(promised)::bigint AS promised,
+       sum(due)::bigint AS due,
+       sum(due_back)::bigint AS due_back
+  FROM {order_ledger}
+ GROUP BY tenant_id, currency;

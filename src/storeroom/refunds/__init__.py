@@ -1,7 +1,12 @@
 """Refunds: money that goes back."""
 
+from storeroom.refunds.disputes import Disputes
 from storeroom.refunds.errors import (
     CreditNeedsAccount,
+    DisputeClosed,
+    DisputeNotFound,
+    DisputeTaken,
+    InvalidDispute,
     InvalidRefund,
     InvalidRefundQuote,
     PaymentNotRefundable,
@@ -17,9 +22,12 @@ from storeroom.refunds.errors import (
     RefundSignatureUsed,
 )
 from storeroom.refunds.model import (
+    DISPUTE_MOVES,
     QUOTES_BATCH_MAX,
     REFUND_MOVES,
     REFUND_QUOTE_MOVES,
+    Dispute,
+    DisputeStatus,
     ItemToRefund,
     OriginalPurchase,
     Refund,
@@ -35,10 +43,18 @@ from storeroom.refunds.quotes import RefundQuotes
 from storeroom.refunds.service import Refunds
 
 __all__ = [
+    "DISPUTE_MOVES",
     "QUOTES_BATCH_MAX",
     "REFUND_MOVES",
     "REFUND_QUOTE_MOVES",
     "CreditNeedsAccount",
+    "Dispute",
+    "DisputeClosed",
+    "DisputeNotFound",
+    "DisputeStatus",
+    "DisputeTaken",
+    "Disputes",
+    "InvalidDispute",
     "InvalidRefund",
     "InvalidRefundQuote",
     "ItemToRefund",

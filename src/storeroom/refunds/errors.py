@@ -143,3 +143,43 @@ class RefundSignatureUsed(Conflict):
 
     def __init__(self) -> None:
         super().__init__("another refund has this signature")
+
+
+class DisputeNotFound(NotFound):
+    """The shop knows no such dispute."""
+
+    code = "refunds.dispute_not_found"
+
+    def __init__(self, *, dispute_id: UUID) -> None:
+        super().__init__(f"no dispute {dispute_id}")
+        self.dispute_id = dispute_id
+
+
+class InvalidDispute(Invalid):
+    """What was said of the dispute cannot be right; nothing was written."""
+
+    code = "refunds.invalid_dispute"
+
+    def __init__(self, *, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}", field=field)
+        self.reason = reason
+
+
+class DisputeTaken(Conflict):
+    """The provider told of this dispute for another payment."""
+
+    code = "refunds.dispute_taken"
+
+    def __init__(self, *, provider: str, dispute: str) -> None:
+        super().__init__(f"{provider} told of {dispute!r} for another payment")
+        self.provider, self.dispute = provider, dispute
+
+
+class DisputeClosed(Conflict):
+    """The dispute ended before; nothing was changed."""
+
+    code = "refunds.dispute_closed"
+
+    def __init__(self, *, dispute_id: UUID, status: str) -> None:
+        super().__init__(f"dispute {dispute_id} is {status}")
+        self.dispute_id, self.status = dispute_id, status

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from storeroom.core.ids import OrderId, OrderLineId, PaymentId, RefundId, UserId, human_code
+from storeroom.core.ids import DisputeId, OrderId, OrderLineId, PaymentId, RefundId, UserId, human_code
 from storeroom.core.money import Money
 from storeroom.core.states import Moves, declare_moves
 from storeroom.payments import PaymentMethodType, PaymentStatus
@@ -30,6 +30,10 @@ WALLET_LENGTH_MAX: Final = 128
 TOKEN_LENGTH_MAX: Final = 50
 SIGNATURE_LENGTH_MAX: Final = 255
 METADATA_BYTES_MAX: Final = 10_240
+PROVIDER_LENGTH_MAX: Final = 50
+PROVIDER_DISPUTE_LENGTH_MAX: Final = 255
+DISPUTE_REASON_LENGTH_MAX: Final = 255
+DISPUTES_LISTED_MAX: Final = 100  # of one payment
 
 
 class RefundStatus(StrEnum):
@@ -177,6 +181,35 @@ class OriginalPurchase(msgspec.Struct, frozen=True, kw_only=True):
 
     amount: Money
     payment_id: PaymentId | None
+
+
+class DisputeStatus(StrEnum):
+    """How a dispute stands."""
+
+    OPEN = "open"
+    WON = "won"  # the money stays
+    LOST = "lost"  # the money is gone
+
+
+D = DisputeStatus
+DISPUTE_MOVES: Final[Moves[DisputeStatus]] = declare_moves(DisputeStatus, {D.OPEN: {D.WON, D.LOST}})
+
+
+class Dispute(msgspec.Struct, frozen=True, kw_only=True):
+    """What a buyer told their bank of a payment."""
+
+    id: DisputeId
+    provider: str
+    provider_dispute_id: str
+    payment_id: PaymentId
+    amount: Money
+    reason: str
+    status: DisputeStatus
+    refund_id: RefundId | None  # by which a lost one took what was left of the payment
+    opened_at: datetime
+    closed_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
 
 
 def new_reference() -> str:

@@ -8,6 +8,8 @@ from uuid import UUID
 from storeroom.core.ids import PaymentId
 from storeroom.database.executor import Executor
 from storeroom.refunds.model import (
+    Dispute,
+    DisputeStatus,
     LineToRefund,
     OriginalPurchase,
     Refund,
@@ -115,3 +117,29 @@ async def process_quote(
 async def delete_quote(db: Executor, /, *, tenant_id: str, quote_id: str) -> int: ...
 async def tenants_with_expired_quotes(db: Executor, /, *, kept_for: timedelta, rows: int) -> list[str]: ...
 async def delete_expired_quotes(db: Executor, /, *, tenant_id: str, kept_for: timedelta, rows: int) -> int: ...
+async def insert_dispute(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    dispute_id: UUID,
+    provider: str,
+    provider_dispute_id: str,
+    payment_id: UUID,
+    amount: int,
+    currency: str,
+    reason: str,
+    opened_at: datetime,
+) -> Dispute | None: ...
+async def dispute(db: Executor, /, *, tenant_id: str, dispute_id: UUID) -> Dispute | None: ...
+async def dispute_of_provider(
+    db: Executor, /, *, tenant_id: str, provider: str, provider_dispute_id: str
+) -> Dispute | None: ...
+async def disputes_of_payment(db: Executor, /, *, tenant_id: str, payment_id: UUID, size: int) -> list[Dispute]: ...
+async def disputes_page(
+    db: Executor, /, *, tenant_id: str, status: DisputeStatus | None = None, before: UUID | None = None, size: int
+) -> list[Dispute]: ...
+async def close_dispute(
+    db: Executor, /, *, tenant_id: str, dispute_id: UUID, status: DisputeStatus
+) -> Dispute | None: ...
+async def charge_dispute(db: Executor, /, *, tenant_id: str, dispute_id: UUID, refund_id: UUID) -> Dispute | None: ...

@@ -287,3 +287,69 @@ DELETE FROM {refund_quotes} q
                           ORDER BY e.expires_at
                           LIMIT :rows
                             FOR UPDATE SKIP LOCKED));
+
+-- Disputes --------------------------------------------------------------------------------------------------------------
+
+-- name: insert_dispute(tenant_id, dispute_id, provider, provider_dispute_id, payment_id, amount, currency, reason,
+--                      opened_at) -> Dispute?
+-- No row: the provider told of it before.
+INSERT INTO {disputes} (tenant_id, id, provider, provider_dispute_id, payment_id, amount, currency, reason, opened_at)
+VALUES (:tenant_id, :dispute_id, :provider, :provider_dispute_id, :payment_id, :amount, :currency, :reason, :opened_at)
+    ON CONFLICT (tenant_id, provider, provider_dispute_id) DO NOTHING
+RETURNING id, provider, provider_dispute_id, payment_id, amount, reason, status, refund_id, opened_at, closed_at, created_at,
+          updated_at, currency;
+
+-- name: dispute(tenant_id, dispute_id) -> Dispute?
+SELECT id, provider, provider_dispute_id, payment_id, amount, reason, status, refund_id, opened_at, closed_at, created_at,
+       updated_at, currency
+  FROM {disputes}
+ WHERE tenant_id = :tenant_id
+   AND id = :dispute_id;
+
+-- name: dispute_of_provider(tenant_id, provider, provider_dispute_id) -> Dispute?
+SELECT id, provider, provider_dispute_id, payment_id, amount, reason, status, refund_id, opened_at, closed_at, created_at,
+       updated_at, currency
+  FROM {disputes}
+ WHERE tenant_id = :tenant_id
+   AND provider = :provider
+   AND provider_dispute_id = :provider_dispute_id;
+
+-- name: disputes_of_payment(tenant_id, payment_id, size) -> Dispute*
+-- Oldest first.
+SELECT id, provider, provider_dispute_id, payment_id, amount, reason, status, refund_id, opened_at, closed_at, created_at,
+       updated_at, currency
+  FROM {disputes}
+ WHERE tenant_id = :tenant_id
+   AND payment_id = :payment_id
+ ORDER BY id
+ LIMIT :size;
+
+-- name: disputes_page(tenant_id, status?, before?, size) -> Dispute*
+-- Newest first.
+SELECT id, provider, provider_dispute_id, payment_id, amount, reason, status, refund_id, opened_at, closed_at, created_at,
+       updated_at, currency
+  FROM {disputes}
+ WHERE tenant_id = :tenant_id
+   AND status = :status                     -- if status
+   AND id < :before                         -- if before
+ ORDER BY id DESC
+ LIMIT :size;
+
+-- name: close_dispute(tenant_id, dispute_id, status) -> Dispute?
+-- No row: it was closed before.
+UPDATE {disputes}
+   SET status = :status, closed_at = now(), updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :dispute_id
+   AND status = 'open'
+RETURNING id, provider, provider_dispute_id, payment_id, amount, reason, status, refund_id, opened_at, closed_at, created_at,
+          updated_at, currency;
+
+-- name: charge_dispute(tenant_id, dispute_id, refund_id) -> Dispute?
+UPDATE {disputes}
+   SET refund_id = :refund_id, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :dispute_id
+   AND status = 'lost'
+RETURNING id, provider, provider_dispute_id, payment_id, amount, reason, status, refund_id, opened_at, closed_at, created_at,
+          updated_at, currency;

@@ -40,6 +40,7 @@ ROUTED: Final = (
     "credit",
     "refunds",
     "wallets",
+    "ledger",
     "flows",
     "audit",
     "integration",
