@@ -239,6 +239,22 @@ async def test_a_wrong_address_is_refused(shop: Shop, url: object) -> None:
         await shop.gateways.create(id="other", name="Other", config={"live_endpoint": "http://127.0.0.1"})
 
 
+async def test_secrets_are_not_sent_to_another_address(shop: Shop) -> None:
+    """Whoever may set them must not learn them by having them sent to a host of their own."""
+    await shop.gateways.create(id="sslcommerz", name="SSLCommerz", config=SSL)
+    there = {"test_endpoint": "https://elsewhere.example"}
+    for config in (there, {"live_endpoint": "https://elsewhere.example"}, {**there, "store_passwd": {"set": True}}):
+        with pytest.raises(InvalidGateway, match="give the secrets again"):
+            await shop.gateways.update(gateway_id="sslcommerz", config=config)
+    await shop.gateways.update(gateway_id="sslcommerz", config={**there, "store_passwd": "mine"})
+    await shop.gateways.update(gateway_id="sslcommerz", config={**there, "currency": "BDT"})  # the same address
+    config = await shop.gateways.config(gateway_id="sslcommerz")
+    assert (config.endpoint, config.secret("store_passwd")) == ("https://elsewhere.example", Secret("mine"))
+    await shop.gateways.update(gateway_id="sslcommerz", config={"test_endpoint": None})  # the provider's own
+    await shop.gateways.update(gateway_id="sslcommerz", config={"store_passwd": None})
+    await shop.gateways.update(gateway_id="sslcommerz", config=there)  # nothing to learn
+
+
 async def test_an_active_gateway_knows_what_its_provider_asks_for(shop: Shop) -> None:
     await shop.gateways.create(id="mpgs", name="MPGS", config={"merchant_id": "M1"})
     with pytest.raises(GatewayIncomplete) as refused:

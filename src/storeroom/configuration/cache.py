@@ -21,7 +21,7 @@ _log: Final = logging.getLogger(__name__)
 
 def channel(names: TableNames) -> str:
     """Where changes are told, so that installations in one database do not hear each other."""
-    return f"{names.resolve('store_configs')}_changed"
+    return names.resolve("store_configs")
 
 
 def message(tenant_id: str, key: str) -> str:

@@ -142,11 +142,12 @@ class Gateways(Service):
 
         Raises:
             GatewayNotFound: no such gateway.
-            InvalidGateway, SigningSecretMissing: as for `create`.
+            InvalidGateway, SigningSecretMissing: as for `create`; also where secrets would go to another endpoint.
             GatewayIncomplete: it is active, and would lack what its provider asks for.
         """
         known = await self._locked(gateway_id)
         kept = known.config if config is None else self._merged(gateway_id, known.kind, known.config, config)
+        _check_address(known.config, kept)
         test_mode = known.is_test_mode if is_test_mode is None else is_test_mode
         self._check_mode(gateway_id, known.kind, kept, is_test_mode=test_mode)
         changed = msgspec.structs.replace(
@@ -343,6 +344,15 @@ def _require_complete(row: GatewayRow) -> None:
         missing.append(TEST_ENDPOINT if row.is_test_mode else LIVE_ENDPOINT)
     if missing:
         raise GatewayIncomplete(gateway=row.id, missing=missing)
+
+
+def _check_address(known: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
+    """Who may set a secret may not read it, so not send it elsewhere either: another address takes the secrets anew."""
+    for name in (TEST_ENDPOINT, LIVE_ENDPOINT):
+        if kept.get(name) not in {None, known.get(name)} and any(
+            is_sealed(value) and known.get(field) == value for field, value in kept.items()
+        ):
+            raise InvalidGateway(field=f"config.{name}", reason="another address: give the secrets again with it")
 
 
 def _name(text: str) -> str:
