@@ -25,6 +25,7 @@ from storeroom.database.service import SYSTEM, Actor, Claim, Context
 from storeroom.domains import Domains
 from storeroom.flows.cancellation import Cancellation
 from storeroom.flows.checkout import Checkout, CheckoutGroups
+from storeroom.flows.hosted_payments import HostedPayments
 from storeroom.flows.personal_data import PersonalData
 from storeroom.flows.refunding import DisputeOutcomes, RefundDecisions, Refunding
 from storeroom.flows.secrets import require_nothing_sealed
@@ -186,6 +187,11 @@ class Shop:
     def guest_attempts(self) -> GuestAttempts:
         """What people without an account tried to prove."""
         return GuestAttempts(self.context)
+
+    @cached_property
+    def hosted_payments(self) -> HostedPayments:
+        """Payments on a provider's page."""
+        return HostedPayments(self.context, self._keys)
 
     @cached_property
     def hosted_sessions(self) -> HostedSessions:

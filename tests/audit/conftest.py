@@ -1,6 +1,7 @@
 """A shop behind its HTTP, and one who may do everything in it."""
 
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -27,5 +28,6 @@ async def works(room: Storeroom, app: Litestar) -> AsyncIterator[Works]:
     signed_in = await shop.sessions.start(proof=Proof(user_id=admin.id))
     transport = httpx.ASGITransport(app, client=("203.0.113.9", 40000))
     headers = {"Authorization": f"Bearer {signed_in.access_token}", "X-Request-Id": "walk-1", "User-Agent": "walker"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://shop.test", headers=headers) as http:
-        yield Works(shop, admin.id, http)
+    with ExitStack() as stack:
+        async with httpx.AsyncClient(transport=transport, base_url="http://shop.test", headers=headers) as http:
+            yield Works(shop, admin.id, http, stack)

@@ -201,6 +201,8 @@ CASES: dict[str, Case] = {
     "POST /v1/admin/refunds/{refund_id}/fail": Case({"reason": "no such account"}),
     "POST /v1/admin/users/{user_id}/credit/grants": Case({"amount": MONEY}),
     "POST /v1/admin/users/{user_id}/credit/withdrawals": Case({"amount": MONEY}, before=Works.credited),
+    "POST /v1/admin/hosted-sessions/{session}/refresh": Case(),
+    "POST /v1/admin/mpgs-transactions/{transaction_id}/refresh": Case(),
     "POST /v1/admin/payment-methods": Case(METHOD, refused={**METHOD, "payment_details": {}}),
     "PUT /v1/admin/payment-methods/order": Case({"method_ids": []}, refused={"method_ids": [str(uuid4())]}),
     "PATCH /v1/admin/payment-methods/{method_id}": Case({"name": "Zelle again"}),

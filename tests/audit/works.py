@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from uuid import UUID
 import httpx
 
 from factories import HOME, make_coupon, make_method, make_product, place, usd
+from standin import MERCHANT, PASSWORD, STRIPE_KEY, serving
 from storeroom.audit import Entry
 from storeroom.catalog import ImageDraft, OptionDraft, VariantDraft
 from storeroom.core.ids import ApiKeyId, OrderId, PaymentId, UserId
@@ -33,6 +35,7 @@ class Works:
     shop: Shop
     admin: UserId
     http: httpx.AsyncClient
+    stack: ExitStack  # of what a test starts and does not stop
     ids: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -85,6 +88,28 @@ class Works:
         """A text: whoever adds a gateway names it."""
         config = {"store_id": "shop", "store_passwd": "pass"}
         return (await self.shop.gateways.create(id="sslcommerz", name="SSLCommerz", config=config)).id  # type: ignore[return-value]
+
+    async def session(self) -> UUID:
+        """A text: Stripe names its sessions."""
+        home = self.stack.enter_context(serving())
+        await self._gateway("stripe", {"secret_key": STRIPE_KEY, "test_endpoint": home.url})
+        home.sessions["cs_walk"] = {"id": "cs_walk", "status": "open", "payment_status": "unpaid"}
+        saved = await self.shop.hosted_sessions.save(
+            id="cs_walk", resource_id="x", amount=usd(100), gateway_id="stripe"
+        )
+        return saved.id  # type: ignore[return-value]
+
+    async def transaction_id(self) -> UUID:
+        home = self.stack.enter_context(serving())
+        config = {"merchant_id": MERCHANT, "api_password": PASSWORD, "test_endpoint": home.url}
+        await self._gateway("mpgs", config)
+        made = await self.shop.mpgs_transactions.create(
+            session_id="SESSION1", amount=usd(100), order_ref_id="walk", gateway_id="mpgs"
+        )
+        return made.id
+
+    async def _gateway(self, name: str, config: dict[str, str]) -> None:
+        await self.shop.gateways.create(id=name, name=name, config=config)
 
     async def endpoint_id(self) -> UUID:
         return (await self.shop.endpoints.create(name="here", url="https://here.example/hooks"))[0].id

@@ -14,6 +14,7 @@ from rivals import race
 from storeroom.core.ids import DomainId, OrderId, PaymentId, new_id
 from storeroom.database.migrations import NotMigrated, migrate
 from storeroom.database.pool import Database, Transaction
+from storeroom.gateways import GatewayNotFound
 from storeroom.hosted import (
     MPGS_MOVES,
     PAYMENT_STATUS,
@@ -52,6 +53,7 @@ CAPTURED = MpgsResult(
 @pytest.mark.requirement("RED-MPGS-01")
 async def test_a_session_and_its_outcome_read_back(stand: Stand) -> None:
     domain = await stand.shop.domains.create(domain_name="shop.example")
+    await stand.shop.gateways.create(id="mpgs", name="MPGS")
     at = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
     order, made = await stand.transaction(
         order_ref_id="ref-1", merchant_id="TESTSHOP", expires_at=at, domain_id=domain.id, legacy_id=7, gateway_id="mpgs"
@@ -436,6 +438,7 @@ async def test_what_is_out_of_bounds_or_not_there_is_refused(stand: Stand) -> No
         (InvalidHostedPayment, create(session_id="S", amount=usd(-1))),
         (OrderNotFound, create(session_id="S", amount=usd(1), order_id=OrderId(unknown))),
         (PaymentNotFound, create(session_id="S", amount=usd(1), payment_id=PaymentId(unknown))),
+        (GatewayNotFound, create(session_id="S", amount=usd(1), gateway_id="nobody")),
         (TransactionNotFound, create(session_id="S", amount=usd(1), retry_of=unknown)),
         (TransactionNotFound, stand.shop.mpgs_transactions.get(transaction_id=unknown)),
         (TransactionNotFound, stand.shop.mpgs_transactions.find(session_id="S")),

@@ -14,6 +14,7 @@ from rivals import race
 from storeroom.core.ids import PaymentId, new_id
 from storeroom.core.states import sources
 from storeroom.database.pool import Database, Transaction
+from storeroom.gateways import GatewayInUse, GatewayNotFound
 from storeroom.hosted import (
     STRIPE_SESSION_MOVES,
     HostedSessionExpired,
@@ -33,6 +34,7 @@ S = StripeSessionStatus
 async def test_a_session_reads_back_as_it_was_saved(stand: Stand) -> None:
     order, payment = await stand.order(12_950)
     at = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+    await stand.shop.gateways.create(id="stripe", name="Stripe")
     saved = await stand.shop.hosted_sessions.save(
         id="cs_test_1",
         resource_id=order.number,
@@ -74,6 +76,13 @@ async def test_a_record_written_without_a_tenant_is_of_default(database: Databas
             raise Undone
 
 
+async def test_a_gateway_that_took_money_is_not_deleted(stand: Stand) -> None:
+    await stand.shop.gateways.create(id="stripe", name="Stripe")
+    await stand.session(gateway_id="stripe")
+    with pytest.raises(GatewayInUse):
+        await stand.shop.gateways.delete(gateway_id="stripe")
+
+
 async def test_saved_again_it_is_the_same_and_other_facts_are_refused(stand: Stand) -> None:
     order, saved = await stand.session()
     facts = {"id": saved.id, "resource_id": order.number, "amount": usd(10_000), "payment_id": saved.payment_id}
@@ -96,7 +105,9 @@ async def test_what_is_out_of_bounds_is_refused(stand: Stand, field: str, value:
     assert (await stand.shop.hosted_sessions.list()).items == []
 
 
-async def test_a_payment_that_is_not_there_is_refused(stand: Stand) -> None:
+async def test_a_payment_or_gateway_that_is_not_there_is_refused(stand: Stand) -> None:
+    with pytest.raises(GatewayNotFound):
+        await stand.shop.hosted_sessions.save(id="cs_test_1", resource_id="x", amount=usd(1), gateway_id="nobody")
     with pytest.raises(PaymentNotFound):
         await stand.shop.hosted_sessions.save(
             id="cs_test_1", resource_id="x", amount=usd(1), payment_id=PaymentId(new_id())

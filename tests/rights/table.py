@@ -48,10 +48,13 @@ RIGHTS: Final[dict[str, str]] = {
         POST /v1/orders/{number}/payments
         GET /v1/payment-methods
         GET /v1/payments/{reference}
+        POST /v1/payments/{reference}/hosted-session
         POST /v1/payments/{reference}/proof
         GET /v1/products
         GET /v1/products/{slug}
+        GET /v1/returns/{tenant}/mpgs/{reference}
         GET /v1/shipping-rates
+        POST /v1/webhooks/{tenant}/stripe
     """,
     "account": """
         GET /v1/account
@@ -221,6 +224,10 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/admin/cart-quotes/by-ids
         GET /v1/admin/cart-quotes/{cart_quote_id}
         GET /v1/admin/cart-quotes/{cart_quote_id}/access
+        GET /v1/admin/hosted-sessions
+        GET /v1/admin/hosted-sessions/{session}
+        GET /v1/admin/mpgs-transactions
+        GET /v1/admin/mpgs-transactions/{transaction_id}
         GET /v1/admin/payment-transactions
         GET /v1/admin/payment-transactions/by-signature
         GET /v1/admin/payment-transactions/processed
@@ -263,6 +270,8 @@ RIGHTS: Final[dict[str, str]] = {
         POST /v1/admin/users/{user_id}/credit/withdrawals
     """,
     "payments.verify": """
+        POST /v1/admin/hosted-sessions/{session}/refresh
+        POST /v1/admin/mpgs-transactions/{transaction_id}/refresh
         POST /v1/admin/orders/{order_id}/payments
         POST /v1/admin/payments/{payment_id}/cancel
         POST /v1/admin/payments/{payment_id}/reject

@@ -376,6 +376,29 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "customers.update_statistics": [
         (UserNotFound, lambda s, o, t: s.customers.update_statistics(customer_id=t.user.id))
     ],
+    "hosted_payments.refresh_session": [
+        (HostedSessionNotFound, lambda s, o, t: s.hosted_payments.refresh_session(session_id=t.hosted.id))
+    ],
+    "hosted_payments.refresh_transaction": [
+        (TransactionNotFound, lambda s, o, t: s.hosted_payments.refresh_transaction(transaction_id=t.mpgs.id))
+    ],
+    "hosted_payments.returned": [
+        (
+            PaymentNotFound,
+            lambda s, o, t: s.hosted_payments.returned(reference=_payment(t).reference, result_indicator="right"),
+        )
+    ],
+    "hosted_payments.start": [
+        (
+            PaymentNotFound,
+            lambda s, o, t: s.hosted_payments.start(
+                reference=_payment(t).reference, return_url="https://api.example/", api_url="https://api.example"
+            ),
+        )
+    ],
+    "hosted_payments.transaction_of": [
+        (PaymentNotFound, lambda s, o, t: s.hosted_payments.transaction_of(reference=_payment(t).reference))
+    ],
     "hosted_sessions.complete": [
         (HostedSessionNotFound, lambda s, o, t: s.hosted_sessions.complete(session_id=t.hosted.id))
     ],
@@ -423,6 +446,12 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
             TransactionNotFound,
             lambda s, o, t: s.mpgs_transactions.create(session_id="S", amount=usd(1), retry_of=t.mpgs.id),
         ),
+    ],
+    "mpgs_transactions.expects": [
+        (
+            lambda found: found is False,
+            lambda s, o, t: s.mpgs_transactions.expects(session_id=t.mpgs.session_id, result_indicator="right"),
+        )
     ],
     "mpgs_transactions.find": [
         (TransactionNotFound, lambda s, o, t: s.mpgs_transactions.find(session_id=t.mpgs.session_id))
@@ -1187,6 +1216,7 @@ READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
 }
 # These write, and are told nothing that could be anybody else's.
 WRITES = {
+    "hosted_payments.stripe_event",
     "mail_proofs.finish",
     "mail_proofs.prepare",
     "mail_proofs.register",

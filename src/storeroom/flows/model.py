@@ -214,3 +214,30 @@ class PaymentVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
     verdict: str
     answer: Any
+
+
+class HostedPayment(msgspec.Struct, frozen=True):
+    """What a provider is told of a payment, and through which gateway."""
+
+    order_id: OrderId
+    order_number: str
+    customer_email: str
+    gateway_id: str | None
+
+
+class HostedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a payment is made."""
+
+    provider: str  # stripe or mpgs
+    session_id: str
+    url: str | None  # where to send the buyer; None: load the script, and let it open the session's page
+    script_url: str | None
+    expires_at: datetime | None
+
+
+class EventTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a provider's message."""
+
+    id: str
+    type: str
+    outcome: str  # completed, processing, expired, unmatched: of no payment of the shop, or ignored

@@ -31,6 +31,15 @@ SELECT o.id, o.order_number AS number, o.status, o.customer_email AS email, o.su
 SELECT verdict, answer
   FROM {record_verified_payment_v1}(:tenant_id, :payment);
 
+-- name: payment_to_host(tenant_id, payment_id) -> HostedPayment?
+-- What a provider is told of a payment, and through which gateway. Takes no lock.
+SELECT p.order_id, o.order_number, o.customer_email, m.gateway_id
+  FROM {payments} p
+  JOIN {orders} o ON o.tenant_id = :tenant_id AND o.id = p.order_id
+  JOIN {payment_methods} m ON m.tenant_id = :tenant_id AND m.id = p.payment_method_id
+ WHERE p.tenant_id = :tenant_id
+   AND p.id = :payment_id;
+
 -- What is held about a person, for `PersonalData`: rows as they are, without what opens a door. Each reads by an index.
 
 -- name: held_account(tenant_id, user_id, rows) -> dict*

@@ -15,13 +15,16 @@ from storeroom.hosted.errors import (
     TransactionNotFound,
     TransactionTaken,
 )
+from storeroom.hosted.jobs import claim_due
 from storeroom.hosted.model import (
     EVENT_BYTES_MAX,
+    MPGS_FELL_THROUGH,
     MPGS_LIFETIME,
     MPGS_MOVES,
     MPGS_OPEN,
     PAYMENT_STATUS,
     STRIPE_SESSION_MOVES,
+    Due,
     MpgsFound,
     MpgsResult,
     MpgsStatus,
@@ -31,7 +34,7 @@ from storeroom.hosted.model import (
     map_mpgs_transaction,
     map_stripe_session,
 )
-from storeroom.hosted.mpgs import MpgsProvider
+from storeroom.hosted.mpgs import API_VERSION, MpgsProvider
 from storeroom.hosted.providers import Asked, Opened, Outcome, Provider, State
 from storeroom.hosted.service import HostedSessions
 from storeroom.hosted.stripe import Event, StripeProvider, read_session, verified
@@ -39,13 +42,16 @@ from storeroom.hosted.stripping import stripped
 from storeroom.hosted.transactions import MpgsTransactions, ensure_mpgs_transactions
 
 __all__ = [
+    "API_VERSION",
     "EVENT_BYTES_MAX",
+    "MPGS_FELL_THROUGH",
     "MPGS_LIFETIME",
     "MPGS_MOVES",
     "MPGS_OPEN",
     "PAYMENT_STATUS",
     "STRIPE_SESSION_MOVES",
     "Asked",
+    "Due",
     "Event",
     "HostedSessionExpired",
     "HostedSessionNotFound",
@@ -74,6 +80,7 @@ __all__ = [
     "StripeSessionStatus",
     "TransactionNotFound",
     "TransactionTaken",
+    "claim_due",
     "ensure_mpgs_transactions",
     "map_mpgs_transaction",
     "map_stripe_session",

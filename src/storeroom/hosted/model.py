@@ -24,7 +24,8 @@ TEXT_LENGTH_MAX: Final = 500  # of one word of a provider
 INDICATOR_LENGTH_MAX: Final = 255
 EVENT_BYTES_MAX: Final = 512 * 1024  # of one message of a provider
 MPGS_LIFETIME: Final = timedelta(hours=1)  # so long a buyer may take; Mastercard ends its sessions by itself
-POLL_AFTER: Final = timedelta(minutes=2)  # the buyer's return or the webhook comes sooner, as a rule
+POLL_AFTER: Final = timedelta(minutes=2)  # Mastercard's gateway: the buyer's return comes sooner, as a rule
+POLL_STRIPE_AFTER: Final = timedelta(minutes=15)  # once, for a shop whose webhook does not reach us; then at expiry
 POLL_EVERY: Final = timedelta(minutes=5)
 
 
@@ -174,11 +175,12 @@ class MpgsResult(msgspec.Struct, frozen=True, kw_only=True):
     raw: dict[str, Any] | None = None
 
 
-class OpenOne(msgspec.Struct, frozen=True):
-    """A session or transaction whose provider is to be asked."""
+class Due(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider is to be asked about: a session, or a transaction."""
 
-    id: str
-    gateway_id: str | None
+    tenant_id: str
+    session_id: str | None = None
+    transaction_id: UUID | None = None
 
 
 _TEXTS: Final = (

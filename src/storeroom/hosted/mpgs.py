@@ -17,7 +17,7 @@ from storeroom.hosted.providers import ANSWER_BYTES_MAX, CONNECT_TIMEOUT, TIMEOU
 from storeroom.hosted.stripping import stripped
 
 NAME: Final = "mpgs"
-VERSION_DEFAULT: Final = 100  # of the API
+API_VERSION: Final = 100
 VERSION_MIN: Final = 63  # before it the operation had another name
 MERCHANT_NAME_LENGTH_MAX: Final = 40
 
@@ -63,7 +63,7 @@ class MpgsProvider:
         api_password: Secret | None,
         base_url: str | None,
         merchant_name: str = "Shop",
-        version: int = VERSION_DEFAULT,
+        version: int = API_VERSION,
     ) -> None:
         missing = [
             name
@@ -83,6 +83,11 @@ class MpgsProvider:
         self._host = base_url.rstrip("/")
         self._base = f"{self._host}/api/rest/version/{version}/merchant/{quote(merchant_id, safe='')}"
         self._merchant_name = merchant_name[:MERCHANT_NAME_LENGTH_MAX]
+
+    @property
+    def script_url(self) -> str:
+        """The library that opens a session's page."""
+        return f"{self._host}/static/checkout/checkout.min.js"
 
     async def open_session(self, asked: Asked) -> Opened:
         """See Provider. The gateway opens another session each time; its order, named by the payment, is one."""
@@ -114,7 +119,7 @@ class MpgsProvider:
             raise ProviderDown(provider=NAME, reason="no session")
         return Opened(
             session_id=session_id,
-            script_url=f"{self._host}/static/checkout/checkout.min.js",
+            script_url=self.script_url,
             session_version=_text(session, "version"),
             success_indicator=indicator,
             order_ref=order_ref,

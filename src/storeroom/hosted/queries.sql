@@ -86,17 +86,19 @@ SELECT to_jsonb(s) AS row
  ORDER BY s.created_at DESC, s.id DESC
  LIMIT :rows;
 
--- name: tenants_with_open_sessions(size) -> str*
+-- name: tenants_with_open_sessions(older_than, poll_every, size) -> str*
 -- scope: all tenants
--- Who has sessions whose time is over and of which Stripe did not tell; by idx_stripe_sessions_open.
+-- Who has sessions of which Stripe did not tell: once a while after they opened, and when their time is over.
 SELECT tenant_id
   FROM {stripe_sessions}
  WHERE status = 'pending'
-   AND expires_at <= now()
+   AND gateway_id IS NOT NULL
+   AND (expires_at <= now() OR (polled_at IS NULL AND created_at <= now() - :older_than::interval))
+   AND (polled_at IS NULL OR polled_at <= now() - :poll_every::interval)
  GROUP BY tenant_id
  LIMIT :size;
 
--- name: claim_open_sessions(tenant_id, poll_every, size) -> OpenOne*
+-- name: claim_open_sessions(tenant_id, older_than, poll_every, size) -> str*
 -- Each is asked about once in `poll_every`, by whichever worker comes first.
 UPDATE {stripe_sessions}
    SET polled_at = now()
@@ -105,12 +107,14 @@ UPDATE {stripe_sessions}
                         FROM {stripe_sessions} d
                        WHERE d.tenant_id = :tenant_id
                          AND d.status = 'pending'
-                         AND d.expires_at <= now()
+                         AND d.gateway_id IS NOT NULL
+                         AND (d.expires_at <= now()
+                              OR (d.polled_at IS NULL AND d.created_at <= now() - :older_than::interval))
                          AND (d.polled_at IS NULL OR d.polled_at <= now() - :poll_every::interval)
                        ORDER BY d.expires_at
                        LIMIT :size
                          FOR NO KEY UPDATE SKIP LOCKED))
-RETURNING id, gateway_id;
+RETURNING id;
 
 -- name: insert_transaction(tenant_id, id, legacy_id?, order_id?, payment_id?, order_ref_id?, order_increment_id?,
 --                          transaction_reference?, gateway_id?, merchant_id?, session_id, session_version?,
@@ -147,6 +151,13 @@ SELECT to_jsonb(t) AS row
  WHERE t.tenant_id = :tenant_id
    AND t.session_id = :session_id
    FOR NO KEY UPDATE;
+
+-- name: indicator_of(tenant_id, session_id) -> str?
+-- What the return must bring; to tell, before anybody is asked, whether it is worth asking.
+SELECT t.success_indicator
+  FROM {mpgs_transactions} t
+ WHERE t.tenant_id = :tenant_id
+   AND t.session_id = :session_id;
 
 -- name: update_transaction(tenant_id, id, payment_status, order_status?, gateway_code?, gateway_transaction_id?,
 --                          acquirer_code?, authorization_code?, card_brand?, card_last4?, three_ds_status?,
@@ -215,17 +226,19 @@ SELECT count(*)
    AND t.payment_status = :status                            -- if status
 ;
 
--- name: tenants_with_open_transactions(older_than, size) -> str*
+-- name: tenants_with_open_transactions(older_than, poll_every, size) -> str*
 -- scope: all tenants
 -- Who has transactions of which nothing was heard; by idx_mpgs_transactions_open.
 SELECT tenant_id
   FROM {mpgs_transactions}
  WHERE payment_status IN ('initiated', 'pending', 'authorized')
+   AND gateway_id IS NOT NULL
    AND created_at <= now() - :older_than::interval
+   AND (polled_at IS NULL OR polled_at <= now() - :poll_every::interval)
  GROUP BY tenant_id
  LIMIT :size;
 
--- name: claim_open_transactions(tenant_id, status, older_than, poll_every, size) -> OpenOne*
+-- name: claim_open_transactions(tenant_id, status, older_than, poll_every, size) -> UUID*
 -- As claim_open_sessions, one status at a time, the oldest first.
 UPDATE {mpgs_transactions}
    SET polled_at = now()
@@ -234,9 +247,10 @@ UPDATE {mpgs_transactions}
                         FROM {mpgs_transactions} d
                        WHERE d.tenant_id = :tenant_id
                          AND d.payment_status = :status
+                         AND d.gateway_id IS NOT NULL
                          AND d.created_at <= now() - :older_than::interval
                          AND (d.polled_at IS NULL OR d.polled_at <= now() - :poll_every::interval)
                        ORDER BY d.created_at
                        LIMIT :size
                          FOR NO KEY UPDATE SKIP LOCKED))
-RETURNING session_id AS id, gateway_id;
+RETURNING id;

@@ -14,6 +14,7 @@ from storeroom.core.pages import Page, decode_cursor, page_of, page_size
 from storeroom.core.states import sources
 from storeroom.database.errors import violations
 from storeroom.database.service import Service, operation, transactional
+from storeroom.gateways import GatewayNotFound
 from storeroom.hosted import queries
 from storeroom.hosted.errors import (
     HostedSessionExpired,
@@ -75,7 +76,7 @@ class HostedSessions(Service):
         Raises:
             InvalidHostedPayment: a field is out of its bounds.
             HostedSessionTaken: the session has other facts, or the payment another session.
-            PaymentNotFound: no such payment.
+            PaymentNotFound, GatewayNotFound: no such payment or gateway.
         """
         kept = stripped(dict(metadata or {}))
         _bounded("id", id, SESSION_ID_LENGTH_MAX)
@@ -86,7 +87,13 @@ class HostedSessions(Service):
             raise InvalidHostedPayment(field="amount", reason="must not be less than nothing")
         if len(msgspec.json.encode(kept)) > METADATA_BYTES_MAX:
             raise InvalidHostedPayment(field="metadata", reason=f"{METADATA_BYTES_MAX} bytes at most")
-        with violations({"stripe_sessions_payment_fkey": lambda: PaymentNotFound(payment=payment_id)}, self.db.names):
+        with violations(
+            {
+                "stripe_sessions_payment_fkey": lambda: PaymentNotFound(payment=payment_id),
+                "stripe_sessions_gateway_fkey": lambda: GatewayNotFound(gateway=str(gateway_id)),
+            },
+            self.db.names,
+        ):
             new = await queries.insert_session(
                 self.db,
                 tenant_id=self.tenant_id,

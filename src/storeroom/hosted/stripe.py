@@ -18,7 +18,7 @@ from storeroom.hosted.providers import ANSWER_BYTES_MAX, CONNECT_TIMEOUT, TIMEOU
 NAME: Final = "stripe"
 API: Final = "https://api.stripe.com"
 TOLERANCE_S: Final = 300  # so old a signed message may be
-SIGNATURES_MAX: Final = 1_000  # characters of the header
+SIGNATURE_LENGTH_MAX: Final = 1_000  # of the header
 
 # Stripe counts these in hundredths, though ISO 4217 gives them no decimals: docs.stripe.com/currencies, special cases.
 _DIGITS: Final = MappingProxyType({"ISK": 2, "UGX": 2})
@@ -126,39 +126,39 @@ class StripeProvider:
             raise ProviderDown(provider=NAME, reason="no answer in time") from None
         except (library.AuthenticationError, library.PermissionError):
             raise ProviderMisconfigured(provider=NAME, reason="the key is not taken") from None
+        except (UnicodeDecodeError, AttributeError):  # the library takes any JSON, and of bytes only text
+            raise ProviderDown(provider=NAME, reason="an answer of another shape") from None
         except (library.APIConnectionError, library.RateLimitError) as error:
             raise ProviderDown(provider=NAME, reason=type(error).__name__) from None
         except library.StripeError as error:
             status = error.http_status or 0
-            if status >= 500 or not status:
+            if not 400 <= status < 500:
                 raise ProviderDown(provider=NAME, reason=f"status {status}") from None
             raise ProviderRefused(provider=NAME, reason=str(error.code or type(error).__name__)) from None
         finally:
             await http.close_async()
 
 
-def verified(body: bytes, signature: str | None, secrets: list[Secret]) -> Event:
-    """A message whose bytes are signed, lately, with one of the secrets; Stripe's own library decides.
+def verified(body: bytes, signature: str | None, secret: Secret) -> Event:
+    """A message whose bytes are signed, lately, with the secret; Stripe's own library decides.
 
     Raises:
-        SignatureRefused: none of them fits, or it was signed more than TOLERANCE_S ago.
+        SignatureRefused: signed with another one, not at all, or more than TOLERANCE_S ago.
         ProviderMisconfigured: the library is not installed.
         ProviderDown: signed, and yet no message of Stripe's shape.
     """
     library = _library()
-    if not signature or len(signature) > SIGNATURES_MAX or not signature.isascii():
+    if not signature or len(signature) > SIGNATURE_LENGTH_MAX or not signature.isascii():
         raise SignatureRefused
-    for secret in secrets:
-        try:
-            library.WebhookSignature.verify_header(body, signature, secret.reveal(), TOLERANCE_S)
-        except (library.SignatureVerificationError, UnicodeDecodeError):
-            continue
-        try:
-            said = msgspec.json.decode(body, type=_Message)
-            return Event(id=said.id, type=said.type, object=said.data.object, created=_instant(said.created))
-        except (msgspec.DecodeError, ValueError, OverflowError, OSError):
-            raise ProviderDown(provider=NAME, reason="a signed message of another shape") from None
-    raise SignatureRefused
+    try:
+        library.WebhookSignature.verify_header(body, signature, secret.reveal(), TOLERANCE_S)
+    except (library.SignatureVerificationError, UnicodeDecodeError):
+        raise SignatureRefused from None
+    try:
+        said = msgspec.json.decode(body, type=_Message)
+        return Event(id=said.id, type=said.type, object=said.data.object, created=_instant(said.created))
+    except (msgspec.DecodeError, ValueError, OverflowError, OSError):
+        raise ProviderDown(provider=NAME, reason="a signed message of another shape") from None
 
 
 def read_session(said: Mapping[str, Any]) -> State:
@@ -191,7 +191,7 @@ def from_stripe(amount: int, currency: str) -> Money:
         whole, rest = divmod(amount, factor)
         if rest:
             raise ProviderDown(provider=NAME, reason="an amount finer than its currency")
-        return Money(whole, code)
+        return Money.of(Money(whole, code).decimal(), code)  # which has its bounds
     except StoreroomError:
         raise ProviderDown(provider=NAME, reason="an amount that is none") from None
 
@@ -237,9 +237,11 @@ def _client_class() -> Any:
         async def request_async(
             self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
         ) -> tuple[bytes, int, Mapping[str, str]]:
-            _, settings = self._get_request_args_kwargs(method, url, headers, post_data)
+            content = post_data.encode() if isinstance(post_data, str) else post_data
             try:
-                async with self._client_async.stream(method, url, **settings) as answer:
+                async with self._client_async.stream(
+                    method, url, headers=headers, content=content, timeout=self._timeout
+                ) as answer:
                     body = b""
                     async for part in answer.aiter_bytes():
                         body += part

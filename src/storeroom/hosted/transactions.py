@@ -13,6 +13,7 @@ from storeroom.core.secrets import same
 from storeroom.database.ensured import Ensured
 from storeroom.database.errors import violations
 from storeroom.database.service import Service, operation, transactional
+from storeroom.gateways import GatewayNotFound
 from storeroom.hosted import queries
 from storeroom.hosted.errors import (
     IndicatorRefused,
@@ -95,7 +96,8 @@ class MpgsTransactions(Service):
         Raises:
             InvalidHostedPayment: a field is out of its bounds.
             TransactionTaken: another one has the session, the payment or the number.
-            OrderNotFound, PaymentNotFound, TransactionNotFound: there is no such order, payment or former transaction.
+            OrderNotFound, PaymentNotFound, GatewayNotFound, TransactionNotFound: there is no such order, payment,
+                gateway or former transaction.
             RetryRefused: the former one did not fall through, or was tried again before, or is another order's.
         """
         await ensure_mpgs_transactions(self.db)
@@ -115,6 +117,7 @@ class MpgsTransactions(Service):
                 "mpgs_transactions_legacy_unique": lambda: TransactionTaken(field="legacy_id"),
                 "mpgs_transactions_retry_unique": lambda: RetryRefused(status="tried again"),
                 "mpgs_transactions_order_fkey": lambda: OrderNotFound(order=str(order_id)),
+                "mpgs_transactions_gateway_fkey": lambda: GatewayNotFound(gateway=str(gateway_id)),
                 "mpgs_transactions_payment_fkey": lambda: PaymentNotFound(payment=payment_id),
             },
             self.db.names,
@@ -270,6 +273,13 @@ class MpgsTransactions(Service):
             raw_response=bounded(result.raw, RAW_BYTES_MAX),
         )
         return await self._transaction(transaction.id)
+
+    @operation
+    async def expects(self, *, session_id: str, result_indicator: str) -> bool:
+        """Whether this is what the return of a session must bring. Writes nothing, and pays nothing."""
+        await ensure_mpgs_transactions(self.db)
+        expected = await queries.indicator_of(self.db, tenant_id=self.tenant_id, session_id=session_id)
+        return bool(expected) and same(str(expected), result_indicator[:INDICATOR_LENGTH_MAX])
 
     # --- Reading ------------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,8 @@ CREATE TABLE {stripe_sessions} (
     CONSTRAINT stripe_sessions_payment_fkey FOREIGN KEY (tenant_id, payment_id) REFERENCES {payments} (tenant_id, id),
     CONSTRAINT stripe_sessions_settled_fkey FOREIGN KEY (tenant_id, settled_payment_id)
         REFERENCES {payments} (tenant_id, id),
+    CONSTRAINT stripe_sessions_gateway_fkey FOREIGN KEY (tenant_id, gateway_id)
+        REFERENCES {payment_gateways} (tenant_id, id),
     CONSTRAINT stripe_sessions_id_length CHECK (length(id) BETWEEN 1 AND 255),
     CONSTRAINT stripe_sessions_resource_length CHECK (length(resource_id) BETWEEN 1 AND 255),
     CONSTRAINT stripe_sessions_amount_positive CHECK (amount >= 0),
@@ -47,6 +49,7 @@ CREATE INDEX {idx_stripe_sessions_open} ON {stripe_sessions} (tenant_id, expires
 CREATE UNIQUE INDEX {stripe_sessions_payment_unique} ON {stripe_sessions} (tenant_id, payment_id) WHERE payment_id IS NOT NULL;
 CREATE INDEX {idx_stripe_sessions_settled} ON {stripe_sessions} (tenant_id, settled_payment_id)
     WHERE settled_payment_id IS NOT NULL;
+CREATE INDEX {idx_stripe_sessions_gateway} ON {stripe_sessions} (tenant_id, gateway_id) WHERE gateway_id IS NOT NULL;
 CREATE INDEX {idx_stripe_sessions_intent} ON {stripe_sessions} (tenant_id, payment_intent) WHERE payment_intent IS NOT NULL;
 
 -- What Mastercard's gateway calls an order is one row: a retry is a row of its own and another order there.
@@ -97,6 +100,8 @@ CREATE TABLE {mpgs_transactions} (
     CONSTRAINT mpgs_transactions_payment_fkey FOREIGN KEY (tenant_id, payment_id) REFERENCES {payments} (tenant_id, id),
     CONSTRAINT mpgs_transactions_settled_fkey FOREIGN KEY (tenant_id, settled_payment_id)
         REFERENCES {payments} (tenant_id, id),
+    CONSTRAINT mpgs_transactions_gateway_fkey FOREIGN KEY (tenant_id, gateway_id)
+        REFERENCES {payment_gateways} (tenant_id, id),
     CONSTRAINT mpgs_transactions_retry_fkey FOREIGN KEY (tenant_id, retry_of)
         REFERENCES {mpgs_transactions} (tenant_id, id),
     CONSTRAINT mpgs_transactions_session_length CHECK (length(session_id) BETWEEN 1 AND 255),
@@ -118,3 +123,4 @@ CREATE INDEX {idx_mpgs_transactions_open} ON {mpgs_transactions} (tenant_id, cre
     WHERE payment_status IN ('initiated', 'pending', 'authorized');
 CREATE INDEX {idx_mpgs_transactions_settled} ON {mpgs_transactions} (tenant_id, settled_payment_id)
     WHERE settled_payment_id IS NOT NULL;
+CREATE INDEX {idx_mpgs_transactions_gateway} ON {mpgs_transactions} (tenant_id, gateway_id) WHERE gateway_id IS NOT NULL;

@@ -77,7 +77,6 @@ _ACTORS: Final[Mapping[ActorKind, AttemptActor]] = {
     ActorKind.SYSTEM: AttemptActor.SYSTEM,
     ActorKind.WEBHOOK: AttemptActor.SYSTEM,
 }
-_PROVIDERS: Final = frozenset({PaymentStatus.PENDING, PaymentStatus.PROCESSING})  # nobody else has a say in these
 _NOT_CHASED: Final = frozenset({OrderStatus.CANCELLED, OrderStatus.REFUNDED, OrderStatus.PARTIALLY_REFUNDED})
 
 
@@ -525,7 +524,8 @@ class Payments(Service):
     async def fall_through(self, *, payment_id: PaymentId, to: PaymentStatus, reason: str) -> Payment:
         """Take a provider's word that no money comes: `failed`, `cancelled` or `expired`; return the payment.
 
-        One that has ended already, or that the customer claims to have paid otherwise, stays as it is.
+        One that the provider had begun with has failed, whatever the word. One that has ended already, or that the
+        customer claims to have paid otherwise, stays as it is.
 
         Raises:
             StaffRequired: the customer has `cancel` for this.
@@ -533,18 +533,17 @@ class Payments(Service):
         """
         if self.context.actor.kind is ActorKind.CUSTOMER:
             raise StaffRequired
-        from_there = [state for state in sources(PAYMENT_MOVES, to) if state in _PROVIDERS]
-        if to is PaymentStatus.FAILED:
-            ended = await queries.fail_payment(
-                self.db, tenant_id=self.tenant_id, payment_id=payment_id, sources=from_there
-            )
-        else:
+        ended = None
+        if to is not PaymentStatus.FAILED:
             ended = await queries.move_payment(
-                self.db, tenant_id=self.tenant_id, payment_id=payment_id, status=to, sources=from_there
+                self.db, tenant_id=self.tenant_id, payment_id=payment_id, status=to, sources=[PaymentStatus.PENDING]
             )
         if ended is None:
+            begun = [PaymentStatus.PROCESSING, *([PaymentStatus.PENDING] if to is PaymentStatus.FAILED else [])]
+            ended = await queries.fail_payment(self.db, tenant_id=self.tenant_id, payment_id=payment_id, sources=begun)
+        if ended is None:
             return await self._seen(payment_id, None)
-        if to is PaymentStatus.EXPIRED:
+        if ended.status is PaymentStatus.EXPIRED:
             await self._attempt(ended, AttemptAction.AUTO_EXPIRE, AttemptStatus.FAILED, failure_reason=reason)
         await self._tell(f"payment.{ended.status}", ended, reason=reason)
         return ended

@@ -37,6 +37,7 @@ ROUTED: Final = (
     "carts",
     "orders",
     "payments",
+    "hosted",
     "credit",
     "refunds",
     "wallets",

@@ -34,6 +34,7 @@ ALL_PERMISSIONS_ROLES: Final = frozenset({"admin", "super_admin"})
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TENANT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TENANT_IN_PATH: Final = re.compile(r"/v1/(?:webhooks|returns)/([^/]+)/")  # whoever is sent there can send no header
 _WANTED: Final = frozenset(
     (
         b"authorization",
@@ -175,6 +176,7 @@ class Call:
 
     __slots__ = (
         "_headers",
+        "_path_tenant",
         "_principal",
         "_safe",
         "_tenant",
@@ -199,6 +201,8 @@ class Call:
             if name in _WANTED:
                 headers[name] = headers[name] + b"," + value if name in headers else value
         self._headers = headers
+        in_path = _TENANT_IN_PATH.match(str(scope.get("path", "")))
+        self._path_tenant = in_path[1] if in_path else None
         self.gate = gate
         self.request_id = _request_id(headers.get(b"x-request-id"))
         self.ip = _client(scope.get("client"), headers.get(b"x-forwarded-for"), trusted_proxies)
@@ -255,11 +259,11 @@ class Call:
         return self._tenant
 
     async def tenant(self) -> TenantId:
-        """The shop: the token's; else that of the header Storeroom-Tenant; else the host's.
+        """The shop: the token's; else that of the path, the header Storeroom-Tenant, or the host.
 
         Raises:
             InvalidToken: the token is none of ours.
-            TenantUnknown, HostUnknown: no such shop.
+            TenantUnknown, HostUnknown: no such shop, or the path names another than the token.
         """
         if self._tenant is None:
             bearer, guest = self._bearer(), self._guest_token()
@@ -267,12 +271,15 @@ class Call:
                 self._tenant = (await self.principal()).tenant_id
             elif guest is not None:
                 self._tenant = guest[0]
-            elif named := self._header(b"storeroom-tenant"):
+            elif named := self._path_tenant or self._header(b"storeroom-tenant"):
                 if not _TENANT.fullmatch(named):
                     raise TenantUnknown(tenant_id=named[:64])
                 self._tenant = TenantId(named)
             else:
                 self._tenant = await self.gate.tenant_at(_without_port(self.host))
+            if self._path_tenant not in (None, self._tenant):  # a token for one shop opens no other
+                self._tenant = None
+                raise TenantUnknown(tenant_id=str(self._path_tenant)[:64])
         return self._tenant
 
     async def principal(self) -> Principal:

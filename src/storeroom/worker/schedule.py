@@ -4,6 +4,7 @@ Payments come before orders: an order whose last payment has just expired is can
 """
 
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from storeroom.analytics.jobs import make_partitions
@@ -11,6 +12,8 @@ from storeroom.audit.jobs import make_months, seal
 from storeroom.carts.jobs import abandon_carts
 from storeroom.catalog.jobs import deactivate_expired_batches
 from storeroom.flows.cancellation import cancel_unpaid
+from storeroom.flows.hosted_payments import POLLED_MAX, poll_hosted
+from storeroom.identity import TokenKeys
 from storeroom.identity.jobs import expire_sessions, remove_account_tokens, remove_sessions
 from storeroom.integration.jobs import purge, return_lost
 from storeroom.inventory.jobs import expire_reservations
@@ -65,3 +68,8 @@ def schedule(settings: Settings) -> tuple[Job, ...]:
     archival = Archival(retention=settings.archival_retention, interval=settings.archival_interval)
     every = min(settings.archival_interval, LOOK_EVERY_MAX)
     return (*SCHEDULE, Job(name="wallets.archive_payments", every=every, run=archival, limit=5_000))
+
+
+def asking(keys: TokenKeys) -> tuple[Job, ...]:
+    """What calls providers, and needs keys to read how."""
+    return (_every(30, "flows.poll_hosted", partial(poll_hosted, keys=keys), limit=POLLED_MAX),)

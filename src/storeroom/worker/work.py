@@ -1,4 +1,4 @@
-"""All that a worker does, side by side: the schedule, and sending what is queued."""
+"""All that a worker does, side by side: the schedule, asking providers, and sending what is queued."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from storeroom.core.networks import Network
 from storeroom.integration import Courier, Dispatcher
 from storeroom.room import Storeroom
 from storeroom.worker.model import Job, Outcome
-from storeroom.worker.schedule import SCHEDULE
+from storeroom.worker.schedule import SCHEDULE, asking
 from storeroom.worker.service import Worker
 
 
@@ -32,6 +32,8 @@ async def work(
     """
     async with Courier(allowed=allowed) as courier, asyncio.TaskGroup() as tasks:
         tasks.create_task(Worker(room.db, schedule=jobs, registry=registry).run(stop), name="schedule")
+        # By itself: a provider that does not answer keeps no reservation and no payment from expiring.
+        tasks.create_task(Worker(room.db, schedule=asking(room.token_keys)).run(stop), name="asking")
         dispatcher = Dispatcher(room.db, courier, keys=room.token_keys, registry=registry)
         tasks.create_task(dispatcher.run(stop), name="dispatcher")
 
@@ -40,7 +42,7 @@ async def work_once(
     room: Storeroom, stop: asyncio.Event, *, jobs: Sequence[Job] = SCHEDULE, allowed: Sequence[Network] = ()
 ) -> list[Outcome]:
     """Run each job once and send what is due; return what the jobs came to."""
-    outcomes = await Worker(room.db, schedule=jobs).run_once(stop)
+    outcomes = await Worker(room.db, schedule=(*jobs, *asking(room.token_keys))).run_once(stop)
     if not stop.is_set():
         async with Courier(allowed=allowed) as courier:
             await Dispatcher(room.db, courier, keys=room.token_keys).run_once()

@@ -1,0 +1,608 @@
+"""A payment from the page to the money: whoever tells of it first completes it, and everybody else finds it done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from stand import PROVIDER, Stand
+
+from factories import open_shop, usd
+from rivals import race
+from standin import (
+    MERCHANT,
+    PASSWORD,
+    STRIPE_KEY,
+    SUCCESS,
+    WEBHOOK_SECRET,
+    StandIn,
+    event,
+    serving,
+    signed,
+)
+from storeroom.core.ids import new_id
+from storeroom.database.pool import Database
+from storeroom.flows.hosted_payments import POLLED_MAX, HostedPayments, poll_hosted
+from storeroom.flows.model import HostedPage, PlacedOrder
+from storeroom.gateways import GatewayKind, GatewayNotFound
+from storeroom.hosted import (
+    HostedSessionNotFound,
+    IndicatorRefused,
+    InvalidHostedPayment,
+    MpgsStatus,
+    NotHosted,
+    ProviderDown,
+    SignatureRefused,
+    StripeSessionStatus,
+    TransactionNotFound,
+)
+from storeroom.payments import (
+    Payer,
+    Payment,
+    PaymentExpired,
+    PaymentMethodType,
+    PaymentMoveRefused,
+    PaymentNotFound,
+)
+from storeroom.room import Shop, Storeroom
+
+API = "https://api.shop.example"
+BACK = f"{API}/thanks"
+S = StripeSessionStatus
+
+
+class Hosted(Stand):
+    """A stand whose gateways are at the stand-in."""
+
+    home: StandIn
+
+    async def gateways(self) -> None:
+        await self.gateway(
+            "stripe", {"secret_key": STRIPE_KEY, "webhook_secret": WEBHOOK_SECRET, "test_endpoint": self.home.url}
+        )
+        await self.gateway(
+            "mpgs",
+            {"merchant_id": MERCHANT, "api_password": PASSWORD, "test_endpoint": self.home.url, "merchant_name": "A"},
+        )
+        await self.method("stripe", gateway_id="stripe")
+        await self.method("mpgs", gateway_id="mpgs", method_type=PaymentMethodType.MPGS)
+
+    async def gateway(self, name: str, config: dict[str, Any], kind: GatewayKind | None = None) -> None:
+        """Behind the method of the same name."""
+        await self.shop.gateways.create(id=name, name=name, kind=kind, config=config)
+        await self.shop.gateways.activate(gateway_id=name)
+
+    async def opened(self, code: str, total: int = 10_000) -> tuple[PlacedOrder, Payment, HostedPage]:
+        order, payment = await self.order(total, code=code)
+        page = await self.start(payment)
+        return order, payment, page
+
+    async def start(self, payment: Payment, **more: Any) -> HostedPage:
+        return await self.shop.hosted_payments.start(
+            **{"reference": payment.reference, "return_url": BACK, "api_url": API, **more}
+        )
+
+    async def tell(self, kind: str, about: dict[str, Any], **more: Any) -> str:
+        body = event(kind, about, **more)
+        taken = await self.shop.hosted_payments.stripe_event(body=body, signature=signed(body))
+        return taken.outcome
+
+    async def session(self, page: HostedPage) -> Any:  # type: ignore[override]
+        return await self.shop.hosted_sessions.get(session_id=page.session_id)
+
+
+@pytest.fixture
+def home() -> Iterator[StandIn]:
+    with serving() as known:
+        yield known
+
+
+@pytest.fixture
+async def hosted(shop: Shop, home: StandIn) -> Hosted:
+    made = Hosted(shop.acting(actor=PROVIDER))
+    made.home = home
+    await made.gateways()
+    return made
+
+
+def paid_once(total: int = 10_000) -> tuple[str, int, list[tuple[str, int | None]]]:
+    return ("payment_received", total, [("completed", total)])
+
+
+UNPAID = ("pending_payment", 0, [("pending", None)])
+
+
+# --- Opening ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_page_is_opened_once_for_a_payment(hosted: Hosted) -> None:
+    order, payment, page = await hosted.opened("stripe", 12_950)
+    assert page.url == f"https://checkout.stripe.com/c/pay/{page.session_id}" and page.provider == "stripe"
+    session = await hosted.session(page)
+    assert (session.resource_id, session.amount, session.payment_id) == (order.number, usd(12_950), payment.id)
+    assert (session.gateway_id, session.url, session.status) == ("stripe", page.url, S.PENDING)
+    assert await hosted.start(payment) == page
+    assert len(hosted.home.asked) == 1
+    assert await hosted.paid(order) == UNPAID
+    form = hosted.home.asked[0].form
+    assert form["metadata[payment_id]"] == str(payment.id) and form["metadata[tenant_id]"] == hosted.shop.tenant_id
+
+
+@pytest.mark.parametrize("code", ["stripe", "mpgs"])
+async def test_asked_for_at_once_there_is_one_page(hosted: Hosted, code: str) -> None:
+    _, payment = await hosted.order(code=code)
+    pages = await asyncio.gather(*(hosted.start(payment) for _ in range(4)))
+    assert len({page.session_id for page in pages}) == 1
+
+
+async def test_the_gateways_page_is_opened_by_its_script(hosted: Hosted) -> None:
+    domain = await hosted.shop.domains.create(domain_name="shop.example")
+    order, payment = await hosted.order(code="mpgs")
+    page = await hosted.start(payment, host="SHOP.example:443")
+    assert (page.url, page.script_url) == (None, f"{hosted.home.url}/static/checkout/checkout.min.js")
+    made = await hosted.shop.mpgs_transactions.find(session_id=page.session_id)
+    assert (made.order_id, made.payment_id, made.domain_id) == (order.id, payment.id, domain.id)
+    assert (made.order_increment_id, made.transaction_reference) == (order.number, payment.reference)
+    assert (made.merchant_id, made.gateway_id, made.order_ref_id) == (MERCHANT, "mpgs", payment.id.hex)
+    back = f"{API}/v1/returns/{hosted.shop.tenant_id}/mpgs/{payment.reference}"
+    assert hosted.home.asked[0].json["interaction"]["returnUrl"] == back
+    assert await hosted.start(payment) == page and len(hosted.home.asked) == 1
+
+
+async def test_after_a_failed_one_another_payment_is_its_retry(hosted: Hosted) -> None:
+    order, payment, page = await hosted.opened("mpgs")
+    hosted.home.mpgs_says(payment.id.hex, "FAILED")
+    former = await hosted.shop.mpgs_transactions.find(session_id=page.session_id)
+    failed = await hosted.shop.hosted_payments.refresh_transaction(transaction_id=former.id)
+    assert (failed.payment_status, failed.failure_reason) == (MpgsStatus.FAILED, "DECLINED")
+    with pytest.raises(PaymentMoveRefused):
+        await hosted.start(payment)
+    again = await hosted.shop.payments.start(order_id=order.id, method="mpgs")
+    second = await hosted.start(again)
+    retried = await hosted.shop.mpgs_transactions.find(session_id=second.session_id)
+    assert (retried.retry_of, retried.order_id) == (former.id, order.id)
+    assert second.session_id != page.session_id
+
+
+@pytest.mark.parametrize(
+    ("url", "fine"),
+    [
+        (f"{API}/x?y=1", True),
+        ("https://shop.example/thanks", True),
+        ("https://SHOP.example:443/thanks", True),
+        ("https://evil.example/", False),
+        ("https://shop.example.evil.example/", False),
+        ("https://shop.example@evil.example/", False),
+        ("http://shop.example/", False),
+        ("//evil.example/", False),
+        ("javascript:alert(1)", False),
+        ("https://shop.example/\r\nSet-Cookie: a=b", False),
+        ("https://[shop.example/", False),
+        ("https://shop.example/" + "x" * 2_000, False),
+    ],
+)
+async def test_nobody_is_sent_to_a_strange_place(hosted: Hosted, url: str, fine: bool) -> None:
+    await hosted.shop.origins.replace(origins=["https://shop.example"])
+    _, payment = await hosted.order(code="stripe")
+    for field in ("return_url", "cancel_url"):
+        if fine:
+            await hosted.start(payment, **{field: url})
+        else:
+            with pytest.raises(InvalidHostedPayment) as refused:
+                await hosted.start(payment, **{field: url})
+            assert refused.value.field == field
+    assert len(hosted.home.asked) == fine
+
+
+async def test_what_cannot_be_paid_on_a_page_opens_none(hosted: Hosted) -> None:
+    _, by_hand = await hosted.order()
+    _, cancelled = await hosted.order(code="stripe")
+    await hosted.shop.payments.cancel(payment_id=cancelled.id)
+    _, short = await hosted.order(code="stripe")
+    await hosted.run(
+        "UPDATE {payments} SET expires_at = now() + interval '20 minutes' WHERE tenant_id = $1 AND id = $2", short.id
+    )
+    _, over = await hosted.order(code="mpgs")
+    await hosted.run("UPDATE {payments} SET expires_at = now() WHERE tenant_id = $1 AND id = $2", over.id)
+    for payment, refusal in (
+        (by_hand, NotHosted),
+        (cancelled, PaymentMoveRefused),
+        (short, PaymentExpired),
+        (over, PaymentExpired),
+    ):
+        with pytest.raises(refusal):
+            await hosted.start(payment)
+    _, off = await hosted.order(code="stripe")
+    await hosted.shop.gateways.deactivate(gateway_id="stripe")
+    with pytest.raises(NotHosted):
+        await hosted.start(off)
+    assert hosted.home.asked == []
+
+
+async def test_somebody_elses_payment_is_not_found(hosted: Hosted) -> None:
+    _, payment = await hosted.order(code="stripe")
+    for shop, payer in (
+        (hosted.as_customer, None),
+        (hosted.as_customer, Payer(user_id=new_id())),  # type: ignore[arg-type]
+        (hosted.shop, Payer(session_id=new_id())),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(PaymentNotFound):
+            await shop.hosted_payments.start(reference=payment.reference, return_url=BACK, api_url=API, payer=payer)
+    assert hosted.home.asked == []
+
+
+async def test_inside_a_transaction_no_provider_is_called(hosted: Hosted) -> None:
+    _, payment = await hosted.order(code="stripe")
+    async with hosted.shop.transaction() as tx:
+        for call in (
+            tx.hosted_payments.start(reference=payment.reference, return_url=BACK, api_url=API),
+            tx.hosted_payments.refresh_session(session_id="cs_1"),
+            tx.hosted_payments.refresh_transaction(transaction_id=new_id()),
+        ):
+            with pytest.raises(TypeError, match="outside of any transaction"):
+                await call
+
+
+async def test_while_a_provider_is_slow_no_connection_waits_for_it(hosted: Hosted, database: Database) -> None:
+    _, payment = await hosted.order(code="stripe")
+    seen: list[int] = []
+
+    def look(_: object) -> bool:
+        idle = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = current_database()"
+        seen.append(asyncio.run_coroutine_threadsafe(database.fetchval(idle), loop).result(5))
+        return False
+
+    loop = asyncio.get_running_loop()
+    hosted.home.wrong = look
+    await hosted.start(payment)
+    assert seen == [0]
+
+
+async def test_a_provider_that_is_down_leaves_the_payment_as_it_was(hosted: Hosted) -> None:
+    order, payment = await hosted.order(code="mpgs")
+    await hosted.shop.gateways.update(gateway_id="mpgs", config={"test_endpoint": "http://127.0.0.1:9"})
+    with pytest.raises(ProviderDown):
+        await hosted.start(payment)
+    assert await hosted.paid(order) == UNPAID
+    assert (await hosted.shop.mpgs_transactions.list()).total == 0
+
+
+# --- Stripe's messages ------------------------------------------------------------------------------------------------
+
+
+async def test_a_completed_session_is_one_completed_payment(hosted: Hosted) -> None:
+    order, payment, page = await hosted.opened("stripe")
+    about = hosted.home.stripe_pays(page.session_id)
+    assert await hosted.tell("checkout.session.completed", about) == "completed"
+    session = await hosted.session(page)
+    assert (session.status, session.received, session.remark) == (S.COMPLETED, usd(10_000), None)
+    assert session.payment_intent == about["payment_intent"]
+    assert await hosted.paid(order) == paid_once()
+    assert (await hosted.shop.payments.get(payment_id=payment.id)).customer_reference == about["payment_intent"]
+
+
+async def test_repeated_and_at_once_it_stays_one(hosted: Hosted) -> None:
+    order, _, page = await hosted.opened("stripe")
+    body = event("checkout.session.completed", hosted.home.stripe_pays(page.session_id))
+    signature = signed(body)
+    for _ in range(2):
+        taken = await asyncio.gather(
+            *(hosted.shop.hosted_payments.stripe_event(body=body, signature=signature) for _ in range(5))
+        )
+        assert {each.outcome for each in taken} == {"completed"}
+    assert await hosted.paid(order) == paid_once()
+    assert await hosted.told("payment.completed") == 1
+
+
+async def test_out_of_order_money_wins(hosted: Hosted) -> None:
+    """Expired after completed, failed after succeeded, unpaid after paid: what came first of the money stays."""
+    order, _, page = await hosted.opened("stripe")
+    unpaid = hosted.home.stripe_pays(page.session_id, slowly=True)
+    paid = hosted.home.stripe_pays(page.session_id)
+    await hosted.tell("checkout.session.async_payment_succeeded", paid)
+    await hosted.tell("checkout.session.completed", unpaid)
+    await hosted.tell("checkout.session.async_payment_failed", unpaid)
+    await hosted.tell("checkout.session.expired", {**unpaid, "status": "expired"})
+    assert (await hosted.session(page)).status is S.COMPLETED
+    assert await hosted.paid(order) == paid_once()
+
+
+async def test_completed_after_expired_is_not_lost(hosted: Hosted) -> None:
+    order, _, page = await hosted.opened("stripe")
+    await hosted.tell("checkout.session.expired", {**hosted.home.sessions[page.session_id], "status": "expired"})
+    assert await hosted.paid(order) == ("pending_payment", 0, [("expired", None)])
+    await hosted.tell("checkout.session.completed", hosted.home.stripe_pays(page.session_id))
+    assert (await hosted.session(page)).status is S.EXPIRED
+    assert await hosted.paid(order) == ("payment_received", 10_000, [("expired", None), ("completed", 10_000)])
+
+
+async def test_a_slow_payment_comes_or_fails(hosted: Hosted) -> None:
+    for fails in (False, True):
+        order, _, page = await hosted.opened("stripe")
+        about = hosted.home.stripe_pays(page.session_id, slowly=True)
+        assert await hosted.tell("checkout.session.completed", about) == "processing"
+        assert await hosted.paid(order) == ("pending_payment", 0, [("processing", None)])
+        if fails:
+            assert await hosted.tell("checkout.session.async_payment_failed", about) == "expired"
+            assert await hosted.paid(order) == ("pending_payment", 0, [("failed", None)])
+        else:
+            paid = hosted.home.stripe_pays(page.session_id)
+            assert await hosted.tell("checkout.session.async_payment_succeeded", paid) == "completed"
+            assert await hosted.paid(order) == paid_once()
+
+
+async def test_a_message_before_our_own_save_is_enough(hosted: Hosted, home: StandIn) -> None:
+    """Stripe has opened the page and the buyer has paid, while our answer is still on its way into the table."""
+    order, payment, page = await hosted.opened("stripe")
+    about = home.stripe_pays(page.session_id)
+    await hosted.run("DELETE FROM {stripe_sessions} WHERE tenant_id = $1")
+    done = await asyncio.gather(
+        *(hosted.tell("checkout.session.completed", about) for _ in range(3)), return_exceptions=True
+    )
+    assert done == ["completed"] * 3
+    session = await hosted.session(page)
+    assert (session.payment_id, session.resource_id, session.status) == (payment.id, order.number, S.COMPLETED)
+    assert await hosted.paid(order) == paid_once()
+    late = await hosted.shop.hosted_sessions.save(  # what `start` does at last
+        id=page.session_id,
+        resource_id=order.number,
+        amount=usd(10_000),
+        payment_id=payment.id,
+        gateway_id="stripe",
+        url=page.url,
+    )
+    assert late.status is S.COMPLETED
+    assert await hosted.paid(order) == paid_once()
+
+
+async def test_a_message_while_our_save_is_not_committed_waits_for_it(hosted: Hosted, home: StandIn) -> None:
+    order, payment, page = await hosted.opened("stripe")
+    about = home.stripe_pays(page.session_id)
+    await hosted.run("DELETE FROM {stripe_sessions} WHERE tenant_id = $1")
+
+    async def first(tx: Any) -> None:
+        await hosted.shop.hosted_sessions.bound(tx).save(
+            id=page.session_id, resource_id=order.number, amount=usd(10_000), payment_id=payment.id, gateway_id="stripe"
+        )
+
+    database = hosted.shop.context.db
+    assert isinstance(database, Database)
+    outcome = await race(database, first, lambda: hosted.tell("checkout.session.completed", about))
+    assert outcome == "completed"
+    assert await hosted.paid(order) == paid_once()
+
+
+@pytest.mark.parametrize("came", [9_000, 11_000])
+async def test_another_amount_is_recorded_as_what_came(hosted: Hosted, came: int) -> None:
+    order, _, page = await hosted.opened("stripe")
+    await hosted.tell("checkout.session.completed", hosted.home.stripe_pays(page.session_id, amount=came))
+    assert (await hosted.session(page)).remark == f"asked 100.00 USD, received {came // 100}.00 USD"
+    status, arrived, payments = await hosted.paid(order)
+    assert (arrived, payments) == (came, [("completed", came)])
+    assert status == ("payment_received" if came > 10_000 else "pending_payment")
+
+
+async def test_another_currency_is_not_taken_for_ours(hosted: Hosted) -> None:
+    order, _, page = await hosted.opened("stripe")
+    about = {**hosted.home.stripe_pays(page.session_id), "currency": "jpy"}
+    await hosted.tell("checkout.session.completed", about)
+    assert "credited to no payment" in str((await hosted.session(page)).remark)
+    assert await hosted.paid(order) == UNPAID
+    assert await hosted.told("payment.mismatch") == 1
+
+
+async def test_a_stale_or_wrong_signature_changes_nothing(hosted: Hosted) -> None:
+    order, _, page = await hosted.opened("stripe")
+    body = event("checkout.session.completed", hosted.home.stripe_pays(page.session_id))
+    for signature in (None, signed(body, age_s=301), signed(body, secret="whsec_x"), signed(body + b"\n")):
+        with pytest.raises(SignatureRefused):
+            await hosted.shop.hosted_payments.stripe_event(body=body, signature=signature)
+    assert (await hosted.session(page)).status is S.PENDING
+    assert await hosted.paid(order) == UNPAID
+
+
+async def test_either_of_two_gateways_may_sign(hosted: Hosted) -> None:
+    await hosted.gateway(
+        "stripe-2",
+        {"secret_key": "sk_test_2", "webhook_secret": "whsec_2", "test_endpoint": hosted.home.url},
+        GatewayKind.STRIPE,
+    )
+    order, _, page = await hosted.opened("stripe")
+    body = event("checkout.session.completed", hosted.home.stripe_pays(page.session_id))
+    await hosted.shop.gateways.deactivate(gateway_id="stripe-2")  # its messages still count
+    taken = await hosted.shop.hosted_payments.stripe_event(body=body, signature=signed(body, secret="whsec_2"))
+    assert taken.outcome == "completed"
+    assert await hosted.paid(order) == paid_once()
+
+
+async def test_a_shop_without_a_gateway_takes_no_message(room: Storeroom) -> None:
+    bare = await open_shop(room)
+    body = event("checkout.session.completed", {"id": "cs_1", "mode": "payment"})
+    with pytest.raises(GatewayNotFound):
+        await bare.hosted_payments.stripe_event(body=body, signature=signed(body))
+
+
+@pytest.mark.parametrize(
+    ("kind", "about", "outcome"),
+    [
+        ("customer.created", {"id": "cus_1"}, "ignored"),
+        ("charge.refunded", {"id": "ch_1", "payment_intent": "pi_1"}, "ignored"),
+        ("checkout.session.completed", {"id": "cs_1", "mode": "subscription"}, "ignored"),
+        ("checkout.session.completed", {"id": "cs_1", "mode": "payment"}, "unmatched"),
+        ("checkout.session.completed", {"id": "cs_1", "mode": "payment", "metadata": {"payment_id": "x"}}, "unmatched"),
+        ("checkout.session.completed", {"id": "cs_1", "mode": "payment", "metadata": "x"}, "unmatched"),
+    ],
+)
+async def test_what_concerns_no_payment_is_recorded_and_left(
+    hosted: Hosted, kind: str, about: dict[str, Any], outcome: str
+) -> None:
+    assert await hosted.tell(kind, about) == outcome
+    assert await hosted.audited("hosted.event") == 1
+    assert (await hosted.shop.hosted_sessions.list()).items == []
+
+
+async def test_a_session_of_another_shop_is_nobodys_here(hosted: Hosted, room: Storeroom, home: StandIn) -> None:
+    """Two shops with one Stripe account: the other's message, rightly signed, moves nothing of ours."""
+    other = Hosted((await open_shop(room)).acting(actor=PROVIDER))
+    other.home = home
+    await other.gateways()
+    order, _, page = await other.opened("stripe")
+    about = home.stripe_pays(page.session_id)
+    assert await hosted.tell("checkout.session.completed", about) == "unmatched"
+    stolen = {**about, "metadata": {**about["metadata"], "tenant_id": hosted.shop.tenant_id}}
+    assert await hosted.tell("checkout.session.completed", stolen) == "unmatched"
+    assert await other.paid(order) == UNPAID
+
+
+# --- The buyer's return from Mastercard's gateway ---------------------------------------------------------------------
+
+
+@pytest.mark.requirement("RED-MPGS-03", "RED-MPGS-09")
+async def test_the_return_pays_once_what_the_gateway_says_has_come(hosted: Hosted) -> None:
+    order, payment, page = await hosted.opened("mpgs")
+    hosted.home.mpgs_says(payment.id.hex, "CAPTURED", captured="100.00")
+    done = await asyncio.gather(
+        *(hosted.shop.hosted_payments.returned(reference=payment.reference, result_indicator=SUCCESS) for _ in range(5))
+    )
+    assert {each.payment_status for each in done} == {MpgsStatus.CAPTURED}
+    kept = await hosted.shop.mpgs_transactions.find(session_id=page.session_id)
+    assert (kept.received, kept.card_last4, kept.authorization_code) == (usd(10_000), "2346", "028442")
+    assert kept.raw_response is not None and kept.raw_response["status"] == "CAPTURED"
+    assert await hosted.paid(order) == paid_once()
+    assert await hosted.told("payment.completed") == 1
+    asked = len(hosted.home.asked)
+    await hosted.shop.hosted_payments.returned(reference=payment.reference, result_indicator=SUCCESS)
+    assert len(hosted.home.asked) == asked, "who is paid is not asked about again"
+
+
+@pytest.mark.requirement("RED-MPGS-03")
+async def test_a_made_up_return_pays_nothing_and_asks_nobody(hosted: Hosted) -> None:
+    order, payment, _ = await hosted.opened("mpgs")
+    hosted.home.mpgs_says(payment.id.hex, "CAPTURED", captured="100.00")
+    for wrong in ("", "8b1f6a6e6b0d4c58", "x" * 5_000):
+        with pytest.raises(IndicatorRefused):
+            await hosted.shop.hosted_payments.returned(reference=payment.reference, result_indicator=wrong)
+    assert [each.method for each in hosted.home.asked] == ["POST"]
+    assert await hosted.paid(order) == UNPAID
+    assert await hosted.audited("hosted.confirm") == 3
+
+
+async def test_an_amount_that_differs_is_what_came(hosted: Hosted) -> None:
+    order, payment, _ = await hosted.opened("mpgs")
+    hosted.home.mpgs_says(payment.id.hex, "CAPTURED", captured="99.99")
+    done = await hosted.shop.hosted_payments.returned(reference=payment.reference, result_indicator=SUCCESS)
+    assert done.failure_reason == "asked 100.00 USD, received 99.99 USD"
+    assert await hosted.paid(order) == ("pending_payment", 9_999, [("completed", 9_999)])
+
+
+async def test_where_the_gateway_is_down_the_indicator_is_its_word(hosted: Hosted) -> None:
+    order, payment, _ = await hosted.opened("mpgs")
+    await hosted.shop.gateways.update(gateway_id="mpgs", config={"test_endpoint": "http://127.0.0.1:9"})
+    done = await hosted.shop.hosted_payments.returned(reference=payment.reference, result_indicator=SUCCESS)
+    assert (done.payment_status, done.received) == (MpgsStatus.CAPTURED, usd(10_000))
+    assert await hosted.paid(order) == paid_once()
+
+
+async def test_who_was_never_sent_there_does_not_come_back(hosted: Hosted) -> None:
+    _, payment = await hosted.order(code="mpgs")
+    with pytest.raises(TransactionNotFound):
+        await hosted.shop.hosted_payments.returned(reference=payment.reference, result_indicator=SUCCESS)
+    with pytest.raises(PaymentNotFound):
+        await hosted.shop.hosted_payments.returned(reference="PAY-X", result_indicator=SUCCESS)
+
+
+# --- Asking -----------------------------------------------------------------------------------------------------------
+
+
+async def test_staff_ask_stripe_and_take_its_word(hosted: Hosted) -> None:
+    order, _, page = await hosted.opened("stripe")
+    ask = hosted.shop.hosted_payments.refresh_session
+    assert (await ask(session_id=page.session_id)).status is S.PENDING
+    hosted.home.stripe_pays(page.session_id)
+    assert (await ask(session_id=page.session_id)).status is S.COMPLETED
+    assert await hosted.paid(order) == paid_once()
+    order, _, page = await hosted.opened("stripe")
+    hosted.home.sessions[page.session_id]["status"] = "expired"
+    assert (await ask(session_id=page.session_id)).status is S.EXPIRED
+    assert await hosted.paid(order) == ("pending_payment", 0, [("expired", None)])
+    with pytest.raises(HostedSessionNotFound):
+        await ask(session_id="cs_unknown")
+
+
+async def age(hosted: Hosted, table: str, by: timedelta) -> None:
+    columns = ", ".join(f"{each} = {each} - $2::interval" for each in ("created_at", "expires_at"))
+    await hosted.run(f"UPDATE {{{table}}} SET {columns} WHERE tenant_id = $1", by)
+
+
+async def poll(hosted: Hosted, database: Database, room: Storeroom) -> None:
+    """Until nothing more is due, of whatever test."""
+    while await poll_hosted(database, keys=room.token_keys, limit=POLLED_MAX) == POLLED_MAX:
+        pass
+
+
+async def test_what_nobody_told_is_asked(hosted: Hosted, database: Database, room: Storeroom) -> None:
+    paid, payment, _ = await hosted.opened("mpgs")
+    hosted.home.mpgs_says(payment.id.hex, "CAPTURED", captured="100.00")
+    by_card, _, page = await hosted.opened("stripe")
+    hosted.home.stripe_pays(page.session_id)
+    asked = len(hosted.home.asked)
+    await poll(hosted, database, room)
+    assert len(hosted.home.asked) == asked, "too soon: the return and the message are still on their way"
+    await age(hosted, "mpgs_transactions", timedelta(minutes=3))
+    await age(hosted, "stripe_sessions", timedelta(minutes=16))
+    await asyncio.gather(*(poll(hosted, database, room) for _ in range(3)))
+    assert len(hosted.home.asked) == asked + 2, "each was asked about once"
+    for order in (paid, by_card):
+        assert await hosted.paid(order) == paid_once()
+
+
+async def test_who_never_paid_is_expired(hosted: Hosted, database: Database, room: Storeroom) -> None:
+    left, payment, _ = await hosted.opened("mpgs")
+    started, other, _ = await hosted.opened("mpgs")
+    hosted.home.mpgs_says(other.id.hex, "AUTHENTICATION_INITIATED")
+    by_card, _, page = await hosted.opened("stripe")
+    hosted.home.sessions[page.session_id]["status"] = "expired"
+    await age(hosted, "mpgs_transactions", timedelta(minutes=5))
+    await poll(hosted, database, room)
+    found = {each.payment_id: each.payment_status for each in (await hosted.shop.mpgs_transactions.list()).items}
+    assert found == {payment.id: MpgsStatus.INITIATED, other.id: MpgsStatus.PENDING}
+    await hosted.run("UPDATE {mpgs_transactions} SET polled_at = NULL WHERE tenant_id = $1")
+    await age(hosted, "mpgs_transactions", timedelta(hours=1, minutes=6))
+    await age(hosted, "stripe_sessions", timedelta(hours=25))
+    await poll(hosted, database, room)
+    found = {each.payment_id: each.payment_status for each in (await hosted.shop.mpgs_transactions.list()).items}
+    assert found == {payment.id: MpgsStatus.EXPIRED, other.id: MpgsStatus.EXPIRED}
+    assert (await hosted.session(page)).status is S.EXPIRED
+    assert await hosted.paid(left) == await hosted.paid(by_card) == ("pending_payment", 0, [("expired", None)])
+    assert await hosted.paid(started) == ("pending_payment", 0, [("failed", None)]), "it had begun"
+
+
+async def test_one_that_cannot_be_asked_keeps_nobody_waiting(
+    hosted: Hosted, database: Database, room: Storeroom
+) -> None:
+    _, payment, _ = await hosted.opened("mpgs")
+    order, _, page = await hosted.opened("stripe")
+    hosted.home.stripe_pays(page.session_id)
+    await hosted.shop.gateways.update(gateway_id="mpgs", config={"test_endpoint": "http://127.0.0.1:9"})
+    await age(hosted, "mpgs_transactions", timedelta(minutes=3))
+    await age(hosted, "stripe_sessions", timedelta(minutes=16))
+    await poll(hosted, database, room)
+    assert await hosted.paid(order) == paid_once()
+    transaction = await hosted.shop.mpgs_transactions.of_payment(payment_id=payment.id)
+    assert transaction is not None and transaction.payment_status is MpgsStatus.INITIATED
+
+
+async def test_no_secret_of_a_gateway_is_in_any_table_or_text(hosted: Hosted, caplog: pytest.LogCaptureFixture) -> None:
+    _, payment, _ = await hosted.opened("mpgs")
+    await hosted.opened("stripe")
+    for wrong in ("x", ""):
+        with pytest.raises(IndicatorRefused):
+            await hosted.shop.hosted_payments.returned(reference=payment.reference, result_indicator=wrong)
+    text = await hosted.all_text() + caplog.text
+    for secret in (STRIPE_KEY, WEBHOOK_SECRET, PASSWORD):
+        assert secret not in text
+    config = await hosted.shop.gateways.config(gateway_id="stripe")
+    assert STRIPE_KEY not in repr(HostedPayments(hosted.shop.context)) + repr(config)
