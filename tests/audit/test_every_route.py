@@ -55,7 +55,7 @@ class Case:
     refused: Any = None
 
 
-QUOTE = {"id": "rq-9", "original_purchase_id": "sig-1", "recipient_wallet": "7xKX", "amount": MONEY}
+REFUND_QUOTE = {"id": "rq-9", "original_purchase_id": "sig-1", "recipient_wallet": "7xKX", "amount": MONEY}
 CASES: dict[str, Case] = {
     "POST /v1/admin/users": Case({"email": "new@buyer.example"}, refused={"email": "ann@shop.example"}),
     "PUT /v1/admin/users/{user_id}/role": Case({"role": "customer"}),
@@ -187,8 +187,12 @@ CASES: dict[str, Case] = {
     "POST /v1/admin/payments/{payment_id}/refunds": Case({"reason": "damaged"}, before=Works.received),
     "POST /v1/admin/refunds/{refund_id}/complete": Case({"method": "check"}),
     "POST /v1/admin/nonces": Case({"purpose": "approve-refund"}, refused={"purpose": "NO PURPOSE"}),
-    "POST /v1/admin/refund-quotes": Case(QUOTE, refused={**QUOTE, "amount": {"amount": 0, "currency": "USD"}}),
-    "POST /v1/admin/refund-quotes/batch": Case({"quotes": [QUOTE]}, refused={"quotes": [QUOTE, QUOTE]}),
+    "POST /v1/admin/refund-quotes": Case(
+        REFUND_QUOTE, refused={**REFUND_QUOTE, "amount": {"amount": 0, "currency": "USD"}}
+    ),
+    "POST /v1/admin/refund-quotes/batch": Case(
+        {"quotes": [REFUND_QUOTE]}, refused={"quotes": [REFUND_QUOTE, REFUND_QUOTE]}
+    ),
     "POST /v1/admin/refund-quotes/{quote_id}/approve": Case(),
     "POST /v1/admin/refund-quotes/{quote_id}/deny": Case(),
     "POST /v1/admin/refund-quotes/{quote_id}/process": Case({"processed_by": "ann", "signature": "out-1"}),

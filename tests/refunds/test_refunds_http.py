@@ -75,3 +75,58 @@ async def test_staff_without_the_right_give_nothing_back(desk: Desk, http: httpx
     )
     assert answer.status_code == 403
     assert await desk.shop.refunds.for_payment(payment_id=payment.id) == []
+
+
+@pytest.mark.requirement("CED-NON-02", "CED-OP-035")
+async def test_a_shop_can_ask_for_a_nonce_for_each_of_these(desk: Desk, http: httpx.AsyncClient) -> None:
+    _, payment = await desk.paid()
+    refund = await desk.shop.refunds.request(payment_id=payment.id, reason="damaged")
+    quote = {
+        "id": "rq-1",
+        "original_purchase_id": "sig-1",
+        "recipient_wallet": "7xKX",
+        "amount": {"amount": 1_500_000_001, "currency": "SOL"},
+    }
+    assert (await http.post("/v1/admin/refund-quotes", json=quote)).status_code == 201
+    await desk.shop.configuration.set(key="refunds.nonce_required", value="on")
+
+    async def nonce(purpose: str) -> str:
+        answer = await http.post("/v1/admin/nonces", json={"purpose": purpose})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    acts = [
+        ("/v1/admin/refund-quotes/rq-1/approve", "approve-refund", None),
+        ("/v1/admin/refund-quotes/rq-1/process", "process-refund", {"processed_by": "ann", "signature": "out-1"}),
+        (f"/v1/admin/refunds/{refund.id}/complete", "complete-refund", {"method": "check"}),
+    ]
+    for path, purpose, body in acts:
+        bare = await http.post(path, json=body)
+        assert (bare.status_code, bare.json()["code"]) == (403, "verification.nonce_required")
+        assert bare.json()["purpose"] == purpose
+        other = await nonce("list-pending-refunds")
+        wrong = await http.post(path, json=body, headers={"Storeroom-Nonce": other})
+        assert (wrong.status_code, wrong.json()["code"]) == (409, "verification.invalid_nonce_purpose")
+        unknown = await http.post(path, json=body, headers={"Storeroom-Nonce": "none"})
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "verification.nonce_not_found")
+        good = await nonce(purpose)
+        done = await http.post(path, json=body, headers={"Storeroom-Nonce": good})
+        assert done.status_code == 200, done.text
+        again = await http.post(path, json=body, headers={"Storeroom-Nonce": good})
+        assert (again.status_code, again.json()["code"]) == (409, "verification.nonce_already_used")
+    assert (await desk.shop.refund_quotes.get(quote_id="rq-1")).status == "processed"
+    assert (await desk.payment(payment.id)).status == "refunded"
+    told = await desk.shop.audit.list(limit=100)
+    kept = [entry.new_values for entry in told.items if entry.action == "refunds.complete" and entry.success]
+    assert [values and values["nonce_token"] for values in kept] == ["(secret)"], "and never the nonce itself"
+
+
+async def test_a_refused_act_leaves_its_nonce_good(desk: Desk, http: httpx.AsyncClient) -> None:
+    _, payment = await desk.paid()
+    refund = await desk.shop.refunds.request(payment_id=payment.id, reason="damaged")
+    nonce = (await http.post("/v1/admin/nonces", json={"purpose": "complete-refund"})).json()["id"]
+    path, headers = f"/v1/admin/refunds/{refund.id}/complete", {"Storeroom-Nonce": nonce}
+    guest = await http.post(path, json={"method": "store_credit"}, headers=headers)
+    assert (guest.status_code, guest.json()["code"]) == (409, "refunds.credit_needs_account")
+    done = await http.post(path, json={"method": "check"}, headers=headers)
+    assert done.status_code == 200, done.text

@@ -14,6 +14,7 @@ from msgspec import Meta
 from storeroom.core.money import CurrencyMismatch, Money, UnknownCurrency
 from storeroom.core.pages import InvalidCursor, Page
 from storeroom.flows.refunding import RefundDecisions
+from storeroom.flows.refunding_routes import NONCE_REFUSALS, NonceParameter
 from storeroom.identity import Permission
 from storeroom.refunds import (
     QUOTES_BATCH_MAX,
@@ -153,11 +154,13 @@ async def get_quote(quote_id: FromPath[str], refund_quotes: NamedDependency[Refu
     tags=_TAGS,
     guards=_WRITE,
     opt=IDEMPOTENT,
-    responses=says(RefundQuoteNotFound, RefundQuoteMoveRefused, RefundQuoteExpired),
+    responses=says(RefundQuoteNotFound, RefundQuoteMoveRefused, RefundQuoteExpired, *NONCE_REFUSALS),
 )
-async def approve_quote(quote_id: FromPath[str], refund_quotes: NamedDependency[RefundDecisions]) -> RefundQuote:
+async def approve_quote(
+    quote_id: FromPath[str], refund_quotes: NamedDependency[RefundDecisions], nonce: NonceParameter = ""
+) -> RefundQuote:
     """It no longer expires."""
-    return await refund_quotes.approve(quote_id=quote_id)
+    return await refund_quotes.approve(quote_id=quote_id, nonce_token=nonce)
 
 
 @post(
@@ -188,14 +191,18 @@ async def deny_quote(quote_id: FromPath[str], refund_quotes: NamedDependency[Ref
         RefundQuoteExpired,
         RefundSignatureUsed,
         RefundQuoteExceedsPurchase,
+        *NONCE_REFUSALS,
     ),
 )
 async def process_quote(
-    quote_id: FromPath[str], data: JSONBody[SentQuote], refund_quotes: NamedDependency[RefundDecisions]
+    quote_id: FromPath[str],
+    data: JSONBody[SentQuote],
+    refund_quotes: NamedDependency[RefundDecisions],
+    nonce: NonceParameter = "",
 ) -> RefundQuote:
     """Once, whoever says so. A payment of ours that it goes back of is refunded with it."""
     return await refund_quotes.mark_processed(
-        quote_id=quote_id, processed_by=data.processed_by, signature=data.signature
+        quote_id=quote_id, processed_by=data.processed_by, signature=data.signature, nonce_token=nonce
     )
 
 

@@ -1,13 +1,14 @@
 """Giving money back, with all that hangs on it: the payment, the order, its lines, the stock, the buyer's credit."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from typing_extensions import override
 
 from storeroom import outbox
 from storeroom.analytics import note
 from storeroom.audit import audited
+from storeroom.configuration import Configuration, Setting, declare, switch
 from storeroom.core.ids import DisputeId, OrderId, RefundId
 from storeroom.core.money import Money
 from storeroom.credit import CreditReason, StoreCredit
@@ -28,6 +29,20 @@ from storeroom.refunds import (
     RefundQuotes,
     Refunds,
 )
+from storeroom.verification import NonceRequired, Nonces
+
+NONCE_REQUIRED: Final = declare(
+    Setting(
+        key="refunds.nonce_required",
+        default=False,
+        parse=switch,
+        group="refunds",
+        says="whether a refund is approved, sent or completed over HTTP with a nonce only",
+    )
+)
+APPROVE: Final = "approve-refund"  # the purposes of these nonces
+PROCESS: Final = "process-refund"
+COMPLETE: Final = "complete-refund"
 
 
 class Refunding(Service):
@@ -36,7 +51,12 @@ class Refunding(Service):
     @audited("refunds.complete", "refund", "refund_id")
     @transactional
     async def complete(
-        self, *, refund_id: RefundId, method: RefundMethod, details: Mapping[str, Any] | None = None
+        self,
+        *,
+        refund_id: RefundId,
+        method: RefundMethod,
+        details: Mapping[str, Any] | None = None,
+        nonce_token: str | None = None,
     ) -> Refund:
         """Say that the money went back, and let everything follow, in one transaction.
 
@@ -48,6 +68,8 @@ class Refunding(Service):
             method: how. Store credit, or the original method of what was paid with credit, fills the buyer's balance;
                 every other way is recorded only, since no provider is asked here.
             details: the number of the check, the account of the transfer; JSON of at most 10 KiB, without secrets.
+            nonce_token: what a caller of HTTP sent, empty for nothing: a nonce of the purpose COMPLETE, which is used
+                up with it. None: a program of the shop, which is not asked.
 
         Raises:
             StaffRequired, RefundNotFound: as their names say.
@@ -55,6 +77,7 @@ class Refunding(Service):
             RefundMoveRefused: it was completed or failed before.
             RefundExceedsPayment: more than the payment brought; a lost dispute may have taken it in between.
             CreditNeedsAccount: a guest bought, who has no balance.
+            NonceRequired: the shop wants a nonce, and none was sent; or as `Nonces.consume`.
 
         Nothing is changed where it raises. Of two who complete one refund the second is refused.
         """
@@ -62,6 +85,7 @@ class Refunding(Service):
             raise StaffRequired
         if method is RefundMethod.CHARGEBACK:
             raise InvalidRefund(field="method", reason="a chargeback comes of a lost dispute")
+        await _admit(self, nonce_token, COMPLETE)
         return await self._complete(refund_id, method, details)
 
     @transactional
@@ -144,20 +168,48 @@ class Refunding(Service):
 class RefundDecisions(RefundQuotes):
     """Refund quotes of a shop, with what processing one means for the payment of an order."""
 
+    @audited("refunds.approve_quote", "refund_quote")
+    @transactional
+    @override
+    async def approve(self, *, quote_id: str, nonce_token: str | None = None) -> RefundQuote:
+        """Decide that it is sent. It no longer expires.
+
+        Args:
+            quote_id: of a pending quote.
+            nonce_token: as for `Refunding.complete`, of the purpose APPROVE.
+
+        Raises:
+            StaffRequired, RefundQuoteNotFound: as their names say.
+            RefundQuoteMoveRefused, RefundQuoteExpired: it was decided before, or too late for it. Nothing was changed.
+            NonceRequired: the shop wants a nonce, and none was sent; or as `Nonces.consume`.
+        """
+        await _admit(self, nonce_token, APPROVE)
+        return await super().approve(quote_id=quote_id)
+
     @audited("refunds.process_quote", "refund_quote")
     @transactional
     @override
-    async def mark_processed(self, *, quote_id: str, processed_by: str, signature: str) -> RefundQuote:
+    async def mark_processed(
+        self, *, quote_id: str, processed_by: str, signature: str, nonce_token: str | None = None
+    ) -> RefundQuote:
         """Say that it was sent. Where the purchase is a payment of ours in the same asset, the payment is refunded too.
+
+        Args:
+            quote_id: of a quote that is approved, or pending and in time.
+            processed_by: who sent it.
+            signature: of the transaction that did.
+            nonce_token: as for `Refunding.complete`, of the purpose PROCESS.
 
         Raises:
             StaffRequired, RefundQuoteNotFound, InvalidRefundQuote: as their names say.
             RefundQuoteMoveRefused, RefundQuoteExpired: it was processed or denied before, or never approved in time.
             RefundSignatureUsed: another quote was sent by this transaction.
             RefundQuoteExceedsPurchase: less is left of the payment, since some of it went back another way.
+            NonceRequired: the shop wants a nonce, and none was sent; or as `Nonces.consume`.
 
         Of any number who say so at once, one succeeds. Nothing is changed where it raises.
         """
+        await _admit(self, nonce_token, PROCESS)
         processed = await super().mark_processed(quote_id=quote_id, processed_by=processed_by, signature=signature)
         original = await self.original(purchase_id=processed.original_purchase_id)
         if original is None or original.payment_id is None:
@@ -207,3 +259,14 @@ class DisputeOutcomes(Disputes):
         details = {"provider": dispute.provider, "dispute": dispute.provider_dispute_id}
         await Refunding(context).charge_back(refund_id=refund.id, details=details)
         return await self.charge(dispute_id=dispute.id, refund_id=refund.id)
+
+
+async def _admit(service: Service, nonce_token: str | None, purpose: str) -> None:
+    """Use up the nonce that was sent, or refuse where one had to be."""
+    if nonce_token is None:
+        return
+    context = service.context.on(service.db)
+    if nonce_token:
+        await Nonces(context).consume(nonce_id=nonce_token, purpose=purpose)
+    elif await Configuration(context).value(NONCE_REQUIRED):
+        raise NonceRequired(purpose=purpose)
