@@ -229,6 +229,15 @@ async def test_three_states_give_access_and_only_inside_the_period(club: Club, s
     assert (await club.subscriptions.list_active()).items == []
 
 
+async def test_a_hexadecimal_wallet_is_the_same_in_any_case(club: Club) -> None:
+    made = await club.join(wallet=" 0xABcd01 ")
+    assert made.wallet == "0xabcd01"
+    assert await club.subscriptions.by_wallet(wallet="0xAbCD01", product_id=club.product_id) == made
+    await club.subscriptions.renew(subscription_id=made.id, payment_reference="0xFF")
+    await club.subscriptions.renew(subscription_id=made.id, payment_reference="0xff")
+    assert await stored(club, "subscription_payments") == 1
+
+
 async def test_an_account_has_access_by_itself_or_by_its_wallet(club: Club) -> None:
     user = await club.shop.users.register(email="ann@buyer.example", password="correct horse battery", full_name="Ann")
     made = await club.join(user_id=user.id, wallet=None)

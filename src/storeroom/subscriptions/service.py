@@ -59,6 +59,7 @@ from storeroom.subscriptions.model import (
     SubscriptionStatus,
     period_after,
 )
+from storeroom.wallets import normal_code
 
 Status = SubscriptionStatus
 Event = SubscriptionEvent
@@ -128,7 +129,7 @@ class Subscriptions(Service):
             product_id: what is subscribed to. Its `subscription_config` gives what is left out here.
             payment_method: who collects.
             user_id: the holder's account; at least one of account, wallet and Stripe customer is given.
-            wallet: the holder's wallet, 1 to WALLET_LENGTH_MAX characters, case kept.
+            wallet: the holder's wallet, 1 to WALLET_LENGTH_MAX characters; a hexadecimal one is the same in any case.
             stripe_customer_id: as Stripe calls the holder.
             stripe_subscription_id: as Stripe calls it; a shop has it once.
             billing_period: day, week, month or year.
@@ -234,7 +235,7 @@ class Subscriptions(Service):
     async def by_wallet(self, *, wallet: str, product_id: ProductId) -> Subscription | None:
         """The one that gives a wallet access to a product now; of several the one that lasts longest."""
         return await queries.subscription_of_wallet(
-            self.db, tenant_id=self.tenant_id, wallet=wallet, product_id=product_id
+            self.db, tenant_id=self.tenant_id, wallet=normal_code(wallet), product_id=product_id
         )
 
     @operation
@@ -413,7 +414,7 @@ class Subscriptions(Service):
             SubscriptionPaymentUsed: it paid for another subscription.
             PaidFarAhead: WAITING_MAX payments wait already.
         """
-        reference = payment_reference.strip()
+        reference = normal_code(payment_reference)
         if not 1 <= len(reference) <= REFERENCE_LENGTH_MAX or not reference.isprintable():
             raise InvalidSubscription(
                 field="payment_reference", reason=f"1 to {REFERENCE_LENGTH_MAX} printable characters"
@@ -624,7 +625,7 @@ class Subscriptions(Service):
     async def _held_before(self, product_id: ProductId, wallet: str | None, user_id: UserId | None) -> bool:
         tenant = self.tenant_id
         if wallet is not None and await queries.held_before_by_wallet(
-            self.db, tenant_id=tenant, wallet=wallet, product_id=product_id
+            self.db, tenant_id=tenant, wallet=normal_code(wallet), product_id=product_id
         ):
             return True
         return user_id is not None and await queries.held_before_by_user(
@@ -718,6 +719,8 @@ def _first_period(facts: Mapping[str, Any], start: datetime, period_end: datetim
 
 
 def _checked(**facts: Any) -> dict[str, Any]:
+    if facts["wallet"] is not None:
+        facts["wallet"] = normal_code(facts["wallet"])
     for field, longest in _LENGTHS.items():
         if facts[field] is not None and (not 1 <= len(facts[field]) <= longest or not facts[field].isprintable()):
             raise InvalidSubscription(field=field, reason=f"1 to {longest} printable characters")
