@@ -83,6 +83,7 @@ class Run:
             lines.GROUPED,
             lines.CROWD,
             lines.CROWD_ON_ONE,
+            lines.COUPON_ORDERS,
             lines.LONE,
             lines.LONE_GROUPED,
         )
@@ -91,12 +92,14 @@ class Run:
         alone, grouped = await _checkouts(ground.dsn, stack)
         script = await orders.write_script(ground)
         await orders.check_equal(ground, script, alone)
-        python = orders.through_python
+        python, count_use = orders.through_python, await orders.plant_coupon(ground)
         await self._measure(
             {
                 lines.PGBENCH: orders.by_pgbench(ground, script),
                 lines.UNGROUPED: python(ground, alone, callers=orders.CALLERS),
                 lines.GROUPED: python(ground, grouped, callers=orders.CALLERS),
+                lines.COUPON_ORDERS: python(ground, grouped, callers=orders.CALLERS, coupon=orders.COUPON),
+                lines.COUPON_BARE: orders.by_pgbench(ground, count_use),
                 lines.CROWD: python(ground, grouped, callers=orders.CROWD),
                 lines.CROWD_ON_ONE: python(ground, grouped, callers=orders.CROWD, spread=False),
                 lines.LONE: orders.p50_of(python(ground, alone, callers=1)),

@@ -43,6 +43,8 @@ UNGROUPED = "Python, 8 callers"
 GROUPED = "Python, 8 callers, grouped"
 CROWD = "Python, 64 callers, grouped"
 CROWD_ON_ONE = "Python, 64 callers, grouped, one product"
+COUPON_ORDERS = "Python, 8 callers, grouped, one coupon"
+COUPON_BARE = "pgbench, 8 clients, the coupon's counter alone"
 LONE = "Python, 1 caller"
 LONE_GROUPED = "Python, 1 caller, grouped"
 LIST = "GET /v1/products?limit=24"
@@ -66,6 +68,8 @@ LINES: tuple[Line, ...] = (
     Line("orders", "orders through the Python API, 8 callers", UNGROUPED, 0.9, PGBENCH),
     Line("grouped", "the same, grouped", GROUPED, 2.5, UNGROUPED),
     Line("one-product", "grouped, 64 callers, all on one product", CROWD_ON_ONE, 0.9, CROWD),
+    Line("coupon", "orders that use one and the same coupon, grouped", COUPON_ORDERS, 0.5, GROUPED),
+    Line("coupon-counter", "the same, against the bare UPDATE that counts a use", COUPON_ORDERS, 0.2, COUPON_BARE),
     Line("one-caller", "grouped, one caller, median latency", LONE_GROUPED, 1.1, LONE, at_most=True),
     Line("list", "GET /v1/products, 24 of 1,000", LIST, 0.7, LIST_BARE),
     Line("http-checkout", "a whole checkout in one request, 8 callers", HTTP, 0.4, BESIDE_HTTP),

@@ -25,6 +25,7 @@ HOME = Address(
     country_code="US",
 )
 CALLERS = 8
+COUPON = "BENCH"
 CROWD = 64
 PGBENCH_THREADS = 2
 _SECOND = re.compile(r"^progress: [0-9.]+ s, ([0-9.]+) tps, lat ([0-9.]+) ms", re.MULTILINE)
@@ -50,7 +51,7 @@ _OWN = {
 }
 
 
-def purchase(variant: UUID) -> Purchase:
+def purchase(variant: UUID, coupon: str | None = None) -> Purchase:
     """One unit of a variant, to be paid by hand."""
     return Purchase(
         lines=[PurchaseLine(variant_id=VariantId(variant))],
@@ -58,15 +59,18 @@ def purchase(variant: UUID) -> Purchase:
         name="Ann Buyer",
         shipping_address=HOME,
         payment_method=PAYMENT_METHOD,
+        coupons=[coupon] if coupon else [],
     )
 
 
-def through_python(ground: Ground, checkout: Checkout, *, callers: int, spread: bool = True) -> Subject:
+def through_python(
+    ground: Ground, checkout: Checkout, *, callers: int, spread: bool = True, coupon: str | None = None
+) -> Subject:
     """Orders a second through `shop.checkout.place`, one line each; `spread` over 1,000 products, or all of one."""
     the_one = variant_id(1)
 
     async def place() -> None:
-        await checkout.place(purchase(any_variant() if spread else the_one))
+        await checkout.place(purchase(any_variant() if spread else the_one, coupon))
 
     async def measure(seconds: float) -> Measure:
         processors = Processors({"postgres": ground.pid}, here="python")
@@ -84,6 +88,30 @@ def p50_of(subject: Subject) -> Subject:
         return Measure(found.seen["p50_ms"], {**found.seen, "rate": found.value})
 
     return measure
+
+
+async def plant_coupon(ground: Ground) -> Path:
+    """A coupon with more uses than a run takes; the script that counts one of them, and nothing else."""
+    connection = await asyncpg.connect(ground.dsn)
+    try:
+        await connection.execute(
+            """
+            INSERT INTO coupons (tenant_id, id, code, name, discount_type, percentage, usage_limit,
+                                 usage_limit_per_user)
+            VALUES ($1, gen_random_uuid(), $2, 'The bench', 'percentage', 10, 1000000000, NULL)
+            """,
+            TENANT,
+            COUPON,
+        )
+    finally:
+        await connection.close()
+    script = ground.folder / "count_use.sql"
+    script.write_text(
+        "UPDATE coupons SET usage_count = usage_count + 1, updated_at = now()\n"
+        f" WHERE tenant_id = '{TENANT}' AND code = '{COUPON}' AND usage_count < usage_limit;\n",
+        "utf-8",
+    )
+    return script
 
 
 async def write_script(ground: Ground) -> Path:

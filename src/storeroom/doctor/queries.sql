@@ -133,7 +133,7 @@ SELECT o.tenant_id, o.order_number AS subject,
 SELECT c.tenant_id, c.code AS subject, format('counted %s, used %s, wrong %s', c.usage_count, r.uses, r.wrong) AS detail
   FROM {coupons} c
   JOIN (SELECT r.tenant_id, r.coupon_id, count(*) FILTER (WHERE r.released_at IS NULL) AS uses,
-               count(*) FILTER (WHERE (r.released_at IS NULL) = (o.status = 'cancelled')) AS wrong
+               count(*) FILTER (WHERE (r.released_at IS NULL) = (o.cancelled_at IS NOT NULL)) AS wrong
           FROM {coupon_redemptions} r
           JOIN {orders} o ON o.tenant_id = r.tenant_id AND o.id = r.order_id
          GROUP BY r.tenant_id, r.coupon_id) r ON r.tenant_id = c.tenant_id AND r.coupon_id = c.id

@@ -41,6 +41,8 @@ DECLARE
     _buyer     RECORD;
     _fits      RECORD;
     _taken     JSONB;
+    _use       JSONB;
+    _first     JSONB;              -- of those that were typed
     _companies JSONB := '{}';      -- domain -> company
 BEGIN
     SELECT array_agg(o ORDER BY o.ordinal)
@@ -287,6 +289,9 @@ BEGIN
                                                      (CASE WHEN m.is_manual THEN 'manual' END)) AS w (way)
                           WHERE m.tenant_id = p_tenant AND m.code = o.payment_method AND w.way IS NOT NULL) AS ways,
                    ARRAY(SELECT l.product_id FROM unnest(_lines) l WHERE l.ordinal = o.ordinal) AS products,
+                   (SELECT jsonb_agg(jsonb_build_object('product_id', l.product_id, 'amount', l.quantity * l.unit_price)
+                                     ORDER BY l.position)
+                      FROM unnest(_lines) l WHERE l.ordinal = o.ordinal) AS lines,
                    (SELECT count(*)
                       FROM unnest(_orders) e
                      WHERE e.ordinal < o.ordinal AND coalesce(e.user_id::text, e.customer_email) = coalesce(o.user_id::text, o.customer_email)
@@ -329,10 +334,10 @@ BEGIN
                            SELECT CASE WHEN NOT c.first_order_only THEN 0
                                        WHEN _buyer.user_id IS NOT NULL
                                        THEN (SELECT count(*) FROM {orders} p
-                                              WHERE p.tenant_id = p_tenant AND p.user_id = _buyer.user_id AND p.status <> 'cancelled')
+                                              WHERE p.tenant_id = p_tenant AND p.user_id = _buyer.user_id AND p.cancelled_at IS NULL)
                                        ELSE (SELECT count(*) FROM {orders} p
                                               WHERE p.tenant_id = p_tenant AND p.customer_email = _buyer.email
-                                                AND p.status <> 'cancelled') END AS orders,
+                                                AND p.cancelled_at IS NULL) END AS orders,
                                   CASE WHEN c.usage_limit_per_user IS NULL THEN 0
                                        WHEN _buyer.user_id IS NOT NULL
                                        THEN (SELECT count(*) FROM {coupon_redemptions} r
@@ -356,22 +361,20 @@ BEGIN
             ELSIF _fits.crowded THEN
                 _unfit := _unfit || jsonb_build_object(_buyer.ordinal, jsonb_build_object('verdict', 'retry'));
             ELSIF _fits.taking IS NOT NULL THEN
-                _taken := {discount_lines_v1}(p_tenant,
-                    (SELECT jsonb_agg(jsonb_build_object('product_id', l.product_id, 'amount', l.quantity * l.unit_price)
-                                      ORDER BY l.position)
-                       FROM unnest(_lines) l WHERE l.ordinal = _buyer.ordinal), _fits.taking);
-                _uses := _uses || ARRAY(
-                    SELECT ROW(_buyer.ordinal, n.position, _buyer.name, (n.taken->>'id')::uuid, n.taken->>'code',
-                               n.taken->>'applies_at', (n.taken->>'auto_apply')::boolean,
-                               (n.taken->>'amount')::bigint)::{checkout_discount}
-                      FROM jsonb_array_elements(_taken->'taken') WITH ORDINALITY AS n (taken, position));
+                _taken := {discount_lines_v1}(p_tenant, _buyer.lines, _fits.taking);
+                _first := NULL;
+                FOR _place IN 1..jsonb_array_length(_taken->'taken') LOOP
+                    _use := _taken->'taken'->(_place - 1);
+                    _uses := _uses || ROW(_buyer.ordinal, _place, _buyer.name, (_use->>'id')::uuid, _use->>'code',
+                                          (_use->>'applies_at')::{coupon_place}, (_use->>'auto_apply')::boolean,
+                                          (_use->>'amount')::bigint)::{checkout_discount};
+                    IF _use->>'typed' IS NOT NULL AND (_first IS NULL OR (_use->>'typed')::int < (_first->>'typed')::int) THEN
+                        _first := _use;
+                    END IF;
+                END LOOP;
                 _cuts := _cuts || jsonb_build_object(_buyer.ordinal, jsonb_build_object(
-                             'discount', _taken->'discount', 'lines', _taken->'lines') || coalesce((
-                                 SELECT jsonb_build_object('code', n.taken->'code', 'coupon_id', n.taken->'id')
-                                   FROM jsonb_array_elements(_taken->'taken') AS n (taken)
-                                  WHERE n.taken->>'typed' IS NOT NULL
-                                  ORDER BY (n.taken->>'typed')::int
-                                  LIMIT 1), '{}'));
+                             'discount', _taken->'discount', 'lines', _taken->'lines', 'code', _first->'code',
+                             'coupon_id', _first->'id'));
             END IF;
         END LOOP;
 
@@ -801,82 +804,84 @@ $function$;
 --
 -- p_lines: [{product_id, amount}]; p_coupons: those that apply, in their order: [{applies_at, percentage, amount, maximum,
 -- product_ids, …}]. Gives {discount, lines: [amount of each line], taken: [coupon with what it took as its amount]}; what
--- takes nothing is not among them.
+-- takes nothing is not among them. Plain steps and no statements: each of those costs as much as all of this.
 CREATE FUNCTION {discount_lines_v1}(p_tenant TEXT, p_lines JSONB, p_coupons JSONB)
 RETURNS JSONB
 LANGUAGE plpgsql
 IMMUTABLE
 AS $function$
 DECLARE
-    _products UUID[];
-    _amounts  BIGINT[];
-    _left     BIGINT[];
+    _count    CONSTANT INTEGER := jsonb_array_length(p_lines);
+    _left     BIGINT[] := '{}';    -- of each line, before what is taken off the whole
+    _whole    BIGINT := 0;         -- what is left of all
+    _spread   BIGINT := 0;         -- taken off the whole
     _parts    BIGINT[];
-    _whole    BIGINT;
     _part     BIGINT;
-    _spread   BIGINT := 0;
+    _sum      BIGINT;
+    _discount BIGINT := 0;
+    _place    TEXT;
+    _turn     TEXT;
+    _coupon   JSONB;
+    _kept     NUMERIC;             -- of a percentage coupon: what stays, in millionths of a percent
+    _fixed    BIGINT;
+    _most     BIGINT;
     _taken    JSONB := '[]';
-    _coupon   RECORD;
+    _cuts     JSONB := '[]';
 BEGIN
-    SELECT array_agg((l.line->>'product_id')::uuid ORDER BY l.place), array_agg((l.line->>'amount')::bigint ORDER BY l.place)
-      INTO _products, _amounts
-      FROM jsonb_array_elements(p_lines) WITH ORDINALITY AS l (line, place);
-    _left := _amounts;
+    FOR _i IN 1.._count LOOP
+        _left[_i] := (p_lines->(_i - 1)->>'amount')::bigint;
+        _whole := _whole + _left[_i];
+    END LOOP;
 
-    FOR _coupon IN
-        SELECT c.coupon, c.coupon->>'applies_at' = 'catalog' AS by_line,
-               (1000000 * (c.coupon->>'percentage')::numeric)::bigint AS millionths,
-               (c.coupon->>'amount')::bigint AS amount, (c.coupon->>'maximum')::bigint AS maximum,
-               CASE WHEN jsonb_typeof(c.coupon->'product_ids') = 'array'
-                    THEN ARRAY(SELECT p.id::uuid FROM jsonb_array_elements_text(c.coupon->'product_ids') AS p (id)) END AS products
-          FROM jsonb_array_elements(p_coupons) WITH ORDINALITY AS c (coupon, place)
-         ORDER BY c.coupon->>'applies_at' = 'checkout', c.coupon->>'percentage' IS NULL, c.place
-    LOOP
-        IF _coupon.by_line THEN
-            SELECT array_agg(CASE WHEN NOT l.product_id = ANY (_coupon.products) THEN 0
-                                  ELSE l.amount - {less_coupon_v1}(p_tenant, l.amount, _coupon.millionths, _coupon.amount) END
-                             ORDER BY l.place)
-              INTO _parts
-              FROM unnest(_products, _left) WITH ORDINALITY AS l (product_id, amount, place);
-            SELECT sum(p.part) INTO _part FROM unnest(_parts) AS p (part);
-            IF _part > _coupon.maximum THEN
-                _part := _coupon.maximum;
-                _parts := {share_out_v1}(p_tenant, _part, _parts);
-            END IF;
-            _left := ARRAY(SELECT l.amount - l.part FROM unnest(_left, _parts) WITH ORDINALITY AS l (amount, part, place) ORDER BY l.place);
-        ELSE
-            _whole := (SELECT sum(l.amount) FROM unnest(_left) AS l (amount)) - _spread;
-            _part := least(_whole - {less_coupon_v1}(p_tenant, _whole, _coupon.millionths, _coupon.amount), _coupon.maximum);
-            _spread := _spread + _part;
-        END IF;
-        IF _part > 0 THEN
-            _taken := _taken || jsonb_build_array(_coupon.coupon || jsonb_build_object('amount', _part));
-        END IF;
+    FOREACH _place IN ARRAY ARRAY['catalog', 'checkout'] LOOP
+        FOREACH _turn IN ARRAY ARRAY['percentage', 'amount'] LOOP
+            FOR _c IN 0..jsonb_array_length(p_coupons) - 1 LOOP
+                _coupon := p_coupons->_c;
+                CONTINUE WHEN _coupon->>'applies_at' <> _place OR _coupon->>_turn IS NULL;
+                _kept := 100000000 - 1000000 * (_coupon->>'percentage')::numeric;
+                _fixed := (_coupon->>'amount')::bigint;
+                _most := (_coupon->>'maximum')::bigint;
+                IF _place = 'catalog' THEN
+                    _sum := 0;
+                    FOR _i IN 1.._count LOOP
+                        _part := 0;
+                        IF _coupon->'product_ids' ? (p_lines->(_i - 1)->>'product_id') THEN
+                            _part := CASE WHEN _turn = 'amount' THEN least(_left[_i], _fixed)
+                                          ELSE _left[_i] - div(2 * _left[_i] * _kept + 100000000, 200000000)::bigint END;
+                        END IF;
+                        _parts[_i] := _part;
+                        _sum := _sum + _part;
+                    END LOOP;
+                    IF _sum > _most THEN
+                        _sum := _most;
+                        _parts := {share_out_v1}(p_tenant, _sum, _parts);
+                    END IF;
+                    FOR _i IN 1.._count LOOP
+                        _left[_i] := _left[_i] - _parts[_i];
+                    END LOOP;
+                ELSE
+                    _sum := least(CASE WHEN _turn = 'amount' THEN least(_whole, _fixed)
+                                       ELSE _whole - div(2 * _whole * _kept + 100000000, 200000000)::bigint END, _most);
+                    _spread := _spread + _sum;
+                END IF;
+                _whole := _whole - _sum;
+                IF _sum > 0 THEN
+                    _taken := _taken || jsonb_build_array(_coupon || jsonb_build_object('amount', _sum));
+                END IF;
+            END LOOP;
+        END LOOP;
     END LOOP;
 
     IF _spread > 0 THEN
         _parts := {share_out_v1}(p_tenant, _spread, _left);
-        _left := ARRAY(SELECT l.amount - l.part FROM unnest(_left, _parts) WITH ORDINALITY AS l (amount, part, place) ORDER BY l.place);
     END IF;
-    RETURN jsonb_build_object(
-        'discount', (SELECT sum(l.amount - l.remains) FROM unnest(_amounts, _left) AS l (amount, remains)),
-        'lines', (SELECT jsonb_agg(l.amount - l.remains ORDER BY l.place)
-                    FROM unnest(_amounts, _left) WITH ORDINALITY AS l (amount, remains, place)),
-        'taken', _taken);
+    FOR _i IN 1.._count LOOP
+        _part := (p_lines->(_i - 1)->>'amount')::bigint - _left[_i] + CASE WHEN _spread > 0 THEN _parts[_i] ELSE 0 END;
+        _discount := _discount + _part;
+        _cuts := _cuts || to_jsonb(_part);
+    END LOOP;
+    RETURN jsonb_build_object('discount', _discount, 'lines', _cuts, 'taken', _taken);
 END
-$function$;
-
--- function: less_coupon_v1
--- What is left of an amount after one coupon: after a percentage, in millionths, rounded half up to the unit; after a fixed
--- amount, nothing at least.
-CREATE FUNCTION {less_coupon_v1}(p_tenant TEXT, p_amount BIGINT, p_millionths BIGINT, p_fixed BIGINT)
-RETURNS BIGINT
-LANGUAGE sql
-IMMUTABLE
-AS $function$
-    SELECT CASE WHEN p_millionths IS NOT NULL
-                THEN div(2 * p_amount::numeric * (100000000 - p_millionths) + 100000000, 200000000)::bigint
-                ELSE greatest(p_amount - p_fixed, 0) END
 $function$;
 
 -- function: share_out_v1
@@ -884,14 +889,37 @@ $function$;
 -- the earlier of two equal ones first.
 CREATE FUNCTION {share_out_v1}(p_tenant TEXT, p_amount BIGINT, p_weights BIGINT[])
 RETURNS BIGINT[]
-LANGUAGE sql
+LANGUAGE plpgsql
 IMMUTABLE
 AS $function$
-    SELECT array_agg((s.share + CASE WHEN s.turn <= p_amount - s.given THEN 1 ELSE 0 END)::bigint ORDER BY s.place)
-      FROM (SELECT d.place, d.share, row_number() OVER (ORDER BY d.cut DESC, d.place) AS turn, sum(d.share) OVER () AS given
-              FROM (SELECT w.place, div(p_amount::numeric * w.weight, t.whole) AS share, mod(p_amount::numeric * w.weight, t.whole) AS cut
-                      FROM unnest(p_weights) WITH ORDINALITY AS w (weight, place)
-                     CROSS JOIN (SELECT sum(x.weight) AS whole FROM unnest(p_weights) AS x (weight)) t) d) s
+DECLARE
+    _whole  NUMERIC := 0;
+    _over   BIGINT := p_amount;
+    _shares BIGINT[] := '{}';
+    _cuts   NUMERIC[] := '{}';
+    _most   INTEGER;
+BEGIN
+    FOR _i IN 1..cardinality(p_weights) LOOP
+        _whole := _whole + p_weights[_i];
+    END LOOP;
+    FOR _i IN 1..cardinality(p_weights) LOOP
+        _shares[_i] := div(p_amount::numeric * p_weights[_i], _whole);
+        _cuts[_i] := mod(p_amount::numeric * p_weights[_i], _whole);
+        _over := _over - _shares[_i];
+    END LOOP;
+    WHILE _over > 0 LOOP
+        _most := 1;
+        FOR _i IN 2..cardinality(p_weights) LOOP
+            IF _cuts[_i] > _cuts[_most] THEN
+                _most := _i;
+            END IF;
+        END LOOP;
+        _shares[_most] := _shares[_most] + 1;
+        _cuts[_most] := -1;
+        _over := _over - 1;
+    END LOOP;
+    RETURN _shares;
+END
 $function$;
 
 -- function: release_order_units_v2

@@ -262,7 +262,7 @@ SELECT count(*)
  WHERE tenant_id = :tenant_id
    AND user_id = :user_id                            -- if user_id
    AND customer_email = :email                       -- if email
-   AND status <> 'cancelled';
+   AND cancelled_at IS NULL;
 
 -- name: uses_before(tenant_id, coupon_ids, user_id?, email?) -> UsesBefore*
 -- As above; a use that was given back does not count.
