@@ -642,8 +642,10 @@ BEGIN
                      GROUP BY coupon_id) u
              WHERE c.tenant_id = p_tenant AND c.id = u.coupon_id;
 
+            -- The id begins with the instant of the order's: uses are read newest first.
             INSERT INTO {coupon_redemptions} (tenant_id, id, coupon_id, order_id, user_id, customer_email)
-            SELECT p_tenant, gen_random_uuid(), u.coupon_id, o.id, o.user_id, o.customer_email
+            SELECT p_tenant, (left(o.id::text, 15) || substr(gen_random_uuid()::text, 16))::uuid, u.coupon_id, o.id, o.user_id,
+                   o.customer_email
               FROM unnest(_uses) u
               JOIN unnest(_orders) o ON o.ordinal = u.ordinal
              WHERE NOT _verdicts ? u.ordinal::text;
