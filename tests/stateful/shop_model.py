@@ -6,6 +6,7 @@ Nothing here is clever on purpose. Where the shop refuses, a method gives the cl
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -25,6 +26,7 @@ from storeroom.flows.errors import (
 from storeroom.inventory import InsufficientStock, ReservationEnded, ReservedCartEnded, StockOutOfRange
 from storeroom.orders import ORDER_MOVES, NotOnHand, OrderMoveRefused, OrderStatus
 from storeroom.payments import OrderNotPayable, PaymentExpired, PaymentMoveRefused, PaymentStatus
+from storeroom.promotions import CouponNotApplicable, CouponNotFound, CouponUsedUp
 
 Refusal = type[StoreroomError] | None
 LINE_MAX: Final = 10_000
@@ -108,6 +110,33 @@ class Payment:
 
 
 @dataclass(eq=False)
+class Use:
+    order: Order
+    buyer: Visitor | None
+    given_back: bool = False
+
+
+@dataclass(eq=False)
+class Coupon:
+    code: str
+    percent: int | None
+    fixed: int
+    limit: int | None
+    per_buyer: int | None
+    first_order: bool
+    active: bool = True
+    uses: list[Use] = field(default_factory=list)
+
+    @property
+    def live(self) -> list[Use]:
+        return [use for use in self.uses if not use.given_back]
+
+    def off(self, left: int) -> int:
+        """What it takes of what is left; half a cent of what stays is rounded up."""
+        return min(self.fixed, left) if self.percent is None else left - (left * (100 - self.percent) * 2 + 100) // 200
+
+
+@dataclass(eq=False)
 class OrderLine:
     variant: Variant
     quantity: int
@@ -125,6 +154,7 @@ class Order:
     history: list[OrderStatus]
     paid: int = 0
     lapsed: bool = False
+    discount: int = 0
 
     @property
     def status(self) -> OrderStatus:
@@ -132,7 +162,7 @@ class Order:
 
     @property
     def total(self) -> int:
-        return sum(line.quantity * line.price for line in self.lines)
+        return sum(line.quantity * line.price for line in self.lines) - self.discount
 
 
 @dataclass
@@ -142,6 +172,7 @@ class ShopModel:
     holds: list[Hold] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     payments: list[Payment] = field(default_factory=list)
+    coupons: list[Coupon] = field(default_factory=list)
 
     # --- Stock --------------------------------------------------------------------------------------------------------
 
@@ -317,13 +348,35 @@ class ShopModel:
             self.release(cart)  # the order's lines hold the units from now on
         return refusal, order
 
-    def buy(self, lines: list[tuple[Variant, int]], visitor: Visitor | None) -> tuple[Refusal, Order | None]:
+    def buy(
+        self, lines: list[tuple[Variant, int]], visitor: Visitor | None, typed: Sequence[Coupon] = ()
+    ) -> tuple[Refusal, Order | None]:
         if visitor is not None and self.open_orders(visitor) >= OPEN_ORDERS_MAX:
             return TooManyOpenOrders, None
-        return self._buy([(variant, quantity, variant.price) for variant, quantity in lines], visitor, None)
+        return self._buy([(variant, quantity, variant.price) for variant, quantity in lines], visitor, None, typed)
+
+    def unfit(self, typed: Sequence[Coupon], buyer: Visitor | None) -> Refusal:
+        """Guests are known by their e-mail, which everybody here has, and so has every order."""
+        account = buyer if buyer is not None and buyer.account else None
+        bought = [order for order in self.orders if S.CANCELLED not in order.history]
+        if not all(coupon.active for coupon in typed):
+            return CouponNotFound
+        for coupon in typed:
+            if coupon.limit is not None and len(coupon.live) >= coupon.limit:
+                return CouponUsedUp
+            if coupon.first_order and any(account is None or order.owner is account for order in bought):
+                return CouponNotApplicable
+            own = [use for use in coupon.live if account is None or use.buyer is account]
+            if coupon.per_buyer is not None and len(own) >= coupon.per_buyer:
+                return CouponNotApplicable
+        return None
 
     def _buy(
-        self, lines: list[tuple[Variant, int, int]], visitor: Visitor | None, cart: Cart | None
+        self,
+        lines: list[tuple[Variant, int, int]],
+        visitor: Visitor | None,
+        cart: Cart | None,
+        typed: Sequence[Coupon] = (),
     ) -> tuple[Refusal, Order | None]:
         if not lines:
             return NothingToBuy, None
@@ -331,6 +384,8 @@ class ShopModel:
             return LineUnavailable, None
         if any(variant.price != seen for variant, _, seen in lines):
             return PriceChanged, None
+        if refusal := self.unfit(typed, visitor):
+            return refusal, None
         if short := self.short(lines, cart):
             for variant in short:
                 self.give_back_lapsed(variant, but=cart)
@@ -338,6 +393,10 @@ class ShopModel:
             return OutOfStock, None
         made = [OrderLine(v, quantity, v.price, quantity if v.tracked else 0) for v, quantity, _ in lines]
         order = Order(UUID(int=0), visitor, made, [S.PENDING_PAYMENT])
+        for coupon in sorted(dict.fromkeys(typed), key=lambda coupon: coupon.percent is None):
+            if off := coupon.off(order.total):
+                order.discount += off
+                coupon.uses.append(Use(order, visitor))
         if order.total == 0:
             order.history.append(S.PAYMENT_RECEIVED)
         return None, order
@@ -368,6 +427,9 @@ class ShopModel:
         if to in ENDING:
             for line in order.lines:
                 line.held, line.cancelled = 0, line.quantity - line.shipped
+        if to is S.CANCELLED:
+            for use in (use for coupon in self.coupons for use in coupon.uses if use.order is order):
+                use.given_back = True
         order.history.append(to)
         return None
 

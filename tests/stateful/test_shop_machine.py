@@ -21,9 +21,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from shop_model import OPEN_ORDERS_MAX, Cart, Hold, Line, Order, Payment, Refusal, ShopModel, Variant, Visitor
+from shop_model import OPEN_ORDERS_MAX, Cart, Coupon, Hold, Line, Order, Payment, Refusal, ShopModel, Variant, Visitor
 
-from factories import SECRET, make_method, make_product, open_shop, place, purchase, usd
+from factories import SECRET, make_coupon, make_method, make_product, open_shop, place, purchase, usd
 from storeroom.carts import Customisation
 from storeroom.carts.jobs import abandon_carts
 from storeroom.catalog import StockPolicy
@@ -97,7 +97,7 @@ class ShopMachine(RuleBasedStateMachine):
 
     @initialize(stock=st.integers(0, 12), limit=st.integers(0, 4))
     def open(self, stock: int, limit: int) -> None:
-        """Three kinds of stock, two guests and two accounts, one way to pay."""
+        """Three kinds of stock, two guests and two accounts, one way to pay, two coupons."""
         offers = [
             Variant(UUID(int=0), StockPolicy.UNTRACKED, 0, 300),
             Variant(UUID(int=0), StockPolicy.BACKORDER, 2, 900, limit),
@@ -121,6 +121,8 @@ class ShopMachine(RuleBasedStateMachine):
 
         self.run(fill())
         self.model.variants = offers
+        self.offer(Coupon("TENTH", 10, 0, None, None, first_order=False))
+        self.offer(Coupon("TWICE", None, 500, 2, None, first_order=False))
 
     def visitor(self, pick: int) -> Visitor:
         return newest([*self.accounts, *self.guests], pick)
@@ -338,6 +340,64 @@ class ShopMachine(RuleBasedStateMachine):
         elif isinstance(answer, OutOfStock):
             self.told_of_shortage(answer, [(variant, quantity, variant.price) for variant, quantity in wanted], None)
 
+    @rule(
+        percent=st.none() | st.sampled_from([1, 10, 33, 100]),
+        fixed=st.integers(1, 2_500),
+        limit=st.none() | st.integers(1, 3),
+        per_buyer=st.none() | st.integers(1, 2),
+        first_order=st.booleans(),
+    )
+    def make_coupon(
+        self, percent: int | None, fixed: int, limit: int | None, per_buyer: int | None, first_order: bool
+    ) -> None:
+        self.offer(Coupon(f"C{len(self.model.coupons)}", percent, fixed, limit, per_buyer, first_order))
+
+    def offer(self, coupon: Coupon) -> None:
+        self.model.coupons.append(coupon)
+        off = f"{coupon.percent} %" if coupon.percent else f"{usd(coupon.fixed).decimal()} USD"
+        rules = {"usage_limit": coupon.limit, "usage_limit_per_user": coupon.per_buyer}
+        self.run(make_coupon(self.shop, off, coupon.code, first_order_only=coupon.first_order, **rules))
+
+    @rule(pick=PICK)
+    def take_coupon_out(self, pick: int) -> None:
+        coupon = newest(self.model.coupons, pick)
+        coupon.active = False
+        self.run(self.shop.coupons.delete(code=coupon.code))
+
+    @rule(
+        lines=LINES,
+        visitor=st.none() | PICK,
+        typed=st.lists(PICK, min_size=1, max_size=3),
+        paying=st.booleans(),
+        regretted=st.booleans(),
+    )
+    def buy_with_coupons(
+        self, lines: list[tuple[int, int]], visitor: int | None, typed: list[int], paying: bool, regretted: bool
+    ) -> None:
+        """One of them perhaps typed twice, one perhaps used up; and the order perhaps cancelled at once."""
+        wanted = [(newest(self.model.variants, pick), quantity) for pick, quantity in lines]
+        buyer = self.visitor(visitor) if visitor is not None else None
+        coupons = [newest(self.model.coupons, pick) for pick in typed]
+        refusal, order = self.model.buy(wanted, buyer, coupons)
+        answer = self.tell(
+            place(
+                self.shop,
+                *((VariantId(variant.id), quantity) for variant, quantity in wanted),
+                visitor=self.of(buyer) if buyer else None,
+                payment_method="zelle" if paying else None,
+                coupons=[coupon.code for coupon in coupons],
+            ),
+            refusal,
+        )
+        if order is not None:
+            assert isinstance(answer, Placement)
+            self.placed(order, answer, paying=paying)
+            if regretted:
+                self.tell(
+                    self.shop.cancellation.cancel(order_id=OrderId(order.id), reason="too dear"),
+                    self.model.cancel(order),
+                )
+
     def told_of_shortage(self, refusal: OutOfStock, lines: list[tuple[Variant, int, int]], cart: Cart | None) -> None:
         expected = {variant.id: left for variant, left in self.model.short(lines, cart).items()}
         assert {line.variant_id: line.available for line in refusal.lines} == expected
@@ -518,6 +578,9 @@ class ShopMachine(RuleBasedStateMachine):
         assert self.rows(
             "SELECT id, status::text, coalesce(received_amount, 0) FROM payments WHERE tenant_id = $1"
         ) == {(payment.id, payment.status.value, payment.received) for payment in model.payments}
+        assert self.rows("SELECT code, usage_count FROM coupons WHERE tenant_id = $1") == {
+            (coupon.code, len(coupon.live)) for coupon in model.coupons
+        }
 
     def rows(self, query: str) -> set[tuple[Any, ...]]:
         return {tuple(row) for row in self.run(self.db.fetch(query, self.shop.tenant_id))}
@@ -550,6 +613,9 @@ class ShopMachine(RuleBasedStateMachine):
             (cart.id, line.variant.id, line.printed, line.quantity, line.price)
             for cart in model.carts
             for line in cart.lines
+        }
+        assert self.rows("SELECT order_id, sum(amount) FROM order_discounts WHERE tenant_id = $1 GROUP BY 1") == {
+            (order.id, order.discount) for order in model.orders if order.discount
         }
         lines = "order_id, position, variant_id, quantity, unit_price, quantity_held, quantity_fulfilled"
         assert self.rows(f"SELECT {lines}, quantity_cancelled FROM order_items WHERE tenant_id = $1") == {
