@@ -57,6 +57,7 @@ async def expire(desk: Desk, *, ago: timedelta = timedelta(0)) -> None:
 
 async def paid_for(desk: Desk, amount: Money, *, signature: str = "sig-1", payment_id: Any = None) -> None:
     """A row of the ledger of payments, as wallets write it."""
+    await desk.run("INSERT INTO {payment_signatures} (tenant_id, signature) VALUES ($1, $2)", signature)
     await desk.run(
         "INSERT INTO {payment_transactions} (tenant_id, signature, resource_id, wallet, amount, amount_asset, payment_id) "
         "VALUES ($1, $2, 'product-1', '7xKXwallet', $3, $4, $5)",

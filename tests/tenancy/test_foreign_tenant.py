@@ -641,6 +641,7 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "refunding.charge_back": [
         (RefundNotFound, lambda s, o, t: s.refunding.charge_back(refund_id=t.refund.id, details={}))
     ],
+    "refunding.hold_balance": [(OrderNotFound, lambda s, o, t: s.refunding.hold_balance(order_id=t.order.order.id))],
     "refunding.give_back_credit": [(nothing, lambda s, o, t: s.refunding.give_back_credit(order_id=t.order.order.id))],
     "refunds.credit_payments": [(nothing, lambda s, o, t: s.refunds.credit_payments(order_id=t.order.order.id))],
     "refunds.fail": [(RefundNotFound, lambda s, o, t: s.refunds.fail(refund_id=t.refund.id, reason="no"))],
@@ -678,6 +679,7 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
         )
     ],
     "store_credit.grant": [(UserNotFound, lambda s, o, t: s.store_credit.grant(user_id=t.user.id, amount=usd(1)))],
+    "store_credit.hold": [(UserNotFound, lambda s, o, t: s.store_credit.hold(user_id=t.user.id))],
     "store_credit.statement": [(nothing, lambda s, o, t: _items(s.store_credit.statement(user_id=t.user.id)))],
     "store_credit.withdraw": [
         (UserNotFound, lambda s, o, t: s.store_credit.withdraw(user_id=t.user.id, amount=usd(1)))

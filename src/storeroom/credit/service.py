@@ -95,6 +95,14 @@ class StoreCredit(Service):
             user_id, amount, reason, said, order_id=order_id, payment_id=payment_id, refund_id=refund_id
         )
 
+    @transactional
+    async def hold(self, *, user_id: UserId) -> None:
+        """Lock an account, closed or not, for the caller's transaction, which will change its balance later.
+
+        Raises UserNotFound.
+        """
+        await self._lock(user_id)
+
     @operation
     async def balance(self, *, user_id: UserId) -> Money:
         """What the account has, in the shop's currency. Raises UserNotFound, for a customer also of somebody else."""

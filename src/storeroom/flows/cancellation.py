@@ -25,6 +25,7 @@ class Cancellation(Service):
             OrderMoveRefused: shipped, or ended before; nothing was written.
         """
         context = self.context.on(self.db)
+        await Refunding(context).hold_balance(order_id=order_id)
         await Orders(context).cancel(order_id=order_id, reason=reason)
         await _close_payments(context, order_id)
         return await Orders(context).get(order_id=order_id)

@@ -31,6 +31,7 @@ PARTS: Final = MappingProxyType(
         "discounts": queries.held_discounts,
         "coupons": queries.held_redemptions,
         "payments": queries.held_payments,
+        "refunds": queries.held_refunds,
         "store_credits": queries.held_credits,
         "store_credit_entries": queries.held_credit_entries,
         "subscriptions": queries.held_subscriptions,

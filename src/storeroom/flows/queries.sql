@@ -150,6 +150,14 @@ SELECT to_jsonb(r) AS row
    AND r.user_id = :user_id
  LIMIT :rows;
 
+-- name: held_refunds(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) AS row
+  FROM {orders} o
+  JOIN {refunds} r ON r.tenant_id = :tenant_id AND r.order_id = o.id
+ WHERE o.tenant_id = :tenant_id
+   AND o.user_id = :user_id
+ LIMIT :rows;
+
 -- name: held_credits(tenant_id, user_id, rows) -> dict*
 SELECT to_jsonb(r) AS row
   FROM {store_credits} r

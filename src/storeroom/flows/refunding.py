@@ -94,6 +94,20 @@ class Refunding(Service):
         return await self._complete(refund_id, RefundMethod.CHARGEBACK, details)
 
     @transactional
+    async def hold_balance(self, *, order_id: OrderId) -> None:
+        """Lock an order, and its buyer's account where it was paid from store credit.
+
+        For whoever ends the order and gives the credit back: a checkout of the same buyer holds the account before the
+        stock, so it is held before the stock here too. Raises OrderNotFound.
+        """
+        context = self.context.on(self.db)
+        await Orders(context).lock(order_id=order_id)
+        if await Refunds(context).credit_payments(order_id=order_id):
+            order = await Orders(context).get(order_id=order_id)
+            if order.user_id is not None:
+                await StoreCredit(context).hold(user_id=order.user_id)
+
+    @transactional
     async def give_back_credit(self, *, order_id: OrderId, reason: str = "order cancelled") -> list[Refund]:
         """Return to the buyer's balance what an order was paid with from it; nothing where it was not.
 

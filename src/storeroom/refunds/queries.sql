@@ -98,14 +98,6 @@ SELECT id, refund_reference AS reference, payment_id, order_id, amount, status, 
  WHERE tenant_id = :tenant_id
    AND id = :refund_id;
 
--- name: refund_by_reference(tenant_id, reference) -> Refund?
-SELECT id, refund_reference AS reference, payment_id, order_id, amount, status, reason, reason_details, requested_by,
-       processed_by, processed_at, refund_method, refund_details, failure_reason, erp_refund_id, erp_synced_at,
-       created_at, updated_at, currency
-  FROM {refunds}
- WHERE tenant_id = :tenant_id
-   AND refund_reference = :reference;
-
 -- name: items_of_refund(tenant_id, refund_id) -> RefundItem*
 SELECT order_item_id, quantity, restock
   FROM {refund_items}
