@@ -313,6 +313,17 @@ async def test_a_quote_is_paid_in_time_in_its_asset_and_in_full(purse: Purse) ->
     await refused(purse, paid(quote), QuoteExpired)
 
 
+async def test_a_quote_is_paid_in_full_even_where_its_order_is_there(purse: Purse) -> None:
+    variant = await make_product(purse.staff)
+    items = [QuoteItem(variant_id=variant, unit_price=usdc(5))]
+    first = await purse.shop.wallet_payments.record(paid(items=items, amount=usdc(5), purchase_id="P-9"))
+    quote = await purse.quote((variant, 1, 100), id="P-9")
+    await refused(purse, paid(quote, amount=usdc(99)), PaidTooLittle)
+    assert (await purse.shop.cart_quotes.get(quote_id="P-9")).wallet_paid_by is None
+    second = await purse.shop.wallet_payments.record(paid(quote))
+    assert (second.placed, second.order_id) == (False, first.order_id)
+
+
 async def test_what_cannot_be_an_order_is_refused(purse: Purse) -> None:
     variant = await make_product(purse.staff)
     items = [QuoteItem(variant_id=variant, quantity=1, unit_price=usdc(5))]

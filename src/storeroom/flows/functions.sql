@@ -1220,6 +1220,7 @@ DECLARE
     _now       CONSTANT TIMESTAMPTZ := now();
     _p         RECORD;
     _quote     RECORD;
+    _unpaid    BOOLEAN := FALSE;       -- there is a quote, and nobody paid it yet
     _known     RECORD;                 -- the order of this purchase, if it is there
     _cart      UUID;
     _converts  BOOLEAN := FALSE;
@@ -1289,6 +1290,7 @@ BEGIN
         _items := _quote.items;
         _total := _quote.total_amount;
         _cart := _quote.cart_id;
+        _unpaid := _quote.wallet_paid_by IS NULL;
     ELSE
         _items := _p.items;
         _total := _p.total;
@@ -1319,11 +1321,12 @@ BEGIN
         RETURN;
     END IF;
 
+    IF _p.amount < _total AND (_unpaid OR _known.id IS NULL) THEN
+        RETURN QUERY SELECT 'too_little', jsonb_build_object('asked', _total, 'paid', _p.amount, 'asset', _p.asset);
+        RETURN;
+    END IF;
+
     IF _known.id IS NULL THEN
-        IF _p.amount < _total THEN
-            RETURN QUERY SELECT 'too_little', jsonb_build_object('asked', _total, 'paid', _p.amount, 'asset', _p.asset);
-            RETURN;
-        END IF;
         IF _p.user_id IS NOT NULL
            AND NOT EXISTS (SELECT FROM {users} u WHERE u.tenant_id = p_tenant AND u.id = _p.user_id) THEN
             RETURN QUERY SELECT 'user_unknown', jsonb_build_object('user_id', _p.user_id);
