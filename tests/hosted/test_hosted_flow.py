@@ -75,6 +75,11 @@ class Hosted(Stand):
         await self.shop.gateways.create(id=name, name=name, kind=kind, config=config)
         await self.shop.gateways.activate(gateway_id=name)
 
+    async def goes_down(self, name: str) -> None:
+        """The gateway is where nobody answers; another address needs its secrets again."""
+        config = {"test_endpoint": "http://127.0.0.1:9", "api_password": PASSWORD}
+        await self.shop.gateways.update(gateway_id=name, config=config)
+
     async def opened(self, code: str, total: int = 10_000) -> tuple[PlacedOrder, Payment, HostedPage]:
         order, payment = await self.order(total, code=code)
         page = await self.start(payment)
@@ -263,7 +268,7 @@ async def test_while_a_provider_is_slow_no_connection_waits_for_it(hosted: Hoste
 
 async def test_a_provider_that_is_down_leaves_the_payment_as_it_was(hosted: Hosted) -> None:
     order, payment = await hosted.order(code="mpgs")
-    await hosted.shop.gateways.update(gateway_id="mpgs", config={"test_endpoint": "http://127.0.0.1:9"})
+    await hosted.goes_down("mpgs")
     with pytest.raises(ProviderDown):
         await hosted.start(payment)
     assert await hosted.paid(order) == UNPAID
@@ -429,7 +434,19 @@ async def test_a_shop_without_a_gateway_takes_no_message(room: Storeroom) -> Non
     ("kind", "about", "outcome"),
     [
         ("customer.created", {"id": "cus_1"}, "ignored"),
-        ("charge.refunded", {"id": "ch_1", "payment_intent": "pi_1"}, "ignored"),
+        ("charge.succeeded", {"id": "ch_1", "payment_intent": "pi_1"}, "ignored"),
+        (
+            "charge.refunded",
+            {"id": "ch_1", "payment_intent": "pi_1", "amount_refunded": 5, "currency": "usd"},
+            "unmatched",
+        ),
+        ("charge.refunded", {"id": "ch_1", "payment_intent": None}, "unmatched"),
+        (
+            "charge.dispute.created",
+            {"id": "dp_1", "payment_intent": "pi_1", "amount": 5, "currency": "usd"},
+            "unmatched",
+        ),
+        ("charge.dispute.created", {"id": "dp_1"}, "unmatched"),
         ("checkout.session.completed", {"id": "cs_1", "mode": "subscription"}, "ignored"),
         ("checkout.session.completed", {"id": "cs_1", "mode": "payment"}, "unmatched"),
         ("checkout.session.completed", {"id": "cs_1", "mode": "payment", "metadata": {"payment_id": "x"}}, "unmatched"),
@@ -455,6 +472,104 @@ async def test_a_session_of_another_shop_is_nobodys_here(hosted: Hosted, room: S
     stolen = {**about, "metadata": {**about["metadata"], "tenant_id": hosted.shop.tenant_id}}
     assert await hosted.tell("checkout.session.completed", stolen) == "unmatched"
     assert await other.paid(order) == UNPAID
+
+
+# --- What Stripe tells afterwards: refunds and disputes ----------------------------------------------------------------
+
+
+async def charged(hosted: Hosted) -> tuple[PlacedOrder, dict[str, Any]]:
+    """A paid order, and its charge as Stripe tells of it."""
+    order, _, page = await hosted.opened("stripe")
+    about = hosted.home.stripe_pays(page.session_id)
+    await hosted.tell("checkout.session.completed", about)
+    return order, {
+        "id": f"ch_{page.session_id[-8:]}",
+        "object": "charge",
+        "amount": 10_000,
+        "amount_refunded": 0,
+        "currency": "usd",
+        "payment_intent": about["payment_intent"],
+    }
+
+
+async def refunded(hosted: Hosted, order: PlacedOrder) -> tuple[str, int, list[int]]:
+    """The order's status, what is left of its money, and its completed refunds."""
+    status, left, _ = await hosted.paid(order)
+    refunds = await hosted.shop.refunds.for_order(order_id=order.id)
+    return status, left, [each.amount.amount for each in refunds if each.status == "completed"]
+
+
+async def test_a_refund_made_at_stripe_is_followed_once(hosted: Hosted) -> None:
+    order, charge = await charged(hosted)
+    some, all_of_it = {**charge, "amount_refunded": 4_000}, {**charge, "amount_refunded": 10_000, "refunded": True}
+    assert await asyncio.gather(*(hosted.tell("charge.refunded", some) for _ in range(4))) == ["refunded"] * 4
+    assert await refunded(hosted, order) == ("partially_refunded", 6_000, [4_000])
+    await hosted.tell("charge.refunded", all_of_it)
+    await hosted.tell("charge.refunded", some)  # late
+    assert await refunded(hosted, order) == ("refunded", 0, [4_000, 6_000])
+
+
+async def test_a_refund_that_staff_had_asked_for_is_that_one(hosted: Hosted, shop: Shop) -> None:
+    order, charge = await charged(hosted)
+    (payment,) = await shop.payments.for_order(order_id=order.id)
+    asked = await shop.refunds.request(payment_id=payment.id, amount=usd(3_000), reason="damaged")
+    await hosted.tell("charge.refunded", {**charge, "amount_refunded": 3_000})
+    assert await refunded(hosted, order) == ("partially_refunded", 7_000, [3_000])
+    assert [each.id for each in await shop.refunds.for_order(order_id=order.id)] == [asked.id]
+
+
+async def test_a_refund_of_another_amount_than_staff_asked_for_waits_for_them(hosted: Hosted, shop: Shop) -> None:
+    """Whether it is theirs, a machine cannot say; nothing is counted twice, and the trail has it."""
+    order, charge = await charged(hosted)
+    (payment,) = await shop.payments.for_order(order_id=order.id)
+    await shop.refunds.request(payment_id=payment.id, amount=usd(3_000), reason="damaged")
+    assert await hosted.tell("charge.refunded", {**charge, "amount_refunded": 2_000}) == "unmatched"
+    assert await refunded(hosted, order) == ("payment_received", 10_000, [])
+    assert await hosted.audited("hosted.event") == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "left"),
+    [("won", "payment_received", 10_000), ("warning_closed", "payment_received", 10_000), ("lost", "refunded", 0)],
+)
+async def test_a_dispute_is_recorded_and_ends_as_the_bank_says(
+    hosted: Hosted, said: str, status: str, left: int
+) -> None:
+    order, charge = await charged(hosted)
+    dispute = {
+        "id": "dp_1",
+        "object": "dispute",
+        "amount": 10_000,
+        "charge": charge["id"],
+        "currency": "usd",
+        "payment_intent": charge["payment_intent"],
+        "reason": "product_not_received",
+        "status": "needs_response",
+        "created": 1_760_000_000,
+    }
+    for _ in range(2):
+        assert await hosted.tell("charge.dispute.created", dispute) == "disputed"
+    (opened,) = (await hosted.shop.disputes.list()).items
+    assert (opened.provider_dispute_id, opened.amount, opened.reason) == ("dp_1", usd(10_000), "product_not_received")
+    for _ in range(2):
+        assert await hosted.tell("charge.dispute.closed", {**dispute, "status": said}) == "disputed"
+    await hosted.tell("charge.dispute.created", dispute)  # late
+    (closed,) = (await hosted.shop.disputes.list()).items
+    assert closed.status == ("lost" if said == "lost" else "won")
+    assert (await refunded(hosted, order))[:2] == (status, left)
+
+
+async def test_a_dispute_that_is_told_of_only_when_it_is_lost(hosted: Hosted) -> None:
+    order, charge = await charged(hosted)
+    lost = {
+        "id": "dp_1",
+        "amount": 12_000,
+        "currency": "usd",
+        "payment_intent": charge["payment_intent"],
+        "status": "lost",
+    }
+    assert await hosted.tell("charge.dispute.closed", lost) == "disputed"
+    assert (await refunded(hosted, order))[:2] == ("refunded", 0)
 
 
 # --- The buyer's return from Mastercard's gateway ---------------------------------------------------------------------
@@ -500,7 +615,7 @@ async def test_an_amount_that_differs_is_what_came(hosted: Hosted) -> None:
 
 async def test_where_the_gateway_is_down_the_indicator_is_its_word(hosted: Hosted) -> None:
     order, payment, _ = await hosted.opened("mpgs")
-    await hosted.shop.gateways.update(gateway_id="mpgs", config={"test_endpoint": "http://127.0.0.1:9"})
+    await hosted.goes_down("mpgs")
     done = await hosted.shop.hosted_payments.returned(reference=payment.reference, result_indicator=SUCCESS)
     assert (done.payment_status, done.received) == (MpgsStatus.CAPTURED, usd(10_000))
     assert await hosted.paid(order) == paid_once()
@@ -586,7 +701,7 @@ async def test_one_that_cannot_be_asked_keeps_nobody_waiting(
     _, payment, _ = await hosted.opened("mpgs")
     order, _, page = await hosted.opened("stripe")
     hosted.home.stripe_pays(page.session_id)
-    await hosted.shop.gateways.update(gateway_id="mpgs", config={"test_endpoint": "http://127.0.0.1:9"})
+    await hosted.goes_down("mpgs")
     await age(hosted, "mpgs_transactions", timedelta(minutes=3))
     await age(hosted, "stripe_sessions", timedelta(minutes=16))
     await poll(hosted, database, room)

@@ -282,6 +282,20 @@ async def test_five_returns_at_once_credit_once(stand: Stand) -> None:
 
 
 @pytest.mark.requirement("RED-MPGS-09")
+async def test_five_returns_at_once_after_the_payment_had_expired_credit_once(stand: Stand) -> None:
+    """Nothing but the transaction's own lock stands between them: the payment is past completing."""
+    order, made = await stand.transaction()
+    assert made.payment_id is not None
+    await stand.put(made.payment_id, PaymentStatus.EXPIRED)
+    confirm = stand.shop.mpgs_transactions.confirm
+    done = await asyncio.gather(
+        *(confirm(session_id=made.session_id, result_indicator=RIGHT, result=CAPTURED) for _ in range(5))
+    )
+    assert len({each.settled_payment_id for each in done}) == 1
+    assert await stand.paid(order) == ("payment_received", 10_000, [("expired", None), ("completed", 10_000)])
+
+
+@pytest.mark.requirement("RED-MPGS-09")
 async def test_a_second_return_waits_for_the_first_and_finds_it_done(stand: Stand, database: Database) -> None:
     _, made = await stand.transaction()
 

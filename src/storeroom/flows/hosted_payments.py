@@ -19,12 +19,14 @@ from storeroom.access import InvalidOrigin, Origins, normal_origin
 from storeroom.audit import record
 from storeroom.core.errors import StoreroomError
 from storeroom.core.ids import PaymentId, TenantId
+from storeroom.core.money import Money
 from storeroom.database.executor import Executor
 from storeroom.database.pool import Database, Transaction
 from storeroom.database.service import Actor, ActorKind, Context, Service, transactional
 from storeroom.domains import Domains
 from storeroom.flows import queries
 from storeroom.flows.model import EventTaken, HostedPage, HostedPayment
+from storeroom.flows.refunding import DisputeOutcomes, Refunding
 from storeroom.gateways import GatewayConfig, GatewayKind, GatewayNotFound, Gateways
 from storeroom.hosted import (
     API_VERSION,
@@ -53,10 +55,12 @@ from storeroom.hosted import (
     TransactionNotFound,
     TransactionTaken,
     claim_due,
+    from_stripe,
     read_session,
     verified,
 )
 from storeroom.identity import TokenKeys
+from storeroom.orders import Orders
 from storeroom.payments import (
     Payer,
     Payment,
@@ -66,6 +70,7 @@ from storeroom.payments import (
     Payments,
     PaymentStatus,
 )
+from storeroom.refunds import DisputeStatus, RefundMethod, Refunds, RefundStatus
 from storeroom.tenants import Tenants
 
 URL_LENGTH_MAX: Final = 2_000
@@ -319,6 +324,10 @@ class HostedPayments(Service):
 
     async def _handle(self, gateway_id: str, event: Event) -> str:
         topic, _, what = event.type.rpartition(".")
+        if event.type == "charge.refunded":
+            return await self._refunded(event)
+        if topic == "charge.dispute":
+            return await self._disputed(event)
         if topic != "checkout.session" or event.object.get("mode") != "payment":
             return "ignored"
         sessions, state = HostedSessions(self.context), read_session(event.object)
@@ -342,6 +351,72 @@ class HostedPayments(Service):
                 await sessions.expire(session_id=session.id)
                 return "expired"
         return "ignored"
+
+    @transactional
+    async def _refunded(self, event: Event) -> str:
+        """Money that was given back at Stripe. What it tells is the sum so far; what we do not have of it is recorded.
+
+        A refund of that amount that staff had asked for is completed. One of another amount may be the same or not:
+        then nothing is recorded here, and staff have the last word.
+        """
+        payment, back = await self._payment_of(event.object), _money(event.object, "amount_refunded")
+        if payment is None or back is None or back.currency != payment.amount.currency:
+            return "unmatched"
+        more = back - payment.refunded_amount
+        if more.amount < 1:
+            return "refunded"
+        context = self.context.on(self.db)
+        refunds = Refunds(context)
+        known = await refunds.for_payment(payment_id=payment.id)
+        promised = [each for each in known if each.status is RefundStatus.PENDING]
+        if promised:
+            refund = next((each for each in promised if each.amount == more), None)
+        else:
+            refund = await refunds.promise_rest(payment_id=payment.id, reason="refunded at Stripe", at_most=more)
+        if refund is None:
+            return "unmatched"
+        details = {"provider": GatewayKind.STRIPE, "charge": str(event.object.get("id"))[:255]}
+        await Refunding(context).complete(refund_id=refund.id, method=RefundMethod.ORIGINAL_METHOD, details=details)
+        return "refunded"
+
+    @transactional
+    async def _disputed(self, event: Event) -> str:
+        """What a buyer told the bank, and how it ended. Told of again, or after its end, it stays as it is."""
+        said = event.object
+        payment, amount = await self._payment_of(said), _money(said, "amount")
+        if payment is None or amount is None or payment.received_amount is None:
+            return "unmatched"
+        if amount.currency != payment.received_amount.currency or amount.amount < 1:
+            return "unmatched"
+        disputes = DisputeOutcomes(self.context.on(self.db))
+        opened = await disputes.open(
+            payment_id=payment.id,
+            provider=GatewayKind.STRIPE,
+            provider_dispute=str(said.get("id"))[:255],
+            amount=min(amount, payment.received_amount, key=lambda each: each.amount),
+            reason=str(said.get("reason") or "general")[:255],
+        )
+        if opened.status is DisputeStatus.OPEN:
+            match said.get("status"):
+                case "won" | "warning_closed":
+                    await disputes.won(dispute_id=opened.id)
+                case "lost":
+                    await disputes.lost(dispute_id=opened.id)
+        return "disputed"
+
+    async def _payment_of(self, said: Mapping[str, Any]) -> Payment | None:
+        """The payment that holds the money of a charge. Its order is locked: of two who tell of it, one comes first."""
+        intent = said.get("payment_intent")
+        if not isinstance(intent, str):
+            return None
+        context = self.context.on(self.db)
+        session = await HostedSessions(context).of_intent(payment_intent=intent)
+        if session is None or session.settled_payment_id is None:
+            return None
+        payments = Payments(context)
+        payment = await payments.get(payment_id=session.settled_payment_id)
+        await Orders(context).lock(order_id=payment.order_id)
+        return await payments.get(payment_id=payment.id)
 
     async def _known(self, gateway_id: str, said: Mapping[str, Any]) -> StripeSession | None:
         """The session of a message. One that comes before ours was saved is saved here, by what we had told Stripe."""
@@ -547,6 +622,14 @@ def _mpgs(config: GatewayConfig) -> MpgsProvider:
         merchant_name=config.setting("merchant_name") or "Shop",
         version=int(version) if version is not None and str(version).isdecimal() else API_VERSION,
     )
+
+
+def _money(said: Mapping[str, Any], name: str) -> Money | None:
+    """An amount of Stripe's; None where there is none."""
+    amount, currency = said.get(name), said.get("currency")
+    if not isinstance(amount, int) or isinstance(amount, bool) or not isinstance(currency, str):
+        return None
+    return from_stripe(amount, currency)
 
 
 def _uuid(text: object) -> UUID | None:

@@ -240,4 +240,4 @@ class EventTaken(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     type: str
-    outcome: str  # completed, processing, expired, unmatched: of no payment of the shop, or ignored
+    outcome: str  # completed, processing, expired, refunded, disputed, unmatched: of no payment here, or ignored

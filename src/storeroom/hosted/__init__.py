@@ -37,7 +37,7 @@ from storeroom.hosted.model import (
 from storeroom.hosted.mpgs import API_VERSION, MpgsProvider
 from storeroom.hosted.providers import Asked, Opened, Outcome, Provider, State
 from storeroom.hosted.service import HostedSessions
-from storeroom.hosted.stripe import Event, StripeProvider, read_session, verified
+from storeroom.hosted.stripe import Event, StripeProvider, from_stripe, read_session, verified
 from storeroom.hosted.stripping import stripped
 from storeroom.hosted.transactions import MpgsTransactions, ensure_mpgs_transactions
 
@@ -82,6 +82,7 @@ __all__ = [
     "TransactionTaken",
     "claim_due",
     "ensure_mpgs_transactions",
+    "from_stripe",
     "map_mpgs_transaction",
     "map_stripe_session",
     "read_session",
