@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from counter import Counter
 from factories import usd
 from market import Market
 from storeroom.carts import Visitor
+from storeroom.core.idempotency import IdempotencyKeyReused
 from storeroom.core.ids import OrderId
 from storeroom.database.pool import Database
 from storeroom.flows.cancellation import Cancellation, cancel_unpaid
@@ -344,3 +347,19 @@ async def test_an_order_asked_for_again_uses_it_once(counter: Counter) -> None:
     known = await counter.place(variant, coupons=["SAVE"], source="till", purchase_id="7")
     again = await counter.place(variant, source="till", purchase_id="7")
     assert again.order == known.order
+
+
+async def test_a_request_without_coupons_has_the_fingerprint_it_had_before_there_were_any(counter: Counter) -> None:
+    """Who asked the release before, and asks again after an upgrade, is answered."""
+    purchase = counter.purchase(await counter.market.variant())
+    facts = msgspec.json.decode(msgspec.json.encode(purchase))
+    plain = {name: fact for name, fact in facts.items() if name not in {"coupons", "use_store_credit"}}
+    assert len(facts) - len(plain) == 2
+    await counter.checkout.place(purchase, idempotency_key="k")
+    assert (
+        await counter.market.one("SELECT request_fingerprint FROM {idempotency_keys} WHERE tenant_id = $1")
+        == hashlib.sha256(msgspec.json.encode(plain)).hexdigest()
+    )
+    await counter.market.coupon()
+    with pytest.raises(IdempotencyKeyReused):
+        await counter.checkout.place(msgspec.structs.replace(purchase, coupons=["SAVE"]), idempotency_key="k")

@@ -181,3 +181,19 @@ async def test_an_answer_that_is_asked_for_again_spends_once(shop: Shop) -> None
     again = await place(shop, (product, 1), visitor=buyer, source="till", purchase_id="1")
     assert (again.order.paid, again.order.payment) == (usd(100), None)
     assert OrderId(again.order.id) == known.order.id
+
+
+async def test_a_cancelled_order_gives_its_credit_back_once(shop: Shop) -> None:
+    buyer, product = await ann(shop, 1500), await make_product(shop)
+    placed = await place(shop, (product, 1), visitor=buyer, use_store_credit=True)
+    await asyncio.gather(
+        *(shop.cancellation.cancel(order_id=placed.order.id, reason="changed my mind") for _ in range(4)),
+        return_exceptions=True,
+    )
+    assert await balance(shop, buyer) == 1500
+    unpaid = await place(shop, (product, 2), visitor=buyer, use_store_credit=True)
+    assert unpaid.order.paid == usd(1500)
+    await shop.cancellation.cancel(order_id=unpaid.order.id, reason="changed my mind")
+    assert await balance(shop, buyer) == 1500
+    spent = "SELECT sum(amount)::bigint FROM {store_credit_entries} WHERE tenant_id = $1"
+    assert await rows(shop, spent) == [(1500,)]

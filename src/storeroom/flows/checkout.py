@@ -48,6 +48,8 @@ Entry = tuple[AskedOrder, CheckoutSettings, "asyncio.Future[Verdict]"]
 ORDER_CODE_LENGTH: Final = 8
 PAYMENT_CODE_LENGTH: Final = 10
 EVENTS_OF_AN_ORDER: Final = 5  # at most
+# What could not be asked of v1 leaves the fingerprints as they were: a request may be sent again after an upgrade.
+_UNASKED: Final = b',"coupons":[],"use_store_credit":false'
 _DRAWN: Final = frozenset({"orders_number_unique", "payments_reference_unique"})  # ours to draw again
 _MADE_MEANWHILE: Final = frozenset(  # a rival placed it, or took of the credit: look again
     {"orders_purchase_unique", "orders_cart_unique", "store_credits_balance_positive"}
@@ -345,7 +347,8 @@ def _bind_key(order: AskedOrder, purchase: Purchase, key: str, scope: str) -> No
     if not 1 <= len(key) <= KEY_LENGTH_MAX:
         raise InvalidPurchase(field="Idempotency-Key", reason=f"1 to {KEY_LENGTH_MAX} characters")
     order.idempotency_key, order.idempotency_scope, order.idempotency_ttl = key, scope, IDEMPOTENCY_TTL
-    order.request_fingerprint = hashlib.sha256(msgspec.json.encode(purchase)).hexdigest()
+    asked = msgspec.json.encode(purchase).replace(_UNASKED, b"", 1)
+    order.request_fingerprint = hashlib.sha256(asked).hexdigest()
 
 
 def _settings(tenant: Tenant) -> CheckoutSettings:

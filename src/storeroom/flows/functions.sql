@@ -929,7 +929,7 @@ $function$;
 -- as cancelled. Where the order was cancelled, the uses of its coupons are given back as well. The caller holds the order's row.
 -- Says how many units became free; a second call frees none. Its predecessor, v1, knew no coupons.
 --
--- Locks: coupons by code, stock rows by key.
+-- Locks: coupons by code, stock rows by key. Whoever gives store credit back as well holds the account before.
 CREATE FUNCTION {release_order_units_v2}(p_tenant TEXT, p_order UUID)
 RETURNS INTEGER
 LANGUAGE plpgsql
