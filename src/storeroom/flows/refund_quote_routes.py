@@ -51,7 +51,7 @@ class NewQuote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     amount: Money
     token: Annotated[str, Meta(min_length=1, max_length=50)] | None = None  # None: the asset
     token_mint: Wallet | None = None
-    token_decimals: Annotated[int, Meta(ge=0, le=9)] | None = None
+    token_decimals: Annotated[int, Meta(gt=-1, le=9)] | None = None  # ge=0 would not reach the OpenAPI document
     reason: Annotated[str, Meta(min_length=1, max_length=2_000)] | None = None
     metadata: dict[str, Any] = {}
     expires_in_s: Annotated[int, Meta(ge=1, le=_LIFETIME_S_MAX)] = _LIFETIME_S
