@@ -13,7 +13,7 @@ import uvloop
 from rich.console import Console
 from rich.status import Status
 
-from bench import events, history, lines, orders, payments, serving
+from bench import events, history, lines, orders, payments, serving, signing_in
 from bench.ground import Ground, prepared
 from bench.importing import importing
 from bench.lines import LINES, Line
@@ -53,6 +53,7 @@ class Run:
         await self._stage(ground, self._events)
         await self._stage(ground, self._queues)
         await self._stage(ground, self._payments)
+        await self._stage(ground, self._sign_in)
         await self._stage(ground, self._memory)
         await self._stage(ground, self._many_orders)
         await self._stage(ground, self._cold)
@@ -160,6 +161,16 @@ class Run:
                 lines.PAYMENTS: payments.through_python(ground, shop.transactions),
             }
         )
+
+    async def _sign_in(self, ground: Ground, stack: AsyncExitStack) -> None:
+        if not self._needs(lines.SIGN_IN):
+            return
+        dsn = await ground.new_shop("entered")
+        password_hash = await stack.enter_async_context(signing_in.people(dsn))
+        server = await stack.enter_async_context(serving.storeroom(ground, dsn, STOREROOM_TRUSTED_PROXIES="1"))
+        await signing_in.check_equal(server, password_hash)
+        verifying = await stack.enter_async_context(signing_in.verifying(password_hash))
+        await self._measure({lines.VERIFY: verifying, lines.SIGN_IN: signing_in.signing_in(ground, server)})
 
     async def _memory(self, ground: Ground, stack: AsyncExitStack) -> None:
         if self._needs(lines.MEMORY):

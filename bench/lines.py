@@ -60,6 +60,8 @@ QUEUE_PGQUEUER = "pgqueuer, claim and finish"
 QUEUE_PROCRASTINATE = "procrastinate, claim and finish"
 PAYMENTS = "payments, 8 callers"
 PAYMENTS_BARE = "pgbench's bare INSERT of the same row, 8 clients"
+SIGN_IN = "POST /v1/auth/sign-in"
+VERIFY = "argon2, verify alone"
 COLD = "storeroom serve, cold"
 MEMORY = "server's memory"
 IMPORT = "import's memory"
@@ -77,6 +79,7 @@ LINES: tuple[Line, ...] = (
     Line("queue-pgqueuer", "queue of 20 tenants, batches of 10, against pgqueuer", QUEUE, 1.5, QUEUE_PGQUEUER),
     Line("queue-procrastinate", "the same, against procrastinate", QUEUE, 1.5, QUEUE_PROCRASTINATE),
     Line("payments", "recording payments from wallets, 8 callers", PAYMENTS, 0.5, PAYMENTS_BARE),
+    Line("sign-in", "a whole sign-in over HTTP, 2 callers", SIGN_IN, 0.7, VERIFY),
     Line("five-million", "checkout after five million orders", FILLED, 0.9, EMPTY),
     Line("cold-start", "process start to first answer, PostgreSQL included", COLD, 3.0, at_most=True, unit="s"),
     Line("memory", "the server's processes under load, PSS", MEMORY, 120.0, at_most=True, unit="MB"),

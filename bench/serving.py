@@ -109,10 +109,10 @@ def environment_of(port: int, *, data: Path, dsn: str | None = None) -> dict[str
 
 
 @asynccontextmanager
-async def storeroom(ground: Ground, dsn: str) -> AsyncIterator[Running]:
+async def storeroom(ground: Ground, dsn: str, **settings: str) -> AsyncIterator[Running]:
     """The server with all that it does by default, the worker too, on the PostgreSQL of the bench."""
     port = free_port()
-    environment = environment_of(port, data=ground.folder / "served", dsn=dsn)
+    environment = {**environment_of(port, data=ground.folder / "served", dsn=dsn), **settings}
     log = ground.folder / "server.log"
     async with running([STOREROOM, "serve"], log, port=port, path="/ready", environment=environment) as server:
         yield server
