@@ -114,6 +114,12 @@ async def test_the_document_is_served_and_names_every_call(place: Place) -> None
     assert "Idempotency-Key" in {parameter["name"] for parameter in carts["parameters"]}
 
 
+def test_what_may_be_absent_keeps_its_lower_bound(document: dict[str, Any]) -> None:
+    """The framework forgets a bound of 0 where a field may be null or left out."""
+    fields = document["components"]["schemas"]["VariantChanges"]["properties"]
+    assert (fields["weight_g"]["minimum"], fields["weight_g"]["maximum"]) == (0, 1_000_000_000)
+
+
 async def test_pages_for_people_need_nothing_from_outside(place: Place) -> None:
     await place.sku(price=1234)
     for path in ("/", "/docs/api", "/docs/errors", "/docs/errors/checkout.out_of_stock"):

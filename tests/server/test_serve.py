@@ -48,6 +48,11 @@ class Server:
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
+    def lines_about(self, requests: list[dict[str, Any]]) -> str:
+        """What else the log says of these requests."""
+        ids = {request["request_id"] for request in requests}
+        return "\n".join(json.dumps(line)[:3000] for line in self.lines() if line.get("request_id") in ids)
+
     async def ended(self) -> int:
         async with asyncio.timeout(DEADLINE_S):
             return await self.process.wait()

@@ -107,17 +107,25 @@ def _strict() -> dict[tuple[str | None, frozenset[str]], type[msgspec.Struct]]:
 
 
 def _tighten(schema: dict[str, Any], struct: type[msgspec.Struct]) -> None:
-    """Write in the bounds of a list's items, which the framework leaves out and msgspec knows."""
+    """Write in bounds that the framework leaves out: of a list's items, and 0 of what may be absent."""
     try:
         ((known,), components) = msgspec.json.schema_components([struct])
     except TypeError:  # a file among the fields: JSON Schema has none
         return
     theirs = components[known["$ref"].rpartition("/")[2]]["properties"]
     for name, ours in schema["properties"].items():
+        if "anyOf" in ours and "minimum" in (lowest := _alone(theirs[name])):
+            ours.setdefault("minimum", lowest["minimum"])
         for place in _lists(ours):
             for other in _lists(theirs[name]):
                 bounds = {key: value for key, value in _repaired(other["items"]).items() if key in BOUNDS}
                 place["items"] = {**bounds, **place["items"]}
+
+
+def _alone(schema: dict[str, Any]) -> dict[str, Any]:
+    """What a value is where it is not null; nothing where it may be several things."""
+    values = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
+    return values[0] if len(values) == 1 else {}
 
 
 def _bound_list(operation: dict[str, Any], annotation: Any) -> None:
