@@ -17,6 +17,7 @@ from storeroom.core.secrets import token_hash
 from storeroom.database.pool import Database, Transaction
 from storeroom.identity import (
     AccountSettings,
+    CommonPassword,
     InvalidCredentials,
     InvalidPassword,
     InvalidPerson,
@@ -26,6 +27,7 @@ from storeroom.identity import (
     TokenRefused,
     UserRole,
     UserStatus,
+    WrongPassword,
 )
 from storeroom.identity.jobs import remove_account_tokens
 from storeroom.identity.model import RESET_LIFETIME, VERIFICATION_LIFETIME
@@ -140,7 +142,11 @@ async def test_a_forgotten_password_is_replaced_and_every_session_ends(house: Ho
     token = mailbox.token("reset_password")
     with pytest.raises(InvalidPassword):
         await house.shop.mail_proofs.reset_password(token=token, new_password="short")
+    with pytest.raises(CommonPassword):
+        await house.shop.mail_proofs.reset_password(token=token, new_password="Password123")
+    assert mailbox.read() == []
     await house.shop.mail_proofs.reset_password(token=token, new_password=NEXT)
+    assert [notice["kind"] for notice in mailbox.read()] == ["password_changed"]
     with pytest.raises(InvalidCredentials):
         await sign_in(house)
     assert (await sign_in(house, NEXT)).user.email_verified, "who got the message reads that mail"
@@ -152,6 +158,30 @@ async def test_a_forgotten_password_is_replaced_and_every_session_ends(house: Ho
             await refused
     with pytest.raises(OneTimeTokenRefused):
         await house.shop.mail_proofs.reset_password(token=token, new_password="a third horse battery")
+    await sign_in(house, NEXT)
+
+
+async def test_the_owner_is_told_of_a_new_password_however_it_came(house: House, mailbox: Mailbox) -> None:
+    """And of no change that was refused. The message holds no password."""
+    user = await house.customer()
+    own = house.of(user).users
+    with pytest.raises(WrongPassword):
+        await own.change_password(user_id=user.id, current_password="not this one", new_password=NEXT)
+    assert mailbox.read() == []
+    await own.change_password(user_id=user.id, current_password=PASSWORD, new_password=NEXT)
+    await house.shop.users.set_password(user_id=user.id, password=PASSWORD)
+    told = mailbox.read()
+    assert [(notice["kind"], notice["to"]) for notice in told] == [("password_changed", "ann@example.com")] * 2
+    assert PASSWORD not in str(told) and NEXT not in str(told)
+
+
+async def test_a_message_that_cannot_be_sent_keeps_no_password_from_being_changed(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await house.customer()
+    (tmp_path / "file").write_text("in the way of the folder")
+    monkeypatch.setenv("STOREROOM_DATA_DIR", str(tmp_path / "file"))
+    await house.shop.users.set_password(user_id=user.id, password=NEXT)
     await sign_in(house, NEXT)
 
 

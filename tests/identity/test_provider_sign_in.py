@@ -27,8 +27,10 @@ from storeroom.identity import (
     AuthProvider,
     IdTokenRefused,
     InvalidCredentials,
+    LastWayIn,
     LinkRefused,
     Proof,
+    ProviderNotLinked,
     ProviderNotOffered,
     ProviderUnavailable,
     SignedIn,
@@ -36,6 +38,7 @@ from storeroom.identity import (
     UserNotFound,
     UserRole,
     UserStatus,
+    passwords,
     providers,
 )
 from storeroom.identity.providers import Provider, Vouched
@@ -358,3 +361,72 @@ async def test_by_provider_over_http_with_the_guests_cart(door: Door) -> None:
         assert (again.status_code, again.json()["code"]) == (401, "identity.id_token_refused")
         for wrong in ({**body, "provider": "email"}, {**body, "provider": "facebook"}, {**body, "nonce": ""}):
             assert (await http.post("/v1/auth/sign-in/provider", json=wrong)).status_code == 400
+
+
+# --- Signing in without it from now on --------------------------------------------------------------------------------
+
+
+async def test_the_last_way_in_is_not_taken_away(door: Door) -> None:
+    house = door.house
+    user = (await door.sign_in()).user
+    own = house.of(user)
+    with pytest.raises(LastWayIn):
+        await own.provider_proofs.unlink(user_id=user.id, provider=AuthProvider.GOOGLE)
+    assert len(await own.provider_proofs.list(user_id=user.id)) == 1
+    with pytest.raises(ProviderNotLinked):
+        await own.provider_proofs.unlink(user_id=user.id, provider=AuthProvider.APPLE)
+    await house.run(  # as signing in with Apple would
+        "INSERT INTO {account_identities} (tenant_id, provider, subject, user_id, email) "
+        "VALUES ($1, 'apple', 'a1', $2, 'ann@example.com')",
+        user.id,
+    )
+    await own.provider_proofs.unlink(user_id=user.id, provider=AuthProvider.GOOGLE)
+    assert [each.provider for each in await own.provider_proofs.list(user_id=user.id)] == [AuthProvider.APPLE]
+    assert (await own.users.get(user_id=user.id)).auth_provider is AuthProvider.APPLE
+    with pytest.raises(LastWayIn):
+        await own.provider_proofs.unlink(user_id=user.id, provider=AuthProvider.APPLE)
+
+
+async def test_of_two_that_are_unlinked_at_once_one_stays(door: Door) -> None:
+    house = door.house
+    user = (await door.sign_in()).user
+    await house.run(
+        "INSERT INTO {account_identities} (tenant_id, provider, subject, user_id, email) "
+        "VALUES ($1, 'apple', 'a1', $2, 'ann@example.com')",
+        user.id,
+    )
+    own = house.of(user).provider_proofs
+
+    async def first(tx: Transaction) -> None:
+        await own.bound(tx).unlink(user_id=user.id, provider=AuthProvider.GOOGLE)
+
+    outcome = await race(house.db, first, lambda: own.unlink(user_id=user.id, provider=AuthProvider.APPLE))
+    assert isinstance(outcome, LastWayIn)
+    assert [each.provider for each in await own.list(user_id=user.id)] == [AuthProvider.APPLE]
+
+
+async def test_over_http_a_provider_is_left_for_a_password(door: Door) -> None:
+    house = door.house
+    signed_in = await door.sign_in()
+    host = f"{secrets.token_hex(6)}.test"
+    await house.room.tenants.add_host(house.shop.tenant_id, host)
+    transport = httpx.ASGITransport(app=create_app(house.room, Settings()), client=("2001:db8::17", 1))  # type: ignore[arg-type]
+    bearer = {"Authorization": f"Bearer {signed_in.access_token}"}
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}", headers=bearer) as http:
+        (listed,) = (await http.get("/v1/account/providers")).json()
+        assert (listed["provider"], listed["email"]) == ("google", "ann@example.com")
+        refused = await http.delete("/v1/account/providers/google")
+        assert (refused.status_code, refused.json()["code"]) == (409, "identity.last_way_in")
+        for unknown in ("email", "facebook", "apple"):
+            answer = await http.delete(f"/v1/account/providers/{unknown}")
+            assert (answer.status_code, answer.json()["code"]) == (404, "identity.provider_not_linked")
+        await house.run(
+            "UPDATE {users} SET password_hash = $3 WHERE tenant_id = $1 AND id = $2",
+            signed_in.user.id,
+            await passwords.hashed(PASSWORD),
+        )
+        assert (await http.delete("/v1/account/providers/google")).status_code == 204
+        assert (await http.get("/v1/account/providers")).json() == []
+    known = await house.shop.sessions.sign_in(email="ann@example.com", password=PASSWORD)
+    assert known.user.auth_provider is AuthProvider.EMAIL
+    assert (await door.sign_in()).user.id == known.user.id, "signing in with it links it again"

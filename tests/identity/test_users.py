@@ -14,11 +14,14 @@ from storeroom.core.errors import StoreroomError
 from storeroom.core.ids import UserId, new_id
 from storeroom.database.pool import Database, Transaction
 from storeroom.identity import (
+    PASSWORD_LENGTH_MAX,
+    PASSWORD_LENGTH_MIN,
     USER_MOVES,
     AccountBlocked,
     Attribution,
     AuthProvider,
     BirthDateMissing,
+    CommonPassword,
     EmailTaken,
     InvalidCredentials,
     InvalidPassword,
@@ -39,8 +42,10 @@ from storeroom.identity import (
     age_on,
     allows,
     may_manage,
+    passwords,
     queries,
 )
+from storeroom.identity.common_passwords import COMMON_PASSWORDS
 
 CAMPAIGN = Attribution(
     utm_source="news",
@@ -490,12 +495,49 @@ async def test_a_password_is_changed_by_who_knows_it_and_other_sessions_end(hous
         await house.shop.sessions.authenticate(here.access_token)
 
 
+@pytest.mark.parametrize(
+    "common", ["password123", "PassWord123", "qwertyuiop", " 1234567890 ", "iloveyou 123", "storeroom123"]
+)
+async def test_what_is_guessed_first_is_no_password(house: House, common: str) -> None:
+    for refused in (
+        house.shop.users.register(email="ann@example.com", password=common, full_name="Ann"),
+        house.shop.users.create(email="ann@example.com", password=common),
+    ):
+        with pytest.raises(CommonPassword):
+            await refused
+    assert await house.count("users") == 0
+    user = await house.customer(password=f"{common} and more")
+    with pytest.raises(CommonPassword) as caught:
+        await house.of(user).users.change_password(
+            user_id=user.id, current_password=f"{common} and more", new_password=common
+        )
+    assert caught.value.field == "new_password"
+
+
+def test_the_list_of_common_passwords_is_long_and_each_could_be_taken() -> None:
+    assert len(COMMON_PASSWORDS) >= 200
+    for password in COMMON_PASSWORDS:
+        assert PASSWORD_LENGTH_MIN <= len(password) <= PASSWORD_LENGTH_MAX, "length alone refuses it"
+        assert password == password.casefold()
+
+
+async def test_a_common_password_of_before_still_opens(house: House) -> None:
+    """Who has one is not locked out; the next one is another."""
+    user = await house.customer()
+    await house.run(
+        "UPDATE {users} SET password_hash = $3 WHERE tenant_id = $1 AND id = $2",
+        user.id,
+        await passwords.rehashed("password123"),
+    )
+    assert await house.shop.sessions.sign_in(email=user.email, password="password123")
+
+
 async def test_of_two_who_change_one_password_at_once_one_wins(house: House) -> None:
     user = await house.customer()
     outcomes = await asyncio.gather(
         *(
             house.shop.users.change_password(
-                user_id=user.id, current_password=PASSWORD, new_password=f"new password {n}"
+                user_id=user.id, current_password=PASSWORD, new_password=f"a newer password {n}"
             )
             for n in range(2)
         ),

@@ -23,7 +23,7 @@ from storeroom.identity import (
     ProviderProofs,
     ProviderUnavailable,
 )
-from storeroom.identity.routes import Tokens, tokens_of
+from storeroom.identity.wire import Tokens, tokens_of
 from storeroom.web import Call, Limiter, RateLimited, says
 
 SIGN_INS_BY_ADDRESS: Final = 30  # in WINDOW

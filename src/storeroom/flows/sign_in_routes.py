@@ -15,7 +15,7 @@ from storeroom.core.contact import EMAIL_LENGTH_MAX
 from storeroom.core.secrets import token_hash
 from storeroom.flows.sign_in import SignIn
 from storeroom.identity import DEVICE_LENGTH_MAX, AccountBlocked, InvalidCredentials, PasswordsBusy, SignedIn
-from storeroom.identity.routes import Tokens, tokens_of
+from storeroom.identity.wire import Tokens, tokens_of
 from storeroom.verification import (
     CHALLENGE_LENGTH_MAX,
     RECOVERY_CODE_LENGTH,

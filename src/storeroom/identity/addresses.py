@@ -11,7 +11,7 @@ from storeroom.database.service import operation, transactional
 from storeroom.identity import checks, queries
 from storeroom.identity.errors import AddressNotFound, TooManyAddresses
 from storeroom.identity.model import ADDRESSES_MAX, LABEL_LENGTH_MAX, SOURCE_LENGTH_MAX, AddressType, SavedAddress
-from storeroom.identity.service import People
+from storeroom.identity.people import People
 
 
 class Addresses(People):

@@ -72,6 +72,34 @@ class InvalidPassword(Invalid):
         super().__init__(f"{PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters", field=field)
 
 
+class CommonPassword(Invalid):
+    """The password is one of those that are guessed first."""
+
+    code = "identity.common_password"
+
+    def __init__(self, *, field: str = "password") -> None:
+        super().__init__("one of the passwords that are tried first; take another", field=field)
+
+
+class LastWayIn(Conflict):
+    """The account has no password and no other provider: nobody could sign in to it any more."""
+
+    code = "identity.last_way_in"
+
+    def __init__(self) -> None:
+        super().__init__("set a password first: without this provider nobody could sign in")
+
+
+class ProviderNotLinked(NotFound):
+    """The account is not signed in to by this provider."""
+
+    code = "identity.provider_not_linked"
+
+    def __init__(self, *, provider: str) -> None:
+        super().__init__(f"no account of {provider} is linked")
+        self.provider = provider
+
+
 class InvalidPerson(Invalid):
     """A field of an account, a profile or an address is out of its bounds; nothing was written."""
 

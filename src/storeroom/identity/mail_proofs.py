@@ -31,7 +31,8 @@ from storeroom.identity.model import (
     TokenPurpose,
     User,
 )
-from storeroom.identity.service import People, Users
+from storeroom.identity.people import People
+from storeroom.identity.service import Users
 from storeroom.identity.tokens import TOKEN_LENGTH_MAX
 from storeroom.notices import Channel, Notice, NoticeFolder, Notices
 from storeroom.tenants import settings_of
@@ -200,6 +201,8 @@ class MailProofs(People):
     async def reset_password(self, *, token: str, new_password: str) -> None:
         """Replace a password by whoever reads the account's mail; all its sessions end, and the address is proven.
 
+        A second message says that it happened.
+
         Raises:
             OneTimeTokenRefused: used, replaced, too old, none of ours; or the account has another address now.
             InvalidPassword, PasswordsBusy: as for `Users.register`. The token is not used up.
@@ -208,14 +211,16 @@ class MailProofs(People):
         normal = passwords.normal_password(new_password, field="new_password")
         if await self._owner(token, TokenPurpose.RESET_PASSWORD) is None:
             raise OneTimeTokenRefused  # before the work of a hash
-        await self._reset(token, await passwords.hashed(normal, field="new_password"))
+        user_id = await self._reset(token, await passwords.hashed(normal, field="new_password"))
+        await self._tell_of_password(user_id)
 
     @transactional
-    async def _reset(self, token: str, password_hash: str) -> None:
+    async def _reset(self, token: str, password_hash: str) -> UserId:
         user_id, email = await self._redeem(token, TokenPurpose.RESET_PASSWORD)
         await queries.set_password(self.db, tenant_id=self.tenant_id, user_id=user_id, password_hash=password_hash)
         await queries.set_email_verified(self.db, tenant_id=self.tenant_id, user_id=user_id, email=email)
         await self._end_sessions(user_id, "password reset")
+        return user_id
 
     # --- Shared steps -------------------------------------------------------------------------------------------------
 

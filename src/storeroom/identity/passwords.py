@@ -8,7 +8,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from storeroom.core.secrets import new_token
-from storeroom.identity.errors import InvalidPassword, PasswordsBusy
+from storeroom.identity.common_passwords import COMMON_PASSWORDS
+from storeroom.identity.errors import CommonPassword, InvalidPassword, PasswordsBusy
 from storeroom.identity.model import PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN
 
 if TYPE_CHECKING:
@@ -33,10 +34,13 @@ def normal_password(password: str, *, field: str = "password") -> str:
 
     Raises:
         InvalidPassword: fewer than PASSWORD_LENGTH_MIN characters, more than PASSWORD_LENGTH_MAX, or no text.
+        CommonPassword: one of COMMON_PASSWORDS.
     """
     normal = unicodedata.normalize("NFC", password)
     if not PASSWORD_LENGTH_MIN <= len(normal) <= PASSWORD_LENGTH_MAX or not _is_text(normal):
         raise InvalidPassword(field=field)
+    if "".join(normal.casefold().split()) in COMMON_PASSWORDS:
+        raise CommonPassword(field=field)
     return normal
 
 
@@ -44,7 +48,7 @@ async def hashed(password: str, *, field: str = "password") -> str:
     """What is stored of a new password.
 
     Raises:
-        InvalidPassword: see `normal_password`.
+        InvalidPassword, CommonPassword: see `normal_password`.
         PasswordsBusy: too many wait already.
     """
     return await rehashed(normal_password(password, field=field))

@@ -19,7 +19,13 @@ from msgspec import Meta
 from storeroom.core.contact import EMAIL_LENGTH_MAX, InvalidEmail
 from storeroom.core.errors import StoreroomError
 from storeroom.core.secrets import token_hash
-from storeroom.identity.errors import InvalidPassword, InvalidPerson, OneTimeTokenRefused, PasswordsBusy
+from storeroom.identity.errors import (
+    CommonPassword,
+    InvalidPassword,
+    InvalidPerson,
+    OneTimeTokenRefused,
+    PasswordsBusy,
+)
 from storeroom.identity.mail_proofs import MailProofs
 from storeroom.identity.model import (
     CLIENT_ID_LENGTH_MAX,
@@ -151,7 +157,7 @@ async def forgot_password(
     status_code=204,
     summary="Set a new password with the token from the message",
     tags=["auth"],
-    responses=says(OneTimeTokenRefused, InvalidPassword, RateLimited, PasswordsBusy),
+    responses=says(OneTimeTokenRefused, InvalidPassword, CommonPassword, RateLimited, PasswordsBusy),
 )
 async def reset_password(
     data: JSONBody[PasswordReset], mail_proofs: NamedDependency[MailProofs], limiter: NamedDependency[Limiter]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from storeroom.audit import audited
 from storeroom.core.ids import UserId, new_id
 from storeroom.core.secrets import new_token, token_hash
 from storeroom.database.service import operation, transactional
@@ -12,7 +13,9 @@ from storeroom.identity.errors import (
     AccountBlocked,
     EmailTaken,
     IdTokenRefused,
+    LastWayIn,
     LinkRefused,
+    ProviderNotLinked,
     ProviderNotOffered,
     UserNotFound,
 )
@@ -28,8 +31,9 @@ from storeroom.identity.model import (
     UserRole,
     UserStatus,
 )
+from storeroom.identity.people import People
 from storeroom.identity.providers import Vouched, vouched
-from storeroom.identity.service import People, Users
+from storeroom.identity.service import Users
 from storeroom.identity.sessions import Proof
 
 LINKED_ROLES: Final = (  # staff are not linked: a mailbox elsewhere is no second factor
@@ -107,6 +111,29 @@ class ProviderProofs(People):
         if await queries.role_of(self.db, tenant_id=self.tenant_id, user_id=user_id) is None:
             raise UserNotFound(user_id=user_id)
         return await queries.identities_of(self.db, tenant_id=self.tenant_id, user_id=user_id)
+
+    @audited("identity.unlink_provider", "user", "user_id")
+    @transactional
+    async def unlink(self, *, user_id: UserId, provider: AuthProvider) -> None:
+        """Let a provider no longer sign in to an account. Its sessions stay: their owner is at work.
+
+        Raises:
+            UserNotFound: no such account, or a customer asks for somebody else's.
+            RoleForbidden: the caller does not stand above the account.
+            ProviderNotLinked: it was not.
+            LastWayIn: there is no password and no other provider; nothing was written.
+        """
+        await self._lock_own(user_id)  # so that of two that are unlinked at once the second sees what is left
+        linked = await queries.identities_of(self.db, tenant_id=self.tenant_id, user_id=user_id)
+        left = [identity.provider for identity in linked if identity.provider is not provider]
+        if len(left) == len(linked):
+            raise ProviderNotLinked(provider=provider)
+        password = await queries.password_hash(self.db, tenant_id=self.tenant_id, user_id=user_id)
+        if not left and password is None:
+            raise LastWayIn
+        await queries.delete_identities(self.db, tenant_id=self.tenant_id, user_id=user_id, provider=provider)
+        remaining = AuthProvider.EMAIL if password is not None else left[0]
+        await queries.set_auth_provider(self.db, tenant_id=self.tenant_id, user_id=user_id, provider=remaining)
 
     @transactional
     async def _account_of(self, person: Vouched, attribution: Attribution | None) -> UserId:

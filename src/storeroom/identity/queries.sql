@@ -658,6 +658,18 @@ SELECT provider, subject, email, created_at
    AND user_id = :user_id
  ORDER BY created_at, provider, subject;
 
+-- name: delete_identities(tenant_id, user_id, provider) -> count
+DELETE FROM {account_identities}
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND provider = :provider;
+
+-- name: set_auth_provider(tenant_id, user_id, provider)
+UPDATE {users}
+   SET auth_provider = :provider, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id;
+
 -- name: clear_password(tenant_id, user_id)
 UPDATE {users}
    SET password_hash = NULL, updated_at = now()

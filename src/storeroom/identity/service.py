@@ -1,4 +1,4 @@
-"""Accounts: making them, finding them, and changing what they are and may do."""
+"""Accounts: making them, finding them, and changing what they are and may do. What is their owner's: `own_accounts`."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -7,16 +7,15 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from storeroom.analytics import note
 from storeroom.audit import audited
-from storeroom.core.contact import normal_email, normal_phone
-from storeroom.core.ids import SessionId, UserId, new_id
+from storeroom.core.contact import normal_email
+from storeroom.core.ids import UserId, new_id
 from storeroom.core.pages import Page, decode_cursor, page_of, page_size
 from storeroom.core.states import sources
 from storeroom.database.errors import violations
-from storeroom.database.service import ActorKind, Service, operation, transactional
+from storeroom.database.service import operation, transactional
 from storeroom.identity import checks, passwords, queries
 from storeroom.identity.errors import (
     BirthDateMissing,
@@ -24,96 +23,35 @@ from storeroom.identity.errors import (
     InvalidPerson,
     NotStaff,
     PhoneTaken,
-    RoleForbidden,
     TooYoung,
     UserNotFound,
     UserStatusRefused,
-    WrongPassword,
 )
 from storeroom.identity.model import (
-    CONSENTS_LISTED_MAX,
     FULL_NAME_LENGTH_MAX,
     LEGAL_AGE,
     MAY_SIGN_IN,
-    PROFILE_NAME_LENGTH_MAX,
     SEARCH_LOOKED_AT_MAX,
     SEARCH_ROWS_MAX,
-    USER_AGENT_LENGTH_MAX,
     USER_MOVES,
     Attribution,
     AuthProvider,
-    ConsentChange,
-    ConsentKind,
     KycStatus,
-    Managed,
     Permission,
-    Profile,
-    ProfileChanges,
-    RevokedSession,
     Rights,
-    TokenPurpose,
     User,
     UserRole,
     UserStatus,
     age_on,
-    may_manage,
 )
+from storeroom.identity.own_accounts import OwnAccounts
 from storeroom.identity.revocations import Revocations
 from storeroom.tenants import settings_of
 
 METADATA_BYTES_MAX: Final = 10 * 1024
 
 
-class People(Service):
-    """What the services of this slice share: whose account the caller may touch."""
-
-    async def _lock_own(self, user_id: UserId) -> Managed:
-        """An account that the caller may change in what is a person's own: their own, or one they manage."""
-        if self.context.actor.user_id == user_id:
-            return await self._lock(user_id)
-        return await self._lock_managed(user_id)
-
-    async def _lock_managed(self, user_id: UserId, *, to: UserRole | None = None) -> Managed:
-        """An account that the caller may change in what it is and may do, and make one of role `to`."""
-        self._check_customer(user_id)
-        user = await self._lock(user_id)
-        await self._check_rank(user.role if to is None else max(user.role, to, key=_rank_order))
-        return user
-
-    async def _lock(self, user_id: UserId) -> Managed:
-        user = await queries.lock_user(self.db, tenant_id=self.tenant_id, user_id=user_id)
-        if user is None:
-            raise UserNotFound(user_id=user_id)
-        return user
-
-    def _check_customer(self, user_id: UserId) -> None:
-        """For a customer there is no account but their own."""
-        actor = self.context.actor
-        if actor.kind is ActorKind.CUSTOMER and actor.user_id != user_id:
-            raise UserNotFound(user_id=user_id)
-
-    async def _check_rank(self, role: UserRole) -> None:
-        """Whether the caller stands above accounts of this role. The system does."""
-        actor = self.context.actor
-        if actor.kind in (ActorKind.SYSTEM, ActorKind.WEBHOOK):
-            return
-        own = (
-            await queries.role_of(self.db, tenant_id=self.tenant_id, user_id=actor.user_id)
-            if actor.kind is ActorKind.ADMIN and actor.user_id is not None
-            else None
-        )
-        if own is None or not may_manage(own, role):
-            raise RoleForbidden(role=role)
-
-    async def _end_sessions(self, user_id: UserId, reason: str, *, but: SessionId | None = None) -> int:
-        ended = await queries.revoke_all(self.db, tenant_id=self.tenant_id, user_id=user_id, reason=reason, but=but)
-        revoked = Revocations.of(self.db)
-        for session_id in ended:
-            revoked.note(self.db, RevokedSession(self.tenant_id, session_id))
-        return len(ended)
-
-
-class Users(People):
+class Users(OwnAccounts):
     """The accounts of one tenant.
 
     Customers touch their own account only. Staff touch accounts below their own rank: see `may_manage`.
@@ -395,7 +333,7 @@ class Users(People):
         return await self._user(user_id)
 
     async def set_password(self, *, user_id: UserId, password: str) -> None:
-        """Give an account a password without knowing the old one; all its sessions end.
+        """Give an account a password without knowing the old one; all its sessions end, and its owner gets a mail.
 
         Raises:
             UserNotFound: no such account.
@@ -404,6 +342,7 @@ class Users(People):
         """
         password_hash = await passwords.hashed(password)
         await self._set_password(user_id, password_hash)
+        await self._tell_of_password(user_id)
 
     @transactional
     async def _set_password(self, user_id: UserId, password_hash: str) -> None:
@@ -411,275 +350,12 @@ class Users(People):
         await queries.set_password(self.db, tenant_id=self.tenant_id, user_id=user_id, password_hash=password_hash)
         await self._end_sessions(user_id, "password set")
 
-    # --- What is a person's own ---------------------------------------------------------------------------------------
-
-    async def change_password(
-        self, *, user_id: UserId, current_password: str, new_password: str, keep_session_id: SessionId | None = None
-    ) -> None:
-        """Replace a password by one who knows it; all other sessions of the account end.
-
-        Raises:
-            UserNotFound: no such account.
-            WrongPassword: the present one is another, or there is none.
-            InvalidPassword, PasswordsBusy: as for `register`.
-        """
-        await self.context.settings()
-        self._check_customer(user_id)
-        passwords.normal_password(new_password, field="new_password")
-        await self._user(user_id)
-        present = await queries.password_hash(self.db, tenant_id=self.tenant_id, user_id=user_id)
-        if not await passwords.verified(present, current_password) or present is None:
-            raise WrongPassword
-        replacement = await passwords.hashed(new_password, field="new_password")
-        await self._replace_password(user_id, present, replacement, keep_session_id)
-
-    @transactional
-    async def _replace_password(
-        self, user_id: UserId, present: str, replacement: str, keep_session_id: SessionId | None
-    ) -> None:
-        await self._lock_own(user_id)
-        if not await queries.replace_password_hash(
-            self.db, tenant_id=self.tenant_id, user_id=user_id, old=present, new=replacement
-        ):
-            raise WrongPassword  # a rival changed it while we computed
-        await self._end_sessions(user_id, "password changed", but=keep_session_id)
-
-    @audited("identity.set_name", "user", "user_id")
-    @transactional
-    async def set_name(self, *, user_id: UserId, full_name: str) -> User:
-        """Change how the person is called.
-
-        Raises:
-            UserNotFound: no such account.
-            InvalidPerson: no name, or more than 100 characters.
-        """
-        name = checks.required(full_name, field="full_name", length_max=FULL_NAME_LENGTH_MAX)
-        await self._lock_own(user_id)
-        await queries.set_name(self.db, tenant_id=self.tenant_id, user_id=user_id, full_name=name)
-        return await self._user(user_id)
-
-    @audited("identity.update_user", "user", "user_id")
-    @transactional
-    async def update(
-        self,
-        *,
-        user_id: UserId,
-        full_name: str | UnsetType = UNSET,
-        phone: str | UnsetType | None = UNSET,
-        profile: ProfileChanges | None = None,
-    ) -> User:
-        """Several of `set_name`, `change_phone` and `update_profile` at once: all of it or nothing.
-
-        Raises:
-            as they do.
-        """
-        if full_name is not UNSET:
-            await self.set_name(user_id=user_id, full_name=full_name)
-        if phone is not UNSET:
-            await self.change_phone(user_id=user_id, phone=phone)
-        if profile is not None:
-            await self.update_profile(user_id=user_id, changes=profile)
-        self._check_customer(user_id)
-        return await self._user(user_id)
-
-    @audited("identity.change_email", "user", "user_id")
-    @transactional
-    async def change_email(self, *, user_id: UserId, email: str) -> User:
-        """Change the mail address; the new one is not proven yet.
-
-        Raises:
-            UserNotFound: no such account.
-            InvalidEmail: not a mail address.
-            EmailTaken: somebody has it, or had it.
-        """
-        known = normal_email(email)
-        await self._lock_own(user_id)
-        with violations({"users_email_unique": EmailTaken}, self.db.names):
-            await queries.set_email(self.db, tenant_id=self.tenant_id, user_id=user_id, email=known)
-        return await self._user(user_id)
-
-    @audited("identity.change_phone", "user", "user_id")
-    @transactional
-    async def change_phone(self, *, user_id: UserId, phone: str | None) -> User:
-        """Change the telephone number, or forget it; the new one is not proven yet.
-
-        Raises:
-            UserNotFound: no such account.
-            InvalidPhone: not a number.
-            PhoneTaken: somebody has it.
-        """
-        number = await self._phone(phone)
-        await self._lock_own(user_id)
-        with violations({"users_phone_unique": PhoneTaken}, self.db.names):
-            await queries.set_phone(self.db, tenant_id=self.tenant_id, user_id=user_id, phone=number)
-        return await self._user(user_id)
-
-    @transactional
-    async def phone_proven(self, *, phone: str) -> None:
-        """Note that whoever has this number answered there; no account need have it.
-
-        For `verification`, which has seen the code that was sent; no route leads here.
-
-        Args:
-            phone: E.164 digits.
-        """
-        await queries.set_phone_verified(self.db, tenant_id=self.tenant_id, phone=phone)
-
-    @operation
-    async def profile(self, *, user_id: UserId) -> Profile:
-        """What is known of a person beside the account. Raises UserNotFound."""
-        self._check_customer(user_id)
-        await self._user(user_id)
-        profile = await queries.profile(self.db, tenant_id=self.tenant_id, user_id=user_id)
-        return profile if profile is not None else await self.update_profile(user_id=user_id, changes=ProfileChanges())
-
-    @audited("identity.update_profile", "user", "user_id", rows="profile")
-    @transactional
-    async def update_profile(self, *, user_id: UserId, changes: ProfileChanges) -> Profile:
-        """Change what `changes` names. Where the person came from stays as it was at registration.
-
-        Another date of birth takes the verified age back. A consent that changes gets the time of the change.
-
-        Raises:
-            UserNotFound: no such account.
-            InvalidPerson, UnknownCurrency: a field cannot be taken. Nothing was written.
-        """
-        given = self._checked(changes)
-        await self._lock_own(user_id)
-        await self._ensure_profile(user_id)
-        known = await self._profile(user_id)
-        fields = (
-            "first_name",
-            "last_name",
-            "display_name",
-            "date_of_birth",
-            "preferred_currency",
-            "timezone",
-            "locale",
-        )
-        if changed := {name: given[name] for name in fields if name in given and given[name] != getattr(known, name)}:
-            merged: dict[str, Any] = {name: changed.get(name, getattr(known, name)) for name in fields}
-            await queries.update_profile(self.db, tenant_id=self.tenant_id, user_id=user_id, **merged)
-        if "date_of_birth" in changed:
-            await queries.clear_age_verified(self.db, tenant_id=self.tenant_id, user_id=user_id)
-        for kind, field, change in (
-            (ConsentKind.MARKETING, "marketing_consent", queries.set_marketing_consent),
-            (ConsentKind.SMS, "sms_consent", queries.set_sms_consent),
-        ):
-            if field in given and await change(self.db, tenant_id=self.tenant_id, user_id=user_id, given=given[field]):
-                await self._note_consent(user_id, kind, given=given[field])
-        return await self._profile(user_id)
-
-    @operation
-    async def consents(self, *, user_id: UserId) -> Sequence[ConsentChange]:
-        """What the person agreed to and took back, the newest CONSENTS_LISTED_MAX. Raises UserNotFound."""
-        self._check_customer(user_id)
-        await self._user(user_id)
-        return await queries.consent_changes(
-            self.db, tenant_id=self.tenant_id, user_id=user_id, rows=CONSENTS_LISTED_MAX
-        )
-
-    @audited("identity.delete_user", "user", "user_id")
-    @transactional
-    async def delete(self, *, user_id: UserId) -> None:
-        """Close an account: nobody finds it or signs in with it. Its row, profile and orders stay, as the law wants.
-
-        Its mail address is not given to another. What nobody needs any more goes: the password, messages under way, and
-        the consents, each with a row that says so.
-
-        Raises:
-            UserNotFound: no such account, or deleted before.
-        """
-        await self._lock_own(user_id)
-        for kind, change in (
-            (ConsentKind.MARKETING, queries.set_marketing_consent),
-            (ConsentKind.SMS, queries.set_sms_consent),
-        ):
-            if await change(self.db, tenant_id=self.tenant_id, user_id=user_id, given=False):
-                await self._note_consent(user_id, kind, given=False)
-        for purpose in (TokenPurpose.VERIFY_EMAIL, TokenPurpose.RESET_PASSWORD):
-            await queries.delete_account_tokens(self.db, tenant_id=self.tenant_id, user_id=user_id, purpose=purpose)
-        await queries.clear_password(self.db, tenant_id=self.tenant_id, user_id=user_id)
-        await queries.delete_user(self.db, tenant_id=self.tenant_id, user_id=user_id)
-        await self._end_sessions(user_id, "account deleted")
-
-    async def close(self, *, user_id: UserId, current_password: str | None = None) -> None:
-        """`delete` by the owner, who says the password once more; an account without one is closed without.
-
-        Raises:
-            UserNotFound: no such account.
-            WrongPassword: there is a password, and it is another.
-            PasswordsBusy: too many sign in at once.
-        """
-        await self.context.settings()
-        self._check_customer(user_id)
-        await self._user(user_id)
-        present = await queries.password_hash(self.db, tenant_id=self.tenant_id, user_id=user_id)
-        if present is not None and not await passwords.verified(present, current_password or ""):
-            raise WrongPassword
-        await self.delete(user_id=user_id)
-
     # --- Shared steps -------------------------------------------------------------------------------------------------
-
-    async def _user(self, user_id: UserId) -> User:
-        user = await queries.user(self.db, tenant_id=self.tenant_id, user_id=user_id)
-        if user is None:
-            raise UserNotFound(user_id=user_id)
-        return user
 
     async def _with_new_rights(self, user_id: UserId) -> User:
         user = await self._user(user_id)
         Revocations.of(self.db).note(self.db, Rights(self.tenant_id, user_id, user.role, user.permissions))
         return user
-
-    async def _profile(self, user_id: UserId) -> Profile:
-        profile = await queries.profile(self.db, tenant_id=self.tenant_id, user_id=user_id)
-        if profile is None:
-            raise UserNotFound(user_id=user_id)
-        return profile
-
-    async def _ensure_profile(self, user_id: UserId, attribution: Attribution | None = None) -> None:
-        await queries.insert_profile(
-            self.db, tenant_id=self.tenant_id, id=new_id(), user_id=user_id, **checks.attribution(attribution)
-        )
-
-    async def _note_consent(self, user_id: UserId, kind: ConsentKind, *, given: bool) -> None:
-        await queries.insert_consent_change(
-            self.db,
-            tenant_id=self.tenant_id,
-            id=new_id(),
-            user_id=user_id,
-            kind=kind,
-            given=given,
-            actor_kind=self.context.actor.kind,
-            ip=checks.ip_address(self.context.ip),
-            user_agent=checks.cut(self.context.user_agent, USER_AGENT_LENGTH_MAX),
-        )
-
-    async def _phone(self, phone: str | None) -> str | None:
-        if phone is None:
-            return None
-        return normal_phone(phone, (await settings_of(self.context)).country_code)
-
-    def _checked(self, changes: ProfileChanges) -> dict[str, Any]:
-        given = {name: value for name, value in msgspec.structs.asdict(changes).items() if value is not UNSET}
-        for name in ("first_name", "last_name", "display_name"):
-            if name in given:
-                given[name] = checks.line(given[name], field=name, length_max=PROFILE_NAME_LENGTH_MAX)
-        if "date_of_birth" in given:
-            given["date_of_birth"] = checks.birth_date(given["date_of_birth"], self.context.clock.now().date())
-        for name, check in (
-            ("preferred_currency", checks.currency),
-            ("timezone", checks.time_zone),
-            ("locale", checks.locale),
-        ):
-            if name in given:
-                given[name] = check(given[name])
-        return given
-
-
-def _rank_order(role: UserRole) -> int:
-    return list(UserRole).index(role)
 
 
 def _permissions(role: UserRole, permissions: Iterable[Permission], *, needs_staff: bool = False) -> list[Permission]:

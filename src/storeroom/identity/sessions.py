@@ -45,8 +45,8 @@ from storeroom.identity.model import (
     UserRole,
     UserStatus,
 )
+from storeroom.identity.people import People
 from storeroom.identity.revocations import Revocations
-from storeroom.identity.service import People
 from storeroom.identity.tokens import TOKEN_LENGTH_MAX, RefreshToken, TokenKeys
 
 _STATUSES: Final = list(MAY_SIGN_IN)
@@ -229,7 +229,7 @@ class Sessions(People):
                 **self._place(device),
             )
         return self._signed_in(
-            await self._user(proof.user_id),
+            await self._present(proof.user_id),
             token,
             session_id=session.id,
             expires_at=session.expires_at,
@@ -385,7 +385,7 @@ class Sessions(People):
         if await queries.role_of(self.db, tenant_id=self.tenant_id, user_id=user_id) is None:
             raise UserNotFound(user_id=user_id)
 
-    async def _user(self, user_id: UserId) -> User:
+    async def _present(self, user_id: UserId) -> User:
         user = await queries.user(self.db, tenant_id=self.tenant_id, user_id=user_id)
         if user is None:
             raise InvalidCredentials

@@ -1,0 +1,58 @@
+"""Passwords that are tried first: those that people take most, as far as they are long enough to be taken at all.
+
+Made from common knowledge, no list of a breach. In lower case: other letters' case makes nobody try longer.
+"""
+
+from typing import Final
+
+_COMMON: Final = """
+0000000000 000000000000 0123456789 01234567890 0987654321 09876543210 1010101010 1020304050 1029384756 1111111111
+11111111111 111111111111 1122334455 112233445566 1212121212 123123123123 123321123321 1234123412 1234512345
+123456123456 1234567890 12345678901 123456789012 12345678910 123456789a 123456789abc 123456789q 1234qwerasdf
+1357924680 1472583690 147258369147 147258369a 159753456852 1a2b3c4d5e 1a2b3c4d5e6f 1q2w3e4r5t6y 1q2w3e4r5t6y7u8i
+1qaz2wsx3edc 1qazxsw23edc 2222222222 2468013579 3141592653 3141592654 3333333333 4444444444 5555555555 6666666666
+741852963a 7777777777 7894561230 789456123789 789456123a 8888888888 9876543210 9999999999 a123456789 a1234567890
+a1b2c3d4e5 a1b2c3d4e5f6 aa12345678 aa123456789 aaaaaaaaaa aaaaaaaaaaaa abababababab abc123456789 abc123abc123
+abcabc123123 abcabcabcabc abcd123456 abcd12345678 abcde12345 abcdef123456 abcdefg123 abcdefghij abcdefghijk
+abcdefghijkl access1234 access14access admin12345 admin123456 admin1234567 admin@1234 admin@12345 adminadmin
+administrador administrator administrator1 alexander1 alexander123 alexandra1 anthony123 arsenal1234 asd123asd123
+asdasd123123 asdasdasd123 asdfasdfasdf asdfghjkl1 asdfghjkl12 asdfghjkl123 asdfghjkl; asdfqwer1234 ashley1234
+asshole123 autumn2024 autumn2025 autumn2026 azertyuiop azertyuiop1 barcelona1 barcelona10 baseball12 baseball123
+basketball basketball1 basketball23 batman12345 birthday123 blink182182 blueberry1 bullshit123 business123 butterfly1
+butterfly123 change-me-now changeme12 changeme123 changeme1234 changepassword charlie123 charlie1234 cheesecake
+chelsea1234 chocolate1 chocolate12 chocolate123 christmas1 christmas123 christopher company123 company1234 computer12
+computer123 computer1234 contrasena contrasena1 contrasena123 contraseña cookie1234 correcthorsebatterystaple
+corvette123 counterstrike cristiano07 cristiano7 cupcake123 customer123 daniel12345 december25 default123 default1234
+dragon12345 dragonball dragonballz elizabeth1 elizabeth123 eminem1234 facebook12 facebook123 family12345 ferrari123
+football12 football123 football1234 forever123 fortnite123 freedom123 fucker1234 fuckoff123 fuckyou123 fuckyou1234
+goodluck123 goodmorning google1234 guest12345 guestguest halloween1 happiness1 happy12345 harleydavidson harrypotter
+harrypotter1 hello12345 hello123456 hellohello hellohello1 helloworld helloworld! helloworld1 helloworld123
+ilovejesus ilovemycat ilovemydad ilovemydog ilovemymom ilovemyself iloveyou!! iloveyou12 iloveyou123 iloveyou1234
+iloveyou1314 iloveyou143 iloveyou22 iloveyou4ever iloveyoubaby iloveyousomuch instagram1 instagram123 internet12
+internet123 iphone12345 january2025 january2026 jennifer12 jennifer123 jessica123 jordan2323 juventus123 letmein123
+letmein1234 letmeinnow letmeinplease lionelmessi liverpool1 liverpool123 liverpoolfc lozinka123 manchester
+manchesterunited master12345 mastermaster matthew123 mercedes123 messi12345 metallica1 metallica123 michael123
+michael1234 michaeljordan michelle123 microsoft1 microsoft123 minecraft1 minecraft123 monkey12345 monkey123456
+motdepasse motdepasse1 motdepasse123 mother1234 motherfucker mustang123 mypassword mypassword1 mypassword123
+newpassword newpassword1 newpassword123 nicholas123 nirvana123 nokia12345 nopassword nothing123 oldpassword
+p455w0rd123 p@ssw0rd12 p@ssw0rd123 p@ssw0rd1234 p@ssword12 p@ssword123 pa$$word123 pa55word123 parola1234 passw0rd12
+passw0rd123 passw0rd1234 password!! password#123 password-123 password.123 password00 password000 password01
+password1! password11 password111 password12 password123 password1234 password12345 password123456 password2020
+password2021 password2022 password2023 password2024 password2025 password2026 password321 password99 password@123
+password_123 passwordpassword passwords123 passwort123 passwort1234 peanutbutter pineapple1 playstation playstation1
+pleasechange pokemon123 pokemon1234 princess12 princess123 princess1234 q1w2e3r4t5 q1w2e3r4t5y6 qazwsxedc1
+qazwsxedc123 qazwsxedcrfv qazxswedcvfr qwe123asd456 qwe123qwe123 qweasdzxc1 qweasdzxc123 qweqweqwe123 qwer1234asdf
+qwerty1234 qwerty12345 qwerty123456 qwertyasdfgh qwertyqwerty qwertyuiop qwertyuiop1 qwertyuiop12 qwertyuiop123
+qwertyuiop[] qwertzuiop qwertzuiop1 realmadrid realmadrid1 ronaldo123 root123456 rootrootroot samantha123 samsung123
+samsung1234 secret1234 secret12345 secure1234 security123 security1234 senha12345 shadow12345 shop123456 shopping123
+slipknot123 spiderman1 spiderman123 spring2024 spring2025 spring2026 starwars12 starwars123 stephanie1 store12345
+storeroom1 storeroom12 storeroom123 strawberry strawberry1 summer2023 summer2024 summer2025 summer2026 sunshine12
+sunshine123 sunshine1234 superman123 superman1234 temp123456 temporary1 temporary123 test123456 test1234567
+test@12345 testing123 testing1234 testtesttest thepassword thomas12345 topsecret1 topsecret123 trustno1trustno1
+user123456 useruseruser victoria123 volleyball volleyball1 wachtwoord wachtwoord1 wachtwoord123 warcraft123
+watermelon watermelon1 welcome1!! welcome123 welcome1234 welcome12345 welcome2023 welcome2024 welcome2025 welcome2026
+welcome@123 whatever12 whatever123 whatever1234 whatsapp123 windows123 winter2023 winter2024 winter2025 winter2026
+xxxxxxxxxx yamaha1234 yourpassword zaq12wsxcde3 zaq1zaq1zaq1 zxc123zxc123 zxcvbnm,./ zxcvbnm123 zxcvbnm1234
+zzzzzzzzzz
+"""
+COMMON_PASSWORDS: Final = frozenset(_COMMON.split())

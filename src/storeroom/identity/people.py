@@ -1,0 +1,113 @@
+"""What the services of this slice share: whose account the caller may touch, and what is read of it."""
+
+import logging
+from os import environ
+from typing import Final
+
+from storeroom.core.contact import normal_phone
+from storeroom.core.errors import StoreroomError
+from storeroom.core.ids import SessionId, UserId, new_id
+from storeroom.database.service import ActorKind, Service
+from storeroom.identity import checks, queries
+from storeroom.identity.errors import (
+    RoleForbidden,
+    UserNotFound,
+)
+from storeroom.identity.model import (
+    Attribution,
+    Managed,
+    RevokedSession,
+    User,
+    UserRole,
+    may_manage,
+)
+from storeroom.identity.revocations import Revocations
+from storeroom.notices import Channel, Notice, NoticeFolder
+from storeroom.tenants import settings_of
+
+PASSWORD_CHANGED: Final = "password_changed"  # noqa: S105  # a kind of notice
+
+_log: Final = logging.getLogger(__name__)
+
+
+class People(Service):
+    """What the services of this slice share: whose account the caller may touch."""
+
+    async def _lock_own(self, user_id: UserId) -> Managed:
+        """An account that the caller may change in what is a person's own: their own, or one they manage."""
+        if self.context.actor.user_id == user_id:
+            return await self._lock(user_id)
+        return await self._lock_managed(user_id)
+
+    async def _lock_managed(self, user_id: UserId, *, to: UserRole | None = None) -> Managed:
+        """An account that the caller may change in what it is and may do, and make one of role `to`."""
+        self._check_customer(user_id)
+        user = await self._lock(user_id)
+        await self._check_rank(user.role if to is None else max(user.role, to, key=_rank_order))
+        return user
+
+    async def _lock(self, user_id: UserId) -> Managed:
+        user = await queries.lock_user(self.db, tenant_id=self.tenant_id, user_id=user_id)
+        if user is None:
+            raise UserNotFound(user_id=user_id)
+        return user
+
+    def _check_customer(self, user_id: UserId) -> None:
+        """For a customer there is no account but their own."""
+        actor = self.context.actor
+        if actor.kind is ActorKind.CUSTOMER and actor.user_id != user_id:
+            raise UserNotFound(user_id=user_id)
+
+    async def _check_rank(self, role: UserRole) -> None:
+        """Whether the caller stands above accounts of this role. The system does."""
+        actor = self.context.actor
+        if actor.kind in (ActorKind.SYSTEM, ActorKind.WEBHOOK):
+            return
+        own = (
+            await queries.role_of(self.db, tenant_id=self.tenant_id, user_id=actor.user_id)
+            if actor.kind is ActorKind.ADMIN and actor.user_id is not None
+            else None
+        )
+        if own is None or not may_manage(own, role):
+            raise RoleForbidden(role=role)
+
+    async def _end_sessions(self, user_id: UserId, reason: str, *, but: SessionId | None = None) -> int:
+        ended = await queries.revoke_all(self.db, tenant_id=self.tenant_id, user_id=user_id, reason=reason, but=but)
+        revoked = Revocations.of(self.db)
+        for session_id in ended:
+            revoked.note(self.db, RevokedSession(self.tenant_id, session_id))
+        return len(ended)
+
+    async def _user(self, user_id: UserId) -> User:
+        user = await queries.user(self.db, tenant_id=self.tenant_id, user_id=user_id)
+        if user is None:
+            raise UserNotFound(user_id=user_id)
+        return user
+
+    async def _ensure_profile(self, user_id: UserId, attribution: Attribution | None = None) -> None:
+        await queries.insert_profile(
+            self.db, tenant_id=self.tenant_id, id=new_id(), user_id=user_id, **checks.attribution(attribution)
+        )
+
+    async def _phone(self, phone: str | None) -> str | None:
+        if phone is None:
+            return None
+        return normal_phone(phone, (await settings_of(self.context)).country_code)
+
+    async def _tell_of_password(self, user_id: UserId) -> None:
+        """Somebody who did not do it has to hear of it. What was changed stays, whatever becomes of the message."""
+        user = await queries.user(self.db, tenant_id=self.tenant_id, user_id=user_id)
+        if user is None:
+            return
+        facts = {"name": user.full_name, "changed_at": self.context.clock.now()}
+        notice = Notice(
+            tenant_id=self.tenant_id, kind=PASSWORD_CHANGED, channel=Channel.MAIL, to=user.email, facts=facts
+        )
+        try:
+            await NoticeFolder.from_environment(environ).send(notice)
+        except (StoreroomError, OSError) as error:
+            _log.warning("nobody was told of a new password: %s", getattr(error, "code", type(error).__name__))
+
+
+def _rank_order(role: UserRole) -> int:
+    return list(UserRole).index(role)
