@@ -1,16 +1,16 @@
 """The handle on a whole installation, and on one shop of it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
 
 import msgspec
 
 from storeroom.access import ApiKeys, Origins
 from storeroom.analytics import Events, PlaceLookup
-from storeroom.audit import Audit
+from storeroom.audit import Audit, changed, record
 from storeroom.carts import Carts
 from storeroom.catalog import Batches, Categories, Products
 from storeroom.configuration import ConfigCache, Configuration
@@ -21,7 +21,7 @@ from storeroom.credit import StoreCredit
 from storeroom.database.migrations import require_migrated
 from storeroom.database.names import TableNames
 from storeroom.database.pool import POOL_SIZE_MAX, POOL_SIZE_MIN, Database, Transaction
-from storeroom.database.service import SYSTEM, Actor, Claim, Context
+from storeroom.database.service import SYSTEM, Actor, ActorKind, Claim, Context
 from storeroom.domains import Domains
 from storeroom.flows.cancellation import Cancellation
 from storeroom.flows.checkout import Checkout, CheckoutGroups
@@ -42,10 +42,13 @@ from storeroom.orders import Customers, Orders, ShippingRates
 from storeroom.payments import PaymentMethods, Payments
 from storeroom.promotions import Coupons
 from storeroom.refunds import Refunds
+from storeroom.shops import ShopSettings
 from storeroom.subscriptions import Subscriptions
 from storeroom.tenants import DEFAULT_TENANT, Tenants
 from storeroom.verification import Nonces, PhoneCodes, SecondFactors
 from storeroom.wallets import CartQuotes, ReceivingAccounts, Transactions
+
+OPERATOR: Final = Actor(kind=ActorKind.SYSTEM, name="operator")  # at the command line, who belongs to no shop
 
 
 class Shop:
@@ -299,6 +302,11 @@ class Shop:
         return Sessions(self.context, self._keys)
 
     @cached_property
+    def shop_settings(self) -> ShopSettings:
+        """What binds everything that the shop does."""
+        return ShopSettings(self.context)
+
+    @cached_property
     def shipping_rates(self) -> ShippingRates:
         """What shipping costs, and whereto."""
         return ShippingRates(self.context)
@@ -359,7 +367,7 @@ class Storeroom:
     ) -> None:
         """Use `Storeroom.open`."""
         self.db = db
-        self.tenants = Tenants(db)
+        self.tenants = Tenants(db, tell=self._tell)
         self.token_keys = TokenKeys.of(secret, other_secrets)
         self.configs = ConfigCache(db)
         self._clock = clock or SystemClock()
@@ -418,6 +426,14 @@ class Storeroom:
             if require_secret and not room.token_keys:
                 await require_nothing_sealed(db)
             yield room
+
+    async def _tell(
+        self, tx: Transaction, tenant_id: TenantId, action: str, *, old: Mapping[str, Any], new: Mapping[str, Any]
+    ) -> None:
+        """What the operator does to a shop stands in the trail of that shop."""
+        context = Context(db=tx, tenant_id=tenant_id, tenants=self.tenants.cache, actor=OPERATOR, clock=self._clock)
+        before, after = changed(msgspec.to_builtins(old), msgspec.to_builtins(new))
+        await record(tx, context, action=action, resource_type="tenant", old_values=before, new_values=after)
 
     def tenant(self, tenant_id: str = DEFAULT_TENANT, *, actor: Actor = SYSTEM) -> Shop:
         """The handle on one shop. That it exists is asked at its first operation, and kept for a few seconds."""

@@ -15,6 +15,7 @@ from storeroom.core.errors import Misconfigured
 from storeroom.core.networks import Network, networks
 from storeroom.core.secrets import Secret
 from storeroom.database.names import TableNames
+from storeroom.database.partitions import MONTHS_KEPT_MAX, MONTHS_KEPT_MIN
 from storeroom.database.pool import POOL_SIZE_MAX
 
 HOST_DEFAULT: Final = "127.0.0.1"
@@ -95,6 +96,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     key_calls: int = KEY_CALLS_DEFAULT  # a minute; 0: no limit, as for the two below
     account_calls: int = ACCOUNT_CALLS_DEFAULT
     address_calls: int = ADDRESS_CALLS_DEFAULT
+    events_months: int = 0  # whole months of events that are kept before this one; 0: all
+    events_drop: bool = False  # whether older ones are dropped, or only taken out of the table
     private_destinations: tuple[Network, ...] = ()  # networks that webhooks may go to although they are not public
 
     @classmethod
@@ -149,6 +152,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             key_calls=read("STOREROOM_KEY_CALLS", _number(0, CALLS_MAX), KEY_CALLS_DEFAULT),
             account_calls=read("STOREROOM_ACCOUNT_CALLS", _number(0, CALLS_MAX), ACCOUNT_CALLS_DEFAULT),
             address_calls=read("STOREROOM_ADDRESS_CALLS", _number(0, CALLS_MAX), ADDRESS_CALLS_DEFAULT),
+            events_months=read("STOREROOM_EVENTS_MONTHS", _months, 0),
+            events_drop=read("STOREROOM_EVENTS_DROP", _switch, False),
             private_destinations=read("STOREROOM_PRIVATE_DESTINATIONS", _networks, ()),
         )
 
@@ -230,6 +235,12 @@ def _number(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _months(text: str) -> int:
+    if text == "0":
+        return 0
+    return _number(MONTHS_KEPT_MIN, MONTHS_KEPT_MAX)(text)
 
 
 def _one_of(enum: type[Mode]) -> Callable[[str], Mode]:

@@ -120,6 +120,9 @@ CASES: dict[str, Case] = {
         {"name": "till", "permissions": ["orders.read"]}, refused={"name": "till", "permissions": ["keys.write"]}
     ),
     "DELETE /v1/admin/api-keys/{key_id}": Case(),
+    "PATCH /v1/admin/settings": Case(
+        {"open_orders_max": 3, "lookup_code_required": True}, refused={"time_zone": "Mars/Olympus"}
+    ),
     "PUT /v1/admin/origins": Case({"origins": ["https://shop.example"]}, refused={"origins": ["no origin"]}),
     "POST /v1/admin/products": Case(
         {"name": "Cap", "price": MONEY}, refused={"name": "Cap", "price": {"amount": 1, "currency": "EUR"}}

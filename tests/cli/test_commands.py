@@ -14,6 +14,7 @@ import typer.main
 from terminal import PROGRAM, Terminal
 
 from storeroom import __version__
+from storeroom.access import ApiKeyRefused
 from storeroom.cli.app import app
 from storeroom.doctor.service import CHECKS
 from storeroom.identity import Permission
@@ -239,6 +240,35 @@ async def test_a_second_factor_is_required_and_reset(terminal: Terminal) -> None
         assert "boss@example.com" in terminal.text("user", "reset-second-factor", "Boss@example.com")
         assert (await shop.sign_in.with_password(email=boss.email, password=password)).access_token
     terminal.refused("user", "reset-second-factor", "nobody@example.com", code="identity.user_not_found")
+
+
+async def test_keys_of_programs(terminal: Terminal) -> None:
+    terminal.text("tenant", "create", "default", "--name", "Shop", "--currency", "USD")
+    assert "no keys" in terminal.text("keys", "list")
+    given = ("--permission", "orders.read", "--permission", "catalog.write", "--days", "30")
+    made = terminal.json("keys", "create", "warehouse", *given, "--calls-per-minute", "60")
+    assert (made["name"], made["permissions"], made["calls_per_minute"]) == (
+        "warehouse",
+        ["catalog.write", "orders.read"],
+        60,
+    )
+    secret = made["key"].partition(".")[2]
+    async with Storeroom.open(terminal.environment["STOREROOM_DATABASE_URL"]) as room:
+        keys = room.tenant().api_keys
+        assert str((await keys.authenticate(made["key"])).id) == made["id"]
+        listed = terminal.text("keys", "list")
+        assert "warehouse" in listed and "orders.read" in listed and secret not in listed
+        assert "is revoked" in terminal.text("keys", "revoke", made["id"])
+        terminal.text("keys", "revoke", made["id"])
+        with pytest.raises(ApiKeyRefused):
+            await keys.authenticate(made["key"])
+        assert "revoked" in terminal.text("keys", "list")
+        trail = {entry.action for entry in (await room.tenant().audit.list()).items}
+        assert {"tenants.create", "access.create_key", "access.revoke_key"} <= trail
+    assert secret[-4:] in terminal.text("keys", "list")
+    terminal.refused("keys", "create", "x", "--permission", "keys.write", code="access.permission_not_yours")
+    assert terminal.run("keys", "create", "x", "--permission", "everything").returncode == 2
+    assert terminal.run("keys", "revoke", "warehouse").returncode == 2
 
 
 def test_permissions_need_no_database() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from desk import Desk
 from rivals import race
+from storeroom.flows.cancellation import cancel_unpaid
 from storeroom.orders import Order, OrderMoveRefused, OrderStatus
-from storeroom.orders.jobs import cancel_unpaid
 
 S = OrderStatus
 OVER = timedelta(minutes=-1)

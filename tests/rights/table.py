@@ -61,6 +61,8 @@ RIGHTS: Final[dict[str, str]] = {
         PATCH /v1/account
         GET /v1/account/addresses
         GET /v1/account/consents
+        GET /v1/account/providers
+        DELETE /v1/account/providers/{provider}
         GET /v1/account/credit
         POST /v1/account/close
         GET /v1/account/export
@@ -91,6 +93,8 @@ RIGHTS: Final[dict[str, str]] = {
         DELETE /v1/admin/configuration/{key}
         GET /v1/admin/configuration/{key}
         PUT /v1/admin/configuration/{key}
+        GET /v1/admin/settings
+        PATCH /v1/admin/settings
         GET /v1/admin/origins
         PUT /v1/admin/origins
         POST /v1/admin/payment-methods

@@ -42,12 +42,15 @@ def test_everything_is_read() -> None:
             "STOREROOM_KEY_CALLS": "7",
             "STOREROOM_ACCOUNT_CALLS": "8",
             "STOREROOM_ADDRESS_CALLS": "0",
+            "STOREROOM_EVENTS_MONTHS": "13",
+            "STOREROOM_EVENTS_DROP": "on",
             "PATH": "/bin",
         }
     )
     assert settings.mode is Mode.PRODUCTION
     assert (settings.port, settings.pool_size, settings.trusted_proxies, settings.flood_requests) == (80, 20, 2, 0)
     assert (settings.key_calls, settings.account_calls, settings.address_calls) == (7, 8, 0)
+    assert (settings.events_months, settings.events_drop) == (13, True)
     assert (settings.statement_cache, settings.migrate, settings.worker) == (False, False, False)
     assert settings.names.resolve("orders") == "shop_orders"
     assert settings.signing_secret().reveal() == SECRET
@@ -61,6 +64,7 @@ def test_everything_is_read() -> None:
         ("STOREROOM_PORT", "-1"),
         ("STOREROOM_PORT", "http"),
         ("STOREROOM_POOL_SIZE", "0"),
+        ("STOREROOM_EVENTS_MONTHS", "1"),
         ("STOREROOM_TRUSTED_PROXIES", "10.0.0.1"),
         ("STOREROOM_MODE", "staging"),
         ("STOREROOM_WORKER", "perhaps"),

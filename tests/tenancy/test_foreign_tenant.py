@@ -863,6 +863,12 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "second_factors.reset": [(UserNotFound, lambda s, o, t: s.second_factors.reset(user_id=t.member.id))],
     "second_factors.status": [(UserNotFound, lambda s, o, t: s.second_factors.status(user_id=t.member.id))],
     "provider_proofs.list": [(UserNotFound, lambda s, o, t: s.provider_proofs.list(user_id=t.user.id))],
+    "provider_proofs.unlink": [
+        (
+            UserNotFound,
+            lambda s, o, t: s.provider_proofs.unlink(user_id=t.user.id, provider=AuthProvider.GOOGLE),
+        )
+    ],
     "provider_proofs.prove": [
         (
             ProviderNotOffered,
@@ -1190,6 +1196,7 @@ READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
     "inventory.low_stock": lambda s: s.inventory.low_stock(limit=100),
     "inventory.oversold": lambda s: s.inventory.oversold(limit=100),
     "origins.list": lambda s: s.origins.list(),
+    "shop_settings.get": lambda s: s.shop_settings.get(),
     "orders.awaiting_payment": lambda s: s.orders.awaiting_payment(limit=100),
     "orders.changes": lambda s: s.orders.changes(limit=100),
     "orders.list": lambda s: s.orders.list(limit=100),
@@ -1225,6 +1232,7 @@ WRITES = {
     "mail_proofs.set_settings",
     "api_keys.create",
     "origins.replace",
+    "shop_settings.update",
     "configuration.set",
     "domains.create",
     "endpoints.create",

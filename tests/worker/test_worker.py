@@ -202,9 +202,12 @@ async def test_every_job_of_the_schedule_finds_its_work(room: Storeroom) -> None
     )
     assert done["audit.seal"] == await one(room, "SELECT count(*) FROM {audit_logs} WHERE tenant_id = $1") > 0
     told = await shop.audit.list(limit=100)
-    assert {entry.action for entry in told.items if entry.user_email in {"cancel_unpaid", "expire_payments"}} == {
-        "orders.cancel_unpaid",
-        "payments.expire",
+    jobs = {"abandon_carts", "cancel_unpaid", "expire_payments", "expire_reservations"}
+    assert {(entry.action, len(entry.new_values or {})) for entry in told.items if entry.user_email in jobs} == {
+        ("carts.abandon", 1),
+        ("inventory.expire_reservations", 1),
+        ("orders.cancel_unpaid", 0),
+        ("payments.expire", 0),
     }
     assert done["orders.fill_search"] == await one(room, "SELECT count(*) FROM {orders} WHERE tenant_id = $1")
     assert [found.order_number for found in await shop.orders.search(text=overdue.number[2:6])] == [overdue.number]

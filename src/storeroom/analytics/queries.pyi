@@ -1,6 +1,6 @@
 # Written by `python -m storeroom.database.stubs` from queries.sql; change that file, then run it again.
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -96,3 +96,4 @@ async def events_of_campaign(
     rows: int,
 ) -> list[Event]: ...
 async def last_of_user(db: Executor, /, *, tenant_id: str, user_id: UUID, name: str, rows: int) -> list[Event]: ...
+async def retire_months(db: Executor, /, *, before: date, drop: bool, rows: int) -> int: ...

@@ -139,3 +139,8 @@ SELECT id, event_name, event_category, user_id, anonymous_id, session_id, page_u
    AND event_name = :name
  ORDER BY created_at DESC, id DESC
  LIMIT :rows;
+
+-- name: retire_months(before, drop, rows) -> int
+-- scope: all tenants
+-- Made by migration 0024, as whoever owns the schema: the service may change no table.
+SELECT {retire_event_months_v1}(:before, :drop, :rows);

@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from storeroom import __version__
-from storeroom.cli import connect, keeping
+from storeroom.cli import connect, keeping, programs
 from storeroom.cli.terminal import say, show_json, show_table, warn
 from storeroom.settings import Mode, Settings
 
@@ -45,6 +45,7 @@ app.add_typer(users, name="user")
 app.add_typer(imports, name="import")
 app.add_typer(databases, name="db")
 app.add_typer(keeping.keys, name="secrets")
+app.add_typer(programs.keys, name="keys")
 app.add_typer(keeping.configs, name="config")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

@@ -6,6 +6,8 @@ from storeroom.database.executor import Executor
 
 MONTHS_AHEAD: Final = 3
 MONTHS_AHEAD_MAX: Final = 12
+MONTHS_KEPT_MIN: Final = 2  # of events, where they are not kept for ever: sign-in links those of the last days
+MONTHS_KEPT_MAX: Final = 1_200
 
 # The function makes what is missing as the schema's owner: the service itself may make no tables.
 _ENSURE: Final = """

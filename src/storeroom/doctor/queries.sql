@@ -621,3 +621,16 @@ SELECT x.tenant_id, x.subject, format('%s overdue', count(*)) AS detail
  GROUP BY x.tenant_id, x.subject
  ORDER BY x.tenant_id, x.subject
  LIMIT :size;
+
+-- name: retired_months_lie_about(size) -> Finding*
+-- scope: all tenants
+-- A month of events that was taken out of the table is kept elsewhere by now, and dropped here.
+SELECT '*' AS tenant_id, c.relname::text AS subject, 'no longer a part of the events; still here' AS detail
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_class e ON e.oid = pg_typeof(NULL::{events})::text::regclass AND e.relnamespace = c.relnamespace
+ WHERE c.relkind = 'r'
+   AND NOT c.relispartition
+   AND left(c.relname::text, length(e.relname::text) + 2) = e.relname::text || '_y'
+   AND c.relname::text ~ '_y[0-9]{4}m[0-9]{2}$'
+ ORDER BY c.relname
+ LIMIT :size;

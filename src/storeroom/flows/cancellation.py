@@ -33,7 +33,7 @@ class Cancellation(Service):
 
 async def cancel_unpaid(db: Database, *, limit: int = jobs.CANCEL_LIMIT) -> int:
     """The same for orders whose time to pay is over and for which no money is on its way; return how many."""
-    return await jobs.cancel_unpaid(db, limit=limit, also=_close_payments)
+    return await jobs.cancel_overdue(db, limit=limit, also=_close_payments)
 
 
 async def _close_payments(context: Context, order_id: OrderId) -> None:

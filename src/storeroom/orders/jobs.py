@@ -20,10 +20,11 @@ Also: TypeAlias = Callable[[Context, OrderId], Awaitable[object]]
 _ACTOR: Final = Actor(kind=ActorKind.SYSTEM, name="cancel_unpaid")
 
 
-async def cancel_unpaid(db: Database, *, limit: int = CANCEL_LIMIT, also: Also | None = None) -> int:
+async def cancel_overdue(db: Database, *, limit: int = CANCEL_LIMIT, also: Also) -> int:
     """Cancel orders whose time to pay is over and for which no money is on its way; their units are free again.
 
-    Each batch commits by itself. A second run, or a rival, finds nothing to do twice.
+    Each batch commits by itself. A second run, or a rival, finds nothing to do twice. The job is
+    `flows.cancellation.cancel_unpaid`, which knows what else hangs on an order.
 
     Args:
         db: the whole installation.
@@ -47,8 +48,7 @@ async def cancel_unpaid(db: Database, *, limit: int = CANCEL_LIMIT, also: Also |
                         await record(
                             tx, context, action="orders.cancel_unpaid", resource_type="order", resource_id=order_id
                         )
-                        if also is not None:
-                            await also(context, order_id)
+                        await also(context, order_id)
                 return cancelled
 
             cancelled = await db.run(batch)

@@ -24,6 +24,7 @@ BODY_BYTES_MAX: Final = 2 * 1024 * 1024  # a route that takes files says its own
 ROUTED: Final = (
     "identity",
     "domains",
+    "shops",
     "configuration",
     "gateways",
     "guests",

@@ -1,11 +1,15 @@
 """The shops of one installation."""
 
 from storeroom.tenants.errors import HostTaken, HostUnknown, InvalidTenant, TenantExists
-from storeroom.tenants.model import Tenant, TenantStatus
-from storeroom.tenants.service import DEFAULT_TENANT, Tenants, settings_of
+from storeroom.tenants.model import DURATION_MAX, NAME_LENGTH_MAX, OPEN_ORDERS_MAX, Tenant, TenantStatus
+from storeroom.tenants.service import DEFAULT_TENANT, SETTINGS, Tenants, changed_settings, settings_of, tenant_row
 
 __all__ = [
     "DEFAULT_TENANT",
+    "DURATION_MAX",
+    "NAME_LENGTH_MAX",
+    "OPEN_ORDERS_MAX",
+    "SETTINGS",
     "HostTaken",
     "HostUnknown",
     "InvalidTenant",
@@ -13,5 +17,7 @@ __all__ = [
     "TenantExists",
     "TenantStatus",
     "Tenants",
+    "changed_settings",
     "settings_of",
+    "tenant_row",
 ]

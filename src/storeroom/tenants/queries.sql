@@ -5,6 +5,14 @@ SELECT tenant_id, name, status, currency, time_zone, country_code, order_window,
   FROM {tenants}
  WHERE tenant_id = :tenant_id;
 
+-- name: lock_tenant(tenant_id) -> Tenant?
+-- Before a change: what is told of it is what it was at that moment.
+SELECT tenant_id, name, status, currency, time_zone, country_code, order_window, reservation_hold, cart_lifetime, cart_idle,
+       open_orders_max, compliance_required, lookup_code_required, staff_second_factor_required, created_at, updated_at
+  FROM {tenants}
+ WHERE tenant_id = :tenant_id
+   FOR NO KEY UPDATE;
+
 -- name: tenants_after(after, size) -> Tenant*
 -- scope: all tenants
 -- By id, for the operator's list and for jobs that visit every tenant.

@@ -2,16 +2,17 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from storeroom.core.contact import normal_country
 from storeroom.core.ids import TenantId
 from storeroom.core.money import currency_digits
 from storeroom.core.pages import Page, decode_cursor, page_of, page_size
-from storeroom.database.pool import Database
+from storeroom.database.executor import Executor
+from storeroom.database.pool import Database, Transaction
 from storeroom.database.service import TENANT_CACHE_S, Context, TenantCache, TenantUnknown
 from storeroom.tenants import queries
 from storeroom.tenants.errors import HostTaken, HostUnknown, InvalidTenant, TenantExists
@@ -38,11 +39,56 @@ async def settings_of(context: Context) -> Tenant:
     return tenant
 
 
-class Tenants:
-    """The shops of one installation. This is the operator's face: it belongs to no tenant."""
+class Tell(Protocol):
+    """Writes down what the operator did to a shop, where that shop's staff find it."""
 
-    def __init__(self, db: Database) -> None:
+    async def __call__(
+        self, tx: Transaction, tenant_id: TenantId, action: str, *, old: Mapping[str, Any], new: Mapping[str, Any]
+    ) -> None:
+        """In the transaction of the change; of `old` and `new` the fields that differ."""
+        ...
+
+
+async def _tell_nobody(
+    tx: Transaction, tenant_id: TenantId, action: str, *, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> None:
+    """For a program that keeps no trail."""
+
+
+async def tenant_row(db: Executor, tenant_id: str) -> Tenant | None:
+    """The shop as it is at this moment, past every cache."""
+    return await queries.tenant(db, tenant_id=tenant_id)
+
+
+async def changed_settings(db: Executor, tenant_id: str, changes: Mapping[str, Any]) -> tuple[Tenant, Tenant]:
+    """Change settings by name, in the caller's transaction; the shop before and after.
+
+    Raises:
+        InvalidTenant: an unknown setting, or one out of bounds.
+        TenantUnknown: no such shop.
+    """
+    known = await queries.lock_tenant(db, tenant_id=tenant_id)
+    if known is None:
+        raise TenantUnknown(tenant_id=tenant_id)
+    settings = {name: getattr(known, name) for name in SETTINGS}
+    for name in changes:
+        if name not in settings:
+            raise InvalidTenant(field=name, reason="no such setting, or one that cannot be changed")
+    updated = await queries.update_tenant(db, tenant_id=tenant_id, **_checked(**{**settings, **changes}))
+    if updated is None:
+        raise TenantUnknown(tenant_id=tenant_id)
+    return known, updated
+
+
+class Tenants:
+    """The shops of one installation. This is the operator's face: it belongs to no tenant.
+
+    What is done here is told to the shop that it is done to.
+    """
+
+    def __init__(self, db: Database, *, tell: Tell = _tell_nobody) -> None:
         self._db = db
+        self._tell = tell
         self.cache: TenantCache[Tenant] = TenantCache(self._load)
         self._hosts: dict[str, tuple[TenantId, float]] = {}  # until when it is believed
 
@@ -104,8 +150,10 @@ class Tenants:
             lookup_code_required=lookup_code_required,
             staff_second_factor_required=staff_second_factor_required,
         )
-        if not await queries.insert_tenant(self._db, tenant_id=tenant_id, currency=currency, **settings):
-            raise TenantExists(tenant_id=tenant_id)
+        async with self._db.transaction() as tx:
+            if not await queries.insert_tenant(tx, tenant_id=tenant_id, currency=currency, **settings):
+                raise TenantExists(tenant_id=tenant_id)
+            await self._tell(tx, TenantId(tenant_id), "tenants.create", old={}, new={"currency": currency, **settings})
         return await self.get(tenant_id)
 
     async def get(self, tenant_id: str) -> Tenant:
@@ -128,16 +176,11 @@ class Tenants:
         Raises:
             InvalidTenant: an unknown setting, or one out of bounds.
         """
-        known = await self.get(tenant_id)
-        settings = {name: getattr(known, name) for name in _SETTINGS}
-        for name in changes:
-            if name not in settings:
-                raise InvalidTenant(field=name, reason="no such setting, or one that cannot be changed")
-        updated = await queries.update_tenant(self._db, tenant_id=tenant_id, **_checked(**{**settings, **changes}))
+        async with self._db.transaction() as tx:
+            before, after = await changed_settings(tx, tenant_id, changes)
+            await self._tell(tx, TenantId(tenant_id), "tenants.update", old=_settings(before), new=_settings(after))
         self.cache.forget(TenantId(tenant_id))
-        if updated is None:
-            raise TenantUnknown(tenant_id=tenant_id)
-        return updated
+        return after
 
     async def suspend(self, tenant_id: str) -> Tenant:
         """Stop a shop: within seconds every process refuses to read or do anything in its name."""
@@ -148,11 +191,16 @@ class Tenants:
         return await self._set_status(tenant_id, TenantStatus.ACTIVE)
 
     async def _set_status(self, tenant_id: str, status: TenantStatus) -> Tenant:
-        tenant = await queries.set_status(self._db, tenant_id=tenant_id, status=status)
+        verb = "suspend" if status is TenantStatus.SUSPENDED else "resume"
+        async with self._db.transaction() as tx:
+            before = await queries.lock_tenant(tx, tenant_id=tenant_id)
+            after = await queries.set_status(tx, tenant_id=tenant_id, status=status)
+            if before is None or after is None:
+                raise TenantUnknown(tenant_id=tenant_id)
+            told = {"old": {"status": before.status}, "new": {"status": after.status}}
+            await self._tell(tx, TenantId(tenant_id), f"tenants.{verb}", **told)
         self.cache.forget(TenantId(tenant_id))
-        if tenant is None:
-            raise TenantUnknown(tenant_id=tenant_id)
-        return tenant
+        return after
 
     async def add_host(self, tenant_id: str, host: str) -> None:
         """Let a host name lead to this shop; saying it again changes nothing.
@@ -167,9 +215,12 @@ class Tenants:
             raise InvalidTenant(field="host", reason="not a host name")
         if len(await queries.hosts_of(self._db, tenant_id=tenant_id)) >= HOSTS_MAX:
             raise InvalidTenant(field="host", reason=f"a shop has at most {HOSTS_MAX} hosts")
-        await queries.insert_host(self._db, host=name, tenant_id=tenant_id)
-        if await queries.tenant_of_host(self._db, host=name) != tenant_id:
-            raise HostTaken(host=name)
+        async with self._db.transaction() as tx:
+            made = await queries.insert_host(tx, host=name, tenant_id=tenant_id)
+            if await queries.tenant_of_host(tx, host=name) != tenant_id:
+                raise HostTaken(host=name)
+            if made:
+                await self._tell(tx, TenantId(tenant_id), "tenants.add_host", old={}, new={"host": name})
 
     async def hosts(self, tenant_id: str) -> Sequence[str]:
         """The host names of a shop."""
@@ -177,8 +228,11 @@ class Tenants:
 
     async def remove_host(self, tenant_id: str, host: str) -> None:
         """Let a host name lead nowhere, in every process within seconds; unknown ones are no error."""
-        await queries.delete_host(self._db, host=_host_name(host), tenant_id=tenant_id)
-        self._hosts.pop(_host_name(host), None)
+        name = _host_name(host)
+        async with self._db.transaction() as tx:
+            if await queries.delete_host(tx, host=name, tenant_id=tenant_id):
+                await self._tell(tx, TenantId(tenant_id), "tenants.remove_host", old={"host": name}, new={})
+        self._hosts.pop(name, None)
 
     async def at_host(self, host: str) -> TenantId:
         """The shop that answers at a host name.
@@ -210,7 +264,7 @@ def _host_name(host: str) -> str:
     return host.strip().rstrip(".").lower()
 
 
-_SETTINGS: Final = (
+SETTINGS: Final = (
     "name",
     "time_zone",
     "country_code",
@@ -223,6 +277,10 @@ _SETTINGS: Final = (
     "lookup_code_required",
     "staff_second_factor_required",
 )
+
+
+def _settings(tenant: Tenant) -> dict[str, Any]:
+    return {name: getattr(tenant, name) for name in SETTINGS}
 
 
 def _checked(**settings: Any) -> dict[str, Any]:

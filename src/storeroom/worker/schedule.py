@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from storeroom.analytics.jobs import make_partitions
+from storeroom.analytics.jobs import make_partitions, retire_months
 from storeroom.audit.jobs import make_months, seal
 from storeroom.carts.jobs import abandon_carts
 from storeroom.catalog.jobs import deactivate_expired_batches
@@ -63,11 +63,15 @@ SCHEDULE: Final[tuple[Job, ...]] = (
 
 def schedule(settings: Settings) -> tuple[Job, ...]:
     """What the worker of an installation runs: SCHEDULE, and what its settings ask for."""
-    if not settings.archival_enabled:
-        return SCHEDULE
-    archival = Archival(retention=settings.archival_retention, interval=settings.archival_interval)
-    every = min(settings.archival_interval, LOOK_EVERY_MAX)
-    return (*SCHEDULE, Job(name="wallets.archive_payments", every=every, run=archival, limit=5_000))
+    jobs = [*SCHEDULE]
+    if settings.archival_enabled:
+        archival = Archival(retention=settings.archival_retention, interval=settings.archival_interval)
+        every = min(settings.archival_interval, LOOK_EVERY_MAX)
+        jobs.append(Job(name="wallets.archive_payments", every=every, run=archival, limit=5_000))
+    if settings.events_months:
+        retire = partial(retire_months, months_kept=settings.events_months, drop=settings.events_drop)
+        jobs.append(_every(3600, "analytics.retire_months", retire, limit=12))
+    return tuple(jobs)
 
 
 def asking(keys: TokenKeys) -> tuple[Job, ...]:
