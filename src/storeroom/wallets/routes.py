@@ -303,7 +303,7 @@ async def list_quotes(
     responses=says(errors.InvalidQuote),
 )
 async def get_quotes(
-    ids: FromQuery[Annotated[list[QuoteId], Meta(max_length=QUOTES_READ_MAX)]], cart_quotes: NamedDependency[CartQuotes]
+    ids: FromQuery[Annotated[list[str], Meta(max_length=QUOTES_READ_MAX)]], cart_quotes: NamedDependency[CartQuotes]
 ) -> QuoteList:
     """Those that there are; `ids` comes once for each."""
     return QuoteList(items=await cart_quotes.get_many(quote_ids=ids))
