@@ -3,10 +3,12 @@
 import asyncio
 from decimal import Decimal
 
+import asyncpg
 import pytest
 
 from factories import make_coupon
 from rivals import race
+from storeroom.database.errors import DatabaseUnavailable
 from storeroom.database.pool import Database, Transaction
 from storeroom.promotions import CouponChanges, CouponExists, CouponUsedUp, DiscountType
 from storeroom.room import Shop
@@ -86,3 +88,18 @@ async def test_a_use_that_is_counted_while_staff_change_the_coupon_is_not_lost(s
 
     changed = await race(database, first, lambda: shop.coupons.update(code="SAVE", changes=CouponChanges(name="Other")))
     assert (changed.name, changed.usage_count) == ("Other", 1)
+
+
+@pytest.mark.requirement("CED-OP-064")
+async def test_a_connection_that_is_cut_before_the_commit_has_counted_nothing(shop: Shop, dsn: str) -> None:
+    await make_coupon(shop, "10 %", "LAST", usage_limit=1)
+    with pytest.raises(DatabaseUnavailable):
+        async with shop.transaction() as tx:
+            assert (await tx.coupons.increment_usage(code="LAST")).usage_count == 1
+            pid = await tx.context.db.fetchval("SELECT pg_backend_pid()")
+            other = await asyncpg.connect(dsn)
+            await other.execute("SELECT pg_terminate_backend($1)", pid)
+            await other.close()
+            await tx.coupons.get(code="LAST")
+    assert (await shop.coupons.get(code="LAST")).usage_count == 0
+    assert (await shop.coupons.increment_usage(code="LAST")).usage_count == 1
