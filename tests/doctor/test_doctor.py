@@ -122,6 +122,13 @@ FAULTS = [
         UPDATE orders SET amount_paid = amount_paid - 1 WHERE id = '{returned}'"""
         + RECOUNTED.replace("pending", "returned"),
     ),
+    Fault(
+        "quotes_fit_their_purchases",
+        1,
+        """INSERT INTO refund_quotes (tenant_id, id, original_purchase_id, recipient_wallet, amount, amount_asset, token,
+        token_decimals, status, expires_at) SELECT tenant_id, 'rq-1', signature, wallet, amount + 1, amount_asset,
+        amount_asset, 6, 'approved', now() FROM payment_transactions ORDER BY signature LIMIT 1""",
+    ),
     Fault("disputes_fit_their_payments", 1, "UPDATE disputes SET currency = 'EUR' WHERE id = '{dispute}'"),
     Fault("disputes_fit_their_payments", 1, "UPDATE refunds SET refund_method = 'other' WHERE id = '{chargeback}'"),
     Fault("disputes_fit_their_payments", 1, "UPDATE disputes SET refund_id = NULL WHERE id = '{dispute}'"),

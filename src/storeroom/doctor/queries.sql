@@ -165,6 +165,24 @@ SELECT o.tenant_id, o.order_number AS subject,
  ORDER BY o.tenant_id, o.id
  LIMIT :size;
 
+-- name: quotes_fit_their_purchases(size) -> Finding*
+-- scope: all tenants
+-- Refund quotes that were approved or sent stay within what the ledger of payments says was paid, in the same asset.
+SELECT q.tenant_id, q.original_purchase_id AS subject,
+       format('%s %s paid, %s %s to go back', t.amount, t.amount_asset, q.amount, q.amount_asset) AS detail
+  FROM (SELECT tenant_id, original_purchase_id, amount_asset, sum(amount) AS amount
+          FROM {refund_quotes}
+         WHERE status IN ('approved', 'processed')
+         GROUP BY tenant_id, original_purchase_id, amount_asset) q
+  JOIN (SELECT tenant_id, signature, amount, amount_asset FROM {payment_transactions}
+         UNION ALL
+        SELECT tenant_id, signature, amount, amount_asset FROM {payment_transactions_archive}) t
+    ON t.tenant_id = q.tenant_id AND t.signature = q.original_purchase_id
+ WHERE q.amount > t.amount
+    OR q.amount_asset <> t.amount_asset
+ ORDER BY q.tenant_id, q.original_purchase_id
+ LIMIT :size;
+
 -- name: disputes_fit_their_payments(size) -> Finding*
 -- scope: all tenants
 -- A dispute is in the currency of its payment; a lost one took its money by a chargeback of that payment, and no chargeback

@@ -49,6 +49,7 @@ CHECKS: Final[tuple[tuple[Check, Gravity], ...]] = (
     (queries.refunds_fit_their_payments, Gravity.BROKEN),
     (queries.refunds_fit_their_orders, Gravity.BROKEN),
     (queries.disputes_fit_their_payments, Gravity.BROKEN),
+    (queries.quotes_fit_their_purchases, Gravity.BROKEN),
     (queries.credit_is_its_entries, Gravity.BROKEN),
     (queries.paid_orders_moved_on, Gravity.BROKEN),
     (queries.history_is_unbroken, Gravity.BROKEN),

@@ -79,6 +79,7 @@ CREATE TABLE {admin_nonces} (
     CONSTRAINT admin_nonces_lengths CHECK (length(id) BETWEEN 1 AND 255 AND length(purpose) BETWEEN 1 AND 100),
     CONSTRAINT admin_nonces_future CHECK (expires_at > created_at)
 );
+-- An index on tenant_id alone is the beginning of this one and of the primary key, so there is none.
 CREATE INDEX {idx_admin_nonces_tenant_expires} ON {admin_nonces} (tenant_id, expires_at);
 
 CREATE TYPE {refund_quote_status} AS ENUM ('pending', 'approved', 'denied', 'processed');
