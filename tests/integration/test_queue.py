@@ -74,6 +74,8 @@ async def test_rolled_back_it_was_never_queued(outlet: Shop) -> None:
         {"headers": {"a b": "c"}},
         {"headers": {"a": "b\r\nc: d"}},
         {"payload": {"x": "y" * 300_000}},
+        {"payload": None},
+        {"payload": {"x": ["a text with \x00 in it"]}},
         {"entity_type": "order"},
     ],
     ids=str,

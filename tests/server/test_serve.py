@@ -111,6 +111,22 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+@pytest.mark.requirement("STO-GEN-01")
+async def test_postgresql_is_the_only_service_that_it_speaks_to(folder: Path) -> None:
+    """A page, a cart and a look at the health; and no connection of it or its children leads to anything else."""
+    async with serving(folder) as server, httpx.AsyncClient(base_url=server.url) as http:
+        for method, path in (("GET", "/"), ("POST", "/v1/carts"), ("GET", "/ready")):
+            assert (await http.request(method, path)).is_success
+        root = psutil.Process(server.process.pid)
+        spoken_to = [
+            (process.name(), each.raddr)
+            for process in [root, *root.children(recursive=True)]
+            for each in process.net_connections("inet")
+            if each.raddr and each.laddr.port != server.port
+        ]
+        assert spoken_to == []
+
+
 async def test_it_starts_postgres_serves_and_puts_everything_away(folder: Path) -> None:
     async with serving(folder) as first, httpx.AsyncClient(base_url=first.url) as http:
         assert (await http.get("/ready")).status_code == 200

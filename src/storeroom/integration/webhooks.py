@@ -78,8 +78,11 @@ class Webhooks(Service):
             raise InvalidWebhook(field="max_attempts", reason=f"1 to {ATTEMPTS_MAX}")
         if (entity_type is None) != (entity_id is None):
             raise InvalidWebhook(field="entity_id", reason="comes with entity_type")
-        if len(msgspec.json.encode(payload)) > PAYLOAD_BYTES_MAX:
+        body = msgspec.json.encode(payload)
+        if len(body) > PAYLOAD_BYTES_MAX:
             raise InvalidWebhook(field="payload", reason=f"larger than {PAYLOAD_BYTES_MAX} bytes")
+        if payload is None or b"\\u0000" in body:  # neither of which a row can hold
+            raise InvalidWebhook(field="payload", reason="null, or a text with U+0000")
         webhook_id = WebhookId(new_id())
         await queries.enqueue(
             self.db,
