@@ -6,9 +6,11 @@ import asyncio
 import secrets
 from typing import Any
 
+import httpx
+import msgspec
 import pytest
 
-from factories import make_method, make_product, place, purchase, usd
+from factories import HOME, make_method, make_product, place, purchase, usd
 from rivals import race
 from storeroom.core.ids import OrderId, UserId
 from storeroom.core.visitor import Visitor
@@ -17,9 +19,11 @@ from storeroom.database.service import SYSTEM, Actor, ActorKind
 from storeroom.flows.checkout import Checkout
 from storeroom.flows.errors import InvalidPurchase, PaymentMethodRefused
 from storeroom.flows.model import Placement
+from storeroom.identity import Proof
 from storeroom.orders import OrderStatus
 from storeroom.payments import PaymentStatus
-from storeroom.room import Shop
+from storeroom.room import Shop, Storeroom
+from storeroom.server.app import create_app
 
 
 async def ann(shop: Shop, credit: int) -> Visitor:
@@ -197,3 +201,31 @@ async def test_a_cancelled_order_gives_its_credit_back_once(shop: Shop) -> None:
     assert await balance(shop, buyer) == 1500
     spent = "SELECT sum(amount)::bigint FROM {store_credit_entries} WHERE tenant_id = $1"
     assert await rows(shop, spent) == [(1500,)]
+
+
+async def test_over_http_true_spends_what_there_is_and_an_amount_no_more(room: Storeroom, shop: Shop) -> None:
+    buyer, product = await ann(shop, 1500), await make_product(shop)
+    host = f"{secrets.token_hex(6)}.example"
+    await room.tenants.add_host(shop.tenant_id, host)
+    started = await shop.sessions.start(proof=Proof(user_id=UserId(buyer.user_id)))  # type: ignore[arg-type]
+    body = {
+        "lines": [{"variant_id": str(product)}],
+        "email": "bo@buyer.example",
+        "name": "Bo",
+        "shipping_address": msgspec.to_builtins(HOME),
+    }
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app(room)), base_url=f"http://{host}") as http:
+
+        async def placed(spend: object, **headers: str) -> httpx.Response:
+            return await http.post("/v1/checkout", json={**body, "use_store_credit": spend}, headers=headers)
+
+        mine = {"Authorization": f"Bearer {started.access_token}"}
+        first = (await placed({"amount": 200, "currency": "USD"}, **mine)).json()["order"]
+        second = (await placed(True, **mine)).json()["order"]
+        assert [(each["paid"]["amount"], each["status"]) for each in (first, second)] == [
+            (200, "pending_payment"),
+            (1000, "payment_received"),
+        ]
+        refused = await placed(True)
+        assert (refused.status_code, refused.json()["code"]) == (422, "checkout.invalid")
+    assert await balance(shop, buyer) == 300
