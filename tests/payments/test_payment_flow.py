@@ -390,7 +390,7 @@ async def test_if_the_order_cannot_be_credited_nothing_is_verified(till: Till, m
     async def fail(*_: object, **__: object) -> None:
         raise ConnectionResetError
 
-    monkeypatch.setattr("storeroom.payments.service.tell", fail)  # the last thing that is written
+    monkeypatch.setattr("storeroom.payments.steps.tell", fail)  # the last thing that is written
     with pytest.raises(ConnectionResetError):
         await till.payments.verify(payment_id=payment.id)
     assert await till.row(payment.id) == before
@@ -557,7 +557,7 @@ async def test_four_numbered_attempts_tell_the_story(till: Till) -> None:
 
 
 async def test_a_customer_tries_a_bounded_number_of_times(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storeroom.payments.service.ATTEMPTS_MAX", 2)
+    monkeypatch.setattr("storeroom.payments.steps.ATTEMPTS_MAX", 2)
     payment = await till.pending()
     await till.payments.submit_proof(reference=payment.reference, customer_reference="Z-1")
     await till.payments.reject(payment_id=payment.id, reason="no")

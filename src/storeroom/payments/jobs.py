@@ -7,7 +7,7 @@ from storeroom.core.ids import TenantId, new_id
 from storeroom.database.pool import Database, Transaction
 from storeroom.database.service import Actor, ActorKind, Context
 from storeroom.payments import queries
-from storeroom.payments.service import tell
+from storeroom.payments.steps import tell
 from storeroom.tenants import Tenants
 
 TENANTS_MAX: Final = 50  # looked at in one run

@@ -4,102 +4,58 @@ Whatever changes what an order has received locks the order first and then the p
 order's sum and the outbox row are written in the transaction of the change.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from os import environ
-from typing import Any, Final, Self
-from uuid import UUID
+from typing import Final
 
 import msgspec
-from typing_extensions import override
 
-from storeroom import outbox
-from storeroom.analytics import note
 from storeroom.audit import audited
-from storeroom.core.contact import normal_phone
 from storeroom.core.ids import OrderId, PaymentId, new_id
-from storeroom.core.money import CurrencyMismatch, Money
-from storeroom.core.pages import Page, decode_cursor, page_of, page_size
+from storeroom.core.money import Money
 from storeroom.core.states import sources
-from storeroom.database.executor import Executor
 from storeroom.database.pool import Transaction
-from storeroom.database.service import ActorKind, Context, Service, operation, transactional
-from storeroom.orders import OrderNotFound, Orders, OrderStatus
+from storeroom.database.service import ActorKind, transactional
+from storeroom.orders import OrderNotFound, OrderStatus
 from storeroom.payments import queries
 from storeroom.payments.errors import (
     AmountOutsideLimits,
     InvalidPayment,
     OrderNotPayable,
-    PaymentAttemptsUsedUp,
-    PaymentExpired,
     PaymentMethodInactive,
-    PaymentMethodIsManual,
-    PaymentMethodNotFound,
-    PaymentMoveRefused,
     PaymentNotFound,
-    ProofNotFound,
     StaffRequired,
     TooManyOpenPayments,
 )
 from storeroom.payments.model import (
-    ATTEMPTS_MAX,
     COMPLETABLE,
     CUSTOMER_REFERENCE_LENGTH_MAX,
     NOTES_LENGTH_MAX,
     OPEN_PAYMENTS_MAX,
     PAYMENT_MOVES,
-    PAYMENTS_LISTED_MAX,
     REFERENCES_DRAWN_MAX,
     VERIFIABLE,
     AttemptAction,
-    AttemptActor,
     AttemptStatus,
-    CustomerPayment,
-    OrderFacts,
     Payer,
     Payment,
-    PaymentAttempt,
-    PaymentMethod,
     PaymentMethodType,
     PaymentStatus,
-    Proof,
     ProofFile,
-    ReviewItem,
     new_reference,
     window,
 )
-from storeroom.payments.proofs import ProofStore, content_type
-from storeroom.tenants import settings_of
+from storeroom.payments.proofs import content_type
+from storeroom.payments.reading import Reading
+from storeroom.payments.steps import facts_given, no_reference_left, positive_amount, refusal_of, tidy_text
 
-_ACTORS: Final[Mapping[ActorKind, AttemptActor]] = {
-    ActorKind.ADMIN: AttemptActor.ADMIN,
-    ActorKind.CUSTOMER: AttemptActor.CUSTOMER,
-    ActorKind.SYSTEM: AttemptActor.SYSTEM,
-    ActorKind.WEBHOOK: AttemptActor.SYSTEM,
-}
 _NOT_CHASED: Final = frozenset({OrderStatus.CANCELLED, OrderStatus.REFUNDED, OrderStatus.PARTIALLY_REFUNDED})
 
 
-class Payments(Service):
+class Payments(Reading):
     """What is done with the payments of a shop.
 
     Calls in a customer's name see the payments of that customer alone; a guest is known by a `Payer`. Verifying,
     rejecting and recording money need an actor of the kind `admin`.
     """
-
-    def __init__(self, context: Context, *, files: ProofStore | None = None) -> None:
-        """Without a store, proofs are kept where STOREROOM_FILES_URL says."""
-        super().__init__(context)
-        self._files = files
-
-    @override
-    def bound(self, db: Executor) -> Self:
-        return type(self)(self.context.on(db), files=self._files)
-
-    @property
-    def files(self) -> ProofStore:
-        """Where proofs are kept."""
-        return self._files or ProofStore.from_environment(environ)
 
     # --- The customer's side ------------------------------------------------------------------------------------------
 
@@ -138,7 +94,7 @@ class Payments(Service):
         if order.status in _NOT_CHASED or order.due.amount <= 0:
             raise OrderNotPayable(order=order.number, status=order.status)
         found = await self._method(method)
-        asked = _positive(amount or order.due, order.due.currency)
+        asked = positive_amount(amount or order.due, order.due.currency)
         if not found.is_active or found.min_amount.currency != asked.currency or not await self._gateway_open(found):
             raise PaymentMethodInactive(method=method)
         if not found.takes(asked):
@@ -162,7 +118,7 @@ class Payments(Service):
             if payment is not None:
                 await self._note("payment.initiated", payment)
                 return payment
-        raise _no_reference()
+        raise no_reference_left()
 
     async def submit_proof(
         self,
@@ -195,8 +151,8 @@ class Payments(Service):
 
         A retry after success is refused with PaymentMoveRefused.
         """
-        given = _text("customer_reference", customer_reference, CUSTOMER_REFERENCE_LENGTH_MAX)
-        said = _text("notes", notes, NOTES_LENGTH_MAX)
+        given = tidy_text("customer_reference", customer_reference, CUSTOMER_REFERENCE_LENGTH_MAX)
+        said = tidy_text("notes", notes, NOTES_LENGTH_MAX)
         if file is None:
             if given is None:
                 raise InvalidPayment(field="customer_reference", reason="give your transaction id, or a file")
@@ -217,7 +173,7 @@ class Payments(Service):
         if locked is None:
             raise PaymentNotFound(payment=reference)
         if locked.status not in sources(PAYMENT_MOVES, PaymentStatus.AWAITING_VERIFICATION):
-            raise _refusal(locked, PaymentStatus.AWAITING_VERIFICATION)
+            raise refusal_of(locked, PaymentStatus.AWAITING_VERIFICATION)
         await self._attempt(
             locked,
             AttemptAction.CUSTOMER_SUBMIT,
@@ -252,7 +208,7 @@ class Payments(Service):
             submitted,
             AttemptAction.CUSTOMER_SUBMIT,
             AttemptStatus.SUBMITTED,
-            request_data=_given(
+            request_data=facts_given(
                 customer_reference=customer_reference, notes=notes, file=stored and msgspec.to_builtins(stored)
             ),
         )
@@ -302,9 +258,9 @@ class Payments(Service):
         the second is refused.
         """
         self._require_staff()
-        said = _text("notes", notes, NOTES_LENGTH_MAX)
+        said = tidy_text("notes", notes, NOTES_LENGTH_MAX)
         order, payment = await self._with_order_locked(payment_id)
-        arrived = _positive(received or payment.amount, payment.amount.currency, "received")
+        arrived = positive_amount(received or payment.amount, payment.amount.currency, "received")
         verified = await queries.verify_payment(
             self.db,
             tenant_id=self.tenant_id,
@@ -320,7 +276,9 @@ class Payments(Service):
             verified,
             AttemptAction.ADMIN_VERIFY,
             AttemptStatus.VERIFIED,
-            request_data=_given(received=msgspec.to_builtins(arrived), notes=said, by=self.context.actor.name or None),
+            request_data=facts_given(
+                received=msgspec.to_builtins(arrived), notes=said, by=self.context.actor.name or None
+            ),
         )
         await self._credit(order, verified)
         return verified
@@ -343,7 +301,7 @@ class Payments(Service):
         The order stays as it is.
         """
         self._require_staff()
-        why = _text("reason", reason, NOTES_LENGTH_MAX)
+        why = tidy_text("reason", reason, NOTES_LENGTH_MAX)
         if why is None:
             raise InvalidPayment(field="reason", reason="say why")
         rejected = await queries.fail_payment(
@@ -359,7 +317,7 @@ class Payments(Service):
             AttemptAction.ADMIN_REJECT,
             AttemptStatus.FAILED,
             failure_reason=why,
-            request_data=_given(by=self.context.actor.name or None),
+            request_data=facts_given(by=self.context.actor.name or None),
         )
         await self._tell("payment.failed", rejected, reason=why)
         return rejected
@@ -395,12 +353,12 @@ class Payments(Service):
         A retry records the money again.
         """
         self._require_staff()
-        given = _text("reference", reference, CUSTOMER_REFERENCE_LENGTH_MAX)
-        said = _text("notes", notes, NOTES_LENGTH_MAX)
+        given = tidy_text("reference", reference, CUSTOMER_REFERENCE_LENGTH_MAX)
+        said = tidy_text("notes", notes, NOTES_LENGTH_MAX)
         order = await queries.order_to_pay(self.db, tenant_id=self.tenant_id, order_id=order_id)
         if order is None:
             raise OrderNotFound(order=str(order_id))
-        arrived = _positive(amount, order.due.currency)
+        arrived = positive_amount(amount, order.due.currency)
         found = await self._method(method)
         if found.method_type is PaymentMethodType.STORE_CREDIT:  # no money came: it is spent at checkout
             raise PaymentMethodInactive(method=method)
@@ -423,12 +381,12 @@ class Payments(Service):
             if payment is not None:
                 break
         else:
-            raise _no_reference()
+            raise no_reference_left()
         await self._attempt(
             payment,
             AttemptAction.ADMIN_VERIFY,
             AttemptStatus.VERIFIED,
-            request_data=_given(
+            request_data=facts_given(
                 received=msgspec.to_builtins(arrived),
                 customer_reference=given,
                 notes=said,
@@ -501,8 +459,8 @@ class Payments(Service):
         if self.context.actor.kind is ActorKind.CUSTOMER:
             raise StaffRequired
         order, payment = await self._with_order_locked(payment_id)
-        arrived = _positive(received or payment.amount, payment.amount.currency, "received")
-        named = _text("reference", reference, CUSTOMER_REFERENCE_LENGTH_MAX)
+        arrived = positive_amount(received or payment.amount, payment.amount.currency, "received")
+        named = tidy_text("reference", reference, CUSTOMER_REFERENCE_LENGTH_MAX)
         settled = await queries.settle_payment(
             self.db,
             tenant_id=self.tenant_id,
@@ -566,305 +524,3 @@ class Payments(Service):
         None where more would have gone back than came: nothing was changed, and the caller undoes its refund.
         """
         return await queries.follow_refunds(self.db, tenant_id=self.tenant_id, payment_id=payment_id)
-
-    # --- Reading ------------------------------------------------------------------------------------------------------
-
-    @operation
-    async def get(self, *, payment_id: PaymentId, payer: Payer | None = None) -> Payment:
-        """One payment. Raises PaymentNotFound, also where it is not the payer's."""
-        return await self._seen(payment_id, payer)
-
-    @operation
-    async def customer_view(self, *, reference: str, payer: Payer | None = None) -> CustomerPayment:
-        """A payment as its customer is told of it. Raises PaymentNotFound, also where it is not the payer's."""
-        payment = await self._by_reference(reference, payer)
-        view = await queries.customer_payment(self.db, tenant_id=self.tenant_id, payment_id=payment.id)
-        if view is None:
-            raise PaymentNotFound(payment=reference)
-        return view
-
-    @operation
-    async def by_reference(self, *, reference: str, payer: Payer | None = None) -> Payment:
-        """The payment that people call so. Raises PaymentNotFound, also where it is not the payer's."""
-        return await self._by_reference(reference, payer)
-
-    @operation
-    async def for_order(self, *, order_id: OrderId, payer: Payer | None = None) -> list[Payment]:
-        """The payments of an order, oldest first; at most PAYMENTS_LISTED_MAX. Raises OrderNotFound."""
-        order = await queries.order_facts(self.db, tenant_id=self.tenant_id, order_id=order_id)
-        await self._check_owner(order, payer, OrderNotFound(order=str(order_id)))
-        return await queries.payments_of_order(
-            self.db, tenant_id=self.tenant_id, order_id=order_id, size=PAYMENTS_LISTED_MAX
-        )
-
-    @operation
-    async def list(
-        self, *, status: PaymentStatus | None = None, cursor: str | None = None, limit: int | None = None
-    ) -> Page[Payment]:
-        """The shop's payments, newest first."""
-        size = page_size(limit)
-        before = decode_cursor(cursor, (PaymentId,))[0] if cursor else None
-        rows = await queries.payments_listed(
-            self.db, tenant_id=self.tenant_id, status=status, before=before, size=size + 1
-        )
-        return page_of(rows, size, lambda payment: (payment.id,))
-
-    @operation
-    async def pending_review(self, *, cursor: str | None = None, limit: int | None = None) -> Page[ReviewItem]:
-        """What waits for staff, oldest first, with what they need to decide."""
-        size = page_size(limit)
-        after = decode_cursor(cursor, (PaymentId,))[0] if cursor else None
-        rows = await queries.payments_to_review(self.db, tenant_id=self.tenant_id, after=after, size=size + 1)
-        return page_of(rows, size, lambda item: (item.id,))
-
-    @operation
-    async def attempts(self, *, payment_id: PaymentId) -> Sequence[PaymentAttempt]:
-        """The log of a payment, from the first attempt on. Raises PaymentNotFound."""
-        payment = await self._seen(payment_id, None)
-        return await queries.attempts_of(
-            self.db, tenant_id=self.tenant_id, payment_id=payment.id, size=PAYMENTS_LISTED_MAX
-        )
-
-    @operation
-    async def recent_attempts(self, *, cursor: str | None = None, limit: int | None = None) -> Page[PaymentAttempt]:
-        """What was tried lately, on whatever payment, the newest first. Raises InvalidCursor, InvalidPageSize."""
-        size = page_size(limit)
-        before_at, before_id = decode_cursor(cursor, (datetime, UUID)) if cursor else (None, None)
-        rows = await queries.recent_attempts(
-            self.db, tenant_id=self.tenant_id, before_at=before_at, before_id=before_id, size=size + 1
-        )
-        return page_of(rows, size, lambda attempt: (attempt.created_at, attempt.id))
-
-    @operation
-    async def open_proof(self, *, payment_id: PaymentId) -> Proof:
-        """Open the file of a payment to read it.
-
-        Raises:
-            PaymentNotFound: no such payment.
-            ProofNotFound: it has no file, or the store has lost it.
-            FilesUnavailable: the store does not answer.
-        """
-        payment = await self.get(payment_id=payment_id)
-        file = await queries.proof_of(self.db, tenant_id=self.tenant_id, payment_id=payment_id)
-        opened = None if file is None else await self.files.open(file.path)
-        if file is None or opened is None:
-            raise ProofNotFound(reference=payment.reference)
-        return Proof(content_type=file.content_type, size=opened[0], chunks=opened[1])
-
-    # --- Inside -------------------------------------------------------------------------------------------------------
-
-    def _require_staff(self) -> None:
-        if self.context.actor.kind is not ActorKind.ADMIN:
-            raise StaffRequired
-
-    async def _check_owner(
-        self, order: OrderFacts | None, payer: Payer | None, refusal: OrderNotFound | PaymentNotFound
-    ) -> OrderFacts:
-        """Refuse an order that is not there, and in a customer's name one that is not theirs, in the same words."""
-        if order is None:
-            raise refusal
-        actor = self.context.actor
-        if payer is None and actor.kind is not ActorKind.CUSTOMER:
-            return order
-        asking = payer or Payer(user_id=actor.user_id)
-        if asking.phone is not None:
-            tenant = await settings_of(self.context)
-            asking = msgspec.structs.replace(asking, phone=normal_phone(asking.phone, tenant.country_code))
-        if not asking.owns(order):
-            raise refusal
-        return order
-
-    async def _order_to_pay(self, order_id: OrderId | None, order_number: str | None) -> OrderFacts | None:
-        if (order_id is None) == (order_number is None):
-            raise InvalidPayment(field="order_number", reason="name the order by its id or its number, one of the two")
-        if order_id is not None:
-            return await queries.order_to_pay(self.db, tenant_id=self.tenant_id, order_id=order_id)
-        number = str(order_number).strip().upper()
-        return await queries.order_to_pay_by_number(self.db, tenant_id=self.tenant_id, order_number=number)
-
-    async def _gateway_open(self, method: PaymentMethod) -> bool:
-        """Whether the provider behind a method is active; most have none, and then nothing is asked."""
-        return method.gateway_id is None or bool(
-            await queries.gateway_is_active(self.db, tenant_id=self.tenant_id, gateway_id=method.gateway_id)
-        )
-
-    async def _method(self, code: str) -> PaymentMethod:
-        found = await queries.method_by_code(self.db, tenant_id=self.tenant_id, code=code)
-        if found is None:
-            raise PaymentMethodNotFound(method=code)
-        return found
-
-    async def _require_automatic(self, payment: Payment) -> None:
-        method = await queries.method(self.db, tenant_id=self.tenant_id, method_id=payment.payment_method_id)
-        if method is None or method.is_manual:
-            raise PaymentMethodIsManual(method=method.code if method else "")
-
-    async def _seen(self, payment_id: PaymentId, payer: Payer | None) -> Payment:
-        payment = await queries.payment(self.db, tenant_id=self.tenant_id, payment_id=payment_id)
-        return await self._shown(payment, payer, PaymentNotFound(payment=payment_id))
-
-    async def _by_reference(self, reference: str, payer: Payer | None) -> Payment:
-        named = reference.strip().upper()
-        payment = await queries.payment_by_reference(self.db, tenant_id=self.tenant_id, reference=named)
-        return await self._shown(payment, payer, PaymentNotFound(payment=named[:40]))
-
-    async def _shown(self, payment: Payment | None, payer: Payer | None, refusal: PaymentNotFound) -> Payment:
-        if payment is None:
-            raise refusal
-        if payer is not None or self.context.actor.kind is ActorKind.CUSTOMER:
-            order = await queries.order_facts(self.db, tenant_id=self.tenant_id, order_id=payment.order_id)
-            await self._check_owner(order, payer, refusal)
-        return payment
-
-    async def _with_order_locked(self, payment_id: PaymentId) -> tuple[OrderFacts, Payment]:
-        order = await queries.order_of_payment(self.db, tenant_id=self.tenant_id, payment_id=payment_id)
-        payment = await queries.payment(self.db, tenant_id=self.tenant_id, payment_id=payment_id)
-        if order is None or payment is None:
-            raise PaymentNotFound(payment=payment_id)
-        return order, payment
-
-    async def _move(
-        self, payment_id: PaymentId, to: PaymentStatus, allowed: Sequence[PaymentStatus], event: str | None
-    ) -> Payment:
-        moved = await queries.move_payment(
-            self.db, tenant_id=self.tenant_id, payment_id=payment_id, status=to, sources=allowed
-        )
-        if moved is None:
-            raise await self._refused(payment_id, to)
-        if event is not None:
-            await self._tell(event, moved)
-        return moved
-
-    async def _refused(
-        self, payment_id: PaymentId, to: PaymentStatus
-    ) -> PaymentNotFound | PaymentExpired | PaymentMoveRefused:
-        """Why a move's UPDATE gave no row: read anew, since a rival may have moved it a moment ago."""
-        payment = await queries.payment(self.db, tenant_id=self.tenant_id, payment_id=payment_id)
-        return PaymentNotFound(payment=payment_id) if payment is None else _refusal(payment, to)
-
-    async def _attempt(
-        self,
-        payment: Payment,
-        action: AttemptAction,
-        status: AttemptStatus,
-        *,
-        failure_reason: str | None = None,
-        request_data: dict[str, Any] | None = None,
-    ) -> None:
-        """Log an attempt on a payment whose row this transaction has locked."""
-        actor = self.context.actor
-        number = await queries.add_attempt(
-            self.db,
-            tenant_id=self.tenant_id,
-            attempt_id=new_id(),
-            payment_id=payment.id,
-            status=status,
-            action=action,
-            performed_by=actor.user_id,
-            performed_by_type=AttemptActor.CUSTOMER
-            if action is AttemptAction.CUSTOMER_SUBMIT and actor.kind is not ActorKind.ADMIN
-            else _ACTORS[actor.kind],
-            success=status is not AttemptStatus.FAILED,
-            failure_reason=failure_reason,
-            request_data=request_data,
-            ip_address=self.context.ip,
-            user_agent=self.context.user_agent,
-        )
-        if number > ATTEMPTS_MAX and action is AttemptAction.CUSTOMER_SUBMIT:
-            raise PaymentAttemptsUsedUp(reference=payment.reference, maximum=ATTEMPTS_MAX)
-
-    async def _came_late(self, payment: Payment, order: OrderFacts, arrived: Money, reference: str | None) -> Payment:
-        """Money for a payment that had ended, as a payment of its own by the same method."""
-        for _ in range(REFERENCES_DRAWN_MAX):
-            late = await queries.insert_received(
-                self.db,
-                tenant_id=self.tenant_id,
-                payment_id=new_id(),
-                reference=new_reference(),
-                order_id=order.id,
-                user_id=order.user_id,
-                payment_method_id=payment.payment_method_id,
-                amount=arrived.amount,
-                currency=arrived.currency,
-                ip_address=self.context.ip,
-                customer_reference=reference,
-                verified_by=None,
-                notes=f"meant for {payment.reference}, which was {payment.status}",
-            )
-            if late is not None:
-                return late
-        raise _no_reference()
-
-    async def _credit(self, order: OrderFacts, payment: Payment) -> None:
-        """What a completed payment brings about. The order's row is locked."""
-        await Orders(self.context).recompute_paid(order_id=order.id)
-        await self._tell("payment.completed", payment, order_number=order.number)
-        await self._note("payment.completed", payment)
-
-    async def _note(self, event: str, payment: Payment) -> None:
-        await note(
-            self.db,
-            self.context,
-            event_name=event,
-            user_id=payment.user_id,
-            order_id=payment.order_id,
-            payment_id=payment.id,
-        )
-
-    async def _tell(self, event: str, payment: Payment, **more: object) -> None:
-        await tell(self.db, self.tenant_id, event, payment, **more)
-
-
-async def tell(db: Executor, tenant_id: str, event: str, payment: Payment, **more: object) -> None:
-    """Put into the outbox what became of a payment; without the proof and the notes, which stay in the house."""
-    await outbox.enqueue(
-        db,
-        tenant_id=tenant_id,
-        event_type=event,
-        payload={
-            "id": payment.id,
-            "reference": payment.reference,
-            "order_id": payment.order_id,
-            "status": payment.status,
-            "currency": payment.amount.currency,
-            "amount": payment.amount.amount,
-            "received": None if payment.received_amount is None else payment.received_amount.amount,
-            **more,
-        },
-        entity_type="payment",
-        entity_id=payment.id,
-    )
-
-
-def _refusal(payment: Payment, to: PaymentStatus) -> PaymentExpired | PaymentMoveRefused:
-    # A pending payment takes a proof unless its window has passed; the job that says so may not have come by yet.
-    lapsed = payment.status in (PaymentStatus.EXPIRED, PaymentStatus.PENDING)
-    if to is PaymentStatus.AWAITING_VERIFICATION and lapsed:
-        return PaymentExpired(reference=payment.reference)
-    return PaymentMoveRefused(reference=payment.reference, status=payment.status, to=to)
-
-
-def _positive(amount: Money, currency: str, field: str = "amount") -> Money:
-    if amount.currency != currency:
-        raise CurrencyMismatch(expected=currency, actual=amount.currency, field=field)
-    if amount.amount < 1:
-        raise InvalidPayment(field=field, reason="must be more than nothing")
-    return amount
-
-
-def _text(field: str, text: str | None, length_max: int) -> str | None:
-    """Without the space around it; None where nothing is left."""
-    kept = (text or "").strip()
-    if len(kept) > length_max or "\x00" in kept:
-        raise InvalidPayment(field=field, reason=f"text of at most {length_max} characters")
-    return kept or None
-
-
-def _given(**facts: object) -> dict[str, Any] | None:
-    return {name: fact for name, fact in facts.items() if fact is not None} or None
-
-
-def _no_reference() -> RuntimeError:
-    return RuntimeError(
-        f"{REFERENCES_DRAWN_MAX} references in a row were taken: is the randomness of this machine sound?"
-    )
