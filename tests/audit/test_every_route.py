@@ -78,7 +78,7 @@ CASES: dict[str, Case] = {
     "DELETE /v1/admin/subscriptions/{subscription_id}": Case(),
     "POST /v1/admin/subscriptions/{subscription_id}/status": Case({"status": "past_due"}),
     "POST /v1/admin/subscriptions/{subscription_id}/period": Case(
-        {"period_start": "2990-01-01T00:00:00Z", "period_end": "2990-02-01T00:00:00Z"}
+        {"period_start": "2190-01-01T00:00:00Z", "period_end": "2190-02-01T00:00:00Z"}
     ),
     "POST /v1/admin/subscriptions/{subscription_id}/payments": Case({"payment_reference": "p1"}),
     "POST /v1/admin/subscriptions/{subscription_id}/cancel": Case(),

@@ -128,7 +128,10 @@ async def test_without_a_period_from_anywhere_none_begins(club: Club) -> None:
         ("status", {"status": "paused"}),
         ("period_end", {"starts_at": JAN_31, "period_end": JAN_31}),
         ("starts_at", {"starts_at": datetime(2026, 1, 31)}),  # noqa: DTZ001
+        ("starts_at", {"starts_at": datetime(9999, 12, 31, tzinfo=UTC)}),
+        ("trial_end", {"trial_end": datetime(1, 1, 1, tzinfo=UTC)}),
         ("metadata", {"metadata": {"a": "b" * 10_000}}),
+        ("metadata", {"metadata": {"a": "\0"}}),
     ],
 )
 async def test_what_is_out_of_bounds_is_refused_and_nothing_written(
@@ -236,6 +239,16 @@ async def test_a_hexadecimal_wallet_is_the_same_in_any_case(club: Club) -> None:
     await club.subscriptions.renew(subscription_id=made.id, payment_reference="0xFF")
     await club.subscriptions.renew(subscription_id=made.id, payment_reference="0xff")
     assert await stored(club, "subscription_payments") == 1
+
+
+async def test_a_name_that_nobody_can_have_is_nobodys(club: Club) -> None:
+    await club.join()
+    assert await club.subscriptions.by_wallet(wallet="\0", product_id=club.product_id) is None
+    assert (await club.subscriptions.by_stripe_customer_id(stripe_customer_id="a\0")).items == []
+    with pytest.raises(SubscriptionNotFound):
+        await club.subscriptions.by_stripe_subscription_id(stripe_subscription_id="\0")
+    with pytest.raises(InvalidSubscription):
+        await club.subscriptions.list_expiring(before=datetime(9999, 12, 31, tzinfo=UTC))
 
 
 async def test_an_account_has_access_by_itself_or_by_its_wallet(club: Club) -> None:

@@ -20,6 +20,8 @@ REFERENCE_LENGTH_MAX: Final = 255
 GRACE_HOURS_MAX: Final = 2160  # 90 days
 TRIAL_DAYS_MAX: Final = 730
 METADATA_BYTES_MAX: Final = 10_000
+YEAR_MIN: Final = 2000  # of every instant that a caller names
+YEAR_MAX: Final = 2200
 WAITING_MAX: Final = 12  # periods paid ahead
 HISTORY_MAX: Final = 100  # the newest entries that one call shows
 

@@ -49,6 +49,8 @@ from storeroom.subscriptions.model import (
     TRIAL_DAYS_MAX,
     WAITING_MAX,
     WALLET_LENGTH_MAX,
+    YEAR_MAX,
+    YEAR_MIN,
     BillingPeriod,
     HistoryEntry,
     Period,
@@ -234,6 +236,8 @@ class Subscriptions(Service):
     @operation
     async def by_wallet(self, *, wallet: str, product_id: ProductId) -> Subscription | None:
         """The one that gives a wallet access to a product now; of several the one that lasts longest."""
+        if not wallet.isprintable():  # nobody has such a one, and PostgreSQL holds no NUL
+            return None
         return await queries.subscription_of_wallet(
             self.db, tenant_id=self.tenant_id, wallet=normal_code(wallet), product_id=product_id
         )
@@ -241,6 +245,8 @@ class Subscriptions(Service):
     @operation
     async def by_stripe_subscription_id(self, *, stripe_subscription_id: str) -> Subscription:
         """By Stripe's id. Raises SubscriptionNotFound."""
+        if not stripe_subscription_id.isprintable():
+            raise SubscriptionNotFound(subscription=repr(stripe_subscription_id))
         found = await queries.subscription_by_stripe_id(
             self.db, tenant_id=self.tenant_id, stripe_subscription_id=stripe_subscription_id
         )
@@ -252,6 +258,8 @@ class Subscriptions(Service):
     ) -> Page[Subscription]:
         """All of a Stripe customer, in whatever state, newest first; none where Stripe's customer is unknown."""
         size, before = page_size(limit), _before(cursor)
+        if not stripe_customer_id.isprintable():
+            return Page([], None)
         rows = await queries.subscriptions_of_stripe_customer(
             self.db,
             tenant_id=self.tenant_id,
@@ -703,6 +711,8 @@ def _status(given: SubscriptionStatus | str) -> SubscriptionStatus:
 def _instant(field: str, given: datetime) -> datetime:
     if given.tzinfo is None:
         raise InvalidSubscription(field=field, reason="an instant with its offset from UTC")
+    if not YEAR_MIN <= given.year <= YEAR_MAX:
+        raise InvalidSubscription(field=field, reason=f"from {YEAR_MIN} to {YEAR_MAX}")
     return utc(given)
 
 
@@ -735,6 +745,7 @@ def _checked(**facts: Any) -> dict[str, Any]:
         raise InvalidSubscription(field="grace_hours", reason=f"0 to {GRACE_HOURS_MAX}")
     if facts["trial_end"] is not None:
         facts["trial_end"] = _instant("trial_end", facts["trial_end"])
-    if len(msgspec.json.encode(facts["metadata"])) > METADATA_BYTES_MAX:
-        raise InvalidSubscription(field="metadata", reason=f"at most {METADATA_BYTES_MAX} bytes as JSON")
+    encoded = msgspec.json.encode(facts["metadata"])
+    if len(encoded) > METADATA_BYTES_MAX or b"\\u0000" in encoded:
+        raise InvalidSubscription(field="metadata", reason=f"at most {METADATA_BYTES_MAX} bytes as JSON, without NUL")
     return facts
