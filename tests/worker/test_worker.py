@@ -151,6 +151,12 @@ async def test_every_job_of_the_schedule_finds_its_work(room: Storeroom) -> None
         ),
         (
             (
+                "INSERT INTO {cart_quotes} (tenant_id, id, items, total_amount, total_asset, expires_at) "
+                "VALUES ($1, 'lapsed', '[1]', 1, 'USDC', now() - interval '2 days')"
+            ),
+        ),
+        (
+            (
                 "INSERT INTO {idempotency_keys} (tenant_id, scope, key, request_fingerprint, claim, expires_at) "
                 "VALUES ($1, 's', 'k', 'f', $2, now() - interval '1 day')"
             ),
