@@ -281,3 +281,28 @@ async def test_staff_read_and_ask(web: Web) -> None:
     answers = [(await web.http.post(path, headers=verifier)).json() for path in asks]
     assert [answers[0]["status"], answers[1]["payment_status"]] == ["completed", "captured"]
     assert await web.status(reference, mine) == await web.status(other, by_gateway) == "completed"
+
+
+async def test_what_no_text_can_hold_is_not_found(web: Web) -> None:
+    """A zero byte, which a table cannot hold, and what gateways might echo."""
+    staff = await web.staff(Permission.PAYMENTS_READ, Permission.PAYMENTS_VERIFY)
+    tenant = web.stand.shop.tenant_id
+    mine, reference, _ = await web.bought("mpgs")
+    await web.open(reference, mine)
+    for method, path in (
+        ("GET", "/v1/admin/hosted-sessions/a%00"),
+        ("POST", "/v1/admin/hosted-sessions/a%00/refresh"),
+        ("GET", f"/v1/returns/{tenant}/mpgs/a%00"),
+    ):
+        headers = staff if "admin" in path else {}
+        assert (await web.http.request(method, path, headers=headers)).status_code == 404, path
+    for said in ("%00x", "4111111111111111"):
+        back = await web.http.get(f"/v1/returns/{tenant}/mpgs/{reference}?resultIndicator={said}")
+        assert back.status_code in (303, 400)
+    body = event("checkout.session.completed", {"id": "cs_\x00", "mode": "payment", "metadata": {"x": "\x00"}})
+    told = await web.http.post(
+        f"/v1/webhooks/{tenant}/stripe", content=body, headers={"Stripe-Signature": signed(body)}
+    )
+    assert (told.status_code, told.json()["outcome"]) == (200, "unmatched")
+    assert "4111111111111111" not in await web.stand.all_text()
+    assert await web.status(reference, mine) == "pending"

@@ -276,6 +276,8 @@ class HostedPayments(Service):
         Raises PaymentNotFound, TransactionNotFound.
         """
         provider = self._as(Actor(kind=ActorKind.WEBHOOK, name=GatewayKind.MPGS.value))
+        if not reference.isprintable():
+            raise PaymentNotFound(payment=reference[:40])
         payment = await Payments(provider.context).by_reference(reference=reference)
         transaction = await MpgsTransactions(provider.context).of_payment(payment_id=payment.id)
         if transaction is None:
@@ -407,7 +409,7 @@ class HostedPayments(Service):
     async def _payment_of(self, said: Mapping[str, Any]) -> Payment | None:
         """The payment that holds the money of a charge. Its order is locked: of two who tell of it, one comes first."""
         intent = said.get("payment_intent")
-        if not isinstance(intent, str):
+        if not isinstance(intent, str) or not intent.isprintable():
             return None
         context = self.context.on(self.db)
         session = await HostedSessions(context).of_intent(payment_intent=intent)

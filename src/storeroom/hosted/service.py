@@ -253,13 +253,15 @@ class HostedSessions(Service):
         return await self._session(session.id)
 
     async def _session(self, session_id: str) -> StripeSession:
-        row = await queries.session(self.db, tenant_id=self.tenant_id, id=session_id)
+        known = session_id.isprintable()  # what is not could not be asked for: no row has it
+        row = await queries.session(self.db, tenant_id=self.tenant_id, id=session_id) if known else None
         if row is None:
             raise HostedSessionNotFound(session=session_id)
         return map_stripe_session(row)
 
     async def _locked(self, session_id: str) -> StripeSession:
-        row = await queries.lock_session(self.db, tenant_id=self.tenant_id, id=session_id)
+        known = session_id.isprintable()
+        row = await queries.lock_session(self.db, tenant_id=self.tenant_id, id=session_id) if known else None
         if row is None:
             raise HostedSessionNotFound(session=session_id)
         return map_stripe_session(row)
