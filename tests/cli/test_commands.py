@@ -60,7 +60,7 @@ def test_every_command_and_option_explains_itself() -> None:
         f"{path} {p.name}" for path, command in found.items() for p in command.params if not getattr(p, "help", "x")
     ]
     assert silent == []
-    printing = set(found) - {"serve", "tenant", "user", "import", "db", "secrets", "config"}
+    printing = set(found) - {"serve", "tenant", "user", "import", "db", "secrets", "config", "keys"}
     assert [path for path in printing if "--json" not in [o for p in found[path].params for o in p.opts]] == []
 
 
