@@ -179,6 +179,9 @@ async def test_an_empty_database_gets_every_reference_in_one_run(fresh_database:
         ("order_items", "product_batches"),
         ("order_status_history", "users"),
         ("payments", "orders"),
+        ("refunds", "payments"),
+        ("refunds", "orders"),
+        ("disputes", "payments"),
         ("payments", "users"),
         ("payments", "payment_methods"),
         ("payment_attempts", "users"),
@@ -207,6 +210,8 @@ async def test_what_was_ordered_or_paid_stays(surgeon: Transaction, ours: Estate
         ("DELETE FROM product_variants WHERE id = $1", ours.variant_id, "order_items_variant_fkey"),
         ("DELETE FROM orders WHERE id = $1", ours.order.order.id, "payments_order_fkey"),
         ("DELETE FROM payment_methods WHERE id = $1", ours.method.id, "payments_method_fkey"),
+        ("DELETE FROM payments WHERE id = $1", ours.refund.payment_id, "refunds_payment_fkey"),
+        ("DELETE FROM refunds WHERE id = $1", ours.refund.id, "refund_items_refund_fkey"),
         ("DELETE FROM users WHERE id = $1", ours.user.id, "orders_user_fkey"),
     ):
         with pytest.raises(asyncpg.ForeignKeyViolationError) as caught:
@@ -216,6 +221,7 @@ async def test_what_was_ordered_or_paid_stays(surgeon: Transaction, ours: Estate
         assert refused_by <= {
             constraint,
             "cart_items_variant_fkey",
+            "disputes_payment_fkey",
             "inventory_reservations_variant_fkey",
             "payments_user_fkey",
             "subscriptions_product_fkey",
@@ -322,7 +328,7 @@ async def test_a_row_reads_the_same_whichever_way_it_is_found(ours: Estate) -> N
     assert [paid] == await shop.payments.for_order(order_id=order.id)
     method = await shop.payment_methods.get(method_id=ours.method.id)
     assert method == await shop.payment_methods.get_by_code(code=ours.method.code)
-    assert list(await shop.payment_methods.list()) == [method]
+    assert method in await shop.payment_methods.list()
     assert await shop.carts.get(cart_id=ours.cart.id) == await shop.carts.active(visitor=ours.visitor)
     assert await shop.shipping_rates.list() == [await shop.shipping_rates.get(rate_id=ours.rate.id)]
 
