@@ -44,9 +44,14 @@ DECLARE
     _use       JSONB;
     _first     JSONB;              -- of those that were typed
     _companies JSONB := '{}';      -- domain -> company
+    _discounts BOOLEAN;            -- what the group asks for: whatever it does not, costs it nothing
+    _credits   BOOLEAN;
+    _sites     BOOLEAN;
+    _known     BOOLEAN;
 BEGIN
-    SELECT array_agg(o ORDER BY o.ordinal)
-      INTO _orders
+    SELECT array_agg(o ORDER BY o.ordinal), bool_or(cardinality(o.coupons) > 0), bool_or(o.credit_limit > 0 AND o.user_id IS NOT NULL),
+           bool_or(o.domain IS NOT NULL), bool_or(o.user_id IS NOT NULL OR o.session_id IS NOT NULL OR o.cart_id IS NOT NULL)
+      INTO _orders, _discounts, _credits, _sites, _known
       FROM jsonb_populate_recordset(NULL::{checkout_order_v2}, p_orders) o;
 
     -- The same request again gets the answer it got. A rival with the same key waits here for our commit.
@@ -240,9 +245,11 @@ BEGIN
 
     -- Coupons: those that were typed, those of the carts, and those that apply by themselves. Their rows are locked, so that
     -- the last uses go to those who come first; whoever waited here reads what was committed.
-    IF EXISTS (SELECT FROM unnest(_orders) o
-                WHERE cardinality(o.coupons) > 0 OR _carts->(o.cart_id::text)->>'discount_code' IS NOT NULL)
-       OR EXISTS (SELECT FROM {coupons} c WHERE c.tenant_id = p_tenant AND c.auto_apply AND c.is_active) THEN
+    _discounts := _discounts OR coalesce(jsonb_path_exists(_carts, '$.*.discount_code ? (@ != null)'), FALSE);
+    IF _discounts IS NOT TRUE THEN
+        _discounts := EXISTS (SELECT FROM {coupons} c WHERE c.tenant_id = p_tenant AND c.auto_apply AND c.is_active);
+    END IF;
+    IF _discounts THEN
         SELECT array_agg(ROW(c.id, c.code, c.percentage, c.amount, c.currency, c.product_ids, c.user_ids, c.payment_method,
                              c.auto_apply, c.applies_at, c.minimum_order_amount, c.maximum_discount_amount, c.usage_limit,
                              c.usage_count, c.usage_limit_per_user, c.first_order_only, c.position, c.starts_at,
@@ -388,7 +395,7 @@ BEGIN
     END IF;
 
     -- Store credit pays what it can. Whoever spends an account's has its row, so an account spends once in a group.
-    IF EXISTS (SELECT FROM unnest(_orders) o WHERE o.credit_limit > 0 AND o.user_id IS NOT NULL) THEN
+    IF _credits THEN
         SELECT _verdicts || coalesce(jsonb_object_agg(o.ordinal, jsonb_build_object('verdict', 'retry')), '{}')
           INTO _verdicts
           FROM (SELECT a.ordinal, row_number() OVER (PARTITION BY a.user_id ORDER BY a.ordinal) AS place
@@ -558,7 +565,7 @@ BEGIN
                  GROUP BY variant_id) d
          WHERE s.tenant_id = p_tenant AND s.variant_id = d.variant_id AND d.need <> 0;
 
-        IF EXISTS (SELECT FROM unnest(_orders) o WHERE o.domain IS NOT NULL) THEN
+        IF _sites THEN
             SELECT coalesce(jsonb_object_agg(lower(d.domain_name), d.company_code), '{}')
               INTO _companies
               FROM {domains} d
@@ -712,7 +719,7 @@ BEGIN
          WHERE _verdicts->(o.ordinal::text)->>'verdict' = 'placed';
 
         -- The account is locked since the beginning; the balance's CHECK refuses who took from it without.
-        IF EXISTS (SELECT FROM unnest(_sums) s WHERE s.credit_amount > 0 AND _verdicts->(s.ordinal::text)->>'verdict' = 'placed') THEN
+        IF _credits THEN
             INSERT INTO {payments} (tenant_id, id, payment_reference, order_id, user_id, payment_method_id, amount, currency,
                                     received_amount, status, ip_address, completed_at)
             SELECT p_tenant, o.credit_payment_id, o.credit_reference, o.id, o.user_id, m.id, s.credit_amount, _currency,
@@ -748,7 +755,7 @@ BEGIN
         END IF;
 
         -- What happened, for whoever it happened to; where neither account nor visitor is known, it is nobody's.
-        IF EXISTS (SELECT FROM unnest(_orders) o WHERE o.user_id IS NOT NULL OR o.session_id IS NOT NULL OR o.cart_id IS NOT NULL) THEN
+        IF _known THEN
             INSERT INTO {events} (tenant_id, id, event_name, event_category, user_id, anonymous_id, session_id, utm_source,
                                   utm_medium, utm_campaign, cart_id, order_id, payment_id, properties, ip_address, user_agent,
                                   device_type, browser, os)
