@@ -93,7 +93,8 @@ async def test_every_status_column_is_of_a_type(catalogue: asyncpg.Connection) -
         f"JOIN pg_type AS t ON t.oid = a.atttypid WHERE {OURS} AND a.attnum > 0 AND NOT a.attisdropped "
         "AND a.attname ~ '(^|_)(status|state|stage)$' AND a.attname <> 'response_status' AND t.typtype <> 'e'"  # HTTP's
     )
-    assert [row[0] for row in loose] == []
+    in_the_gateways_words = {"mpgs_transactions.order_status", "mpgs_transactions.three_ds_status"}
+    assert {row[0] for row in loose} == in_the_gateways_words
 
 
 @pytest.mark.requirement("RED-GEN-05")
@@ -241,6 +242,8 @@ async def test_what_hangs_on_a_row_goes_with_it(surgeon: Transaction, ours: Esta
 
     payment, order = ours.paid.order.payment, ours.paid.order.id
     assert payment is not None
+    for table in ("stripe_sessions", "mpgs_transactions"):
+        await surgeon.execute(f"DELETE FROM {table} WHERE tenant_id = $1", ours.shop.tenant_id)  # noqa: S608
     await gone("payments", payment.id, ("payment_attempts", "payment_id", payment.id))
     await gone(
         "orders",
@@ -372,8 +375,15 @@ async def test_the_service_reads_and_writes_the_rows_of_every_customer(
 
 # --- updated_at -------------------------------------------------------------------------------------------------------
 
-# The variant is written again, with its SKU, in the same transaction.
-NO_NEWS = {("catalog", "product_variants", "sku = NULL")}
+NO_NEWS = {
+    ("catalog", "product_variants", "sku = NULL"),  # written again, with its SKU, in the same transaction
+    ("hosted", "stripe_sessions", "polled_at = now()"),  # asked, and nothing learnt; the column dates itself
+    ("hosted", "mpgs_transactions", "polled_at = now()"),
+    ("configuration", "store_configs", "value = :value"),  # this and what follows: the same text under another key
+    ("gateways", "payment_gateways", "config = config || :seals::jsonb"),
+    ("integration", "webhook_endpoints", "secret = :secret, previous_secret = :previous_secret"),
+    ("verification", "second_factors", "secret = :secret"),
+}
 
 
 def updates() -> Iterator[tuple[str, str, str]]:

@@ -386,21 +386,21 @@ SELECT id, url, secret, previous_secret, timeout_seconds, in_flight_max, keeps_o
 -- name: endpoint_answered(tenant_id, endpoint_id) -> count
 -- Written only where there is something to take back.
 UPDATE {webhook_endpoints}
-   SET failures = 0, paused_until = NULL
+   SET failures = 0, paused_until = NULL, updated_at = now()
  WHERE tenant_id = :tenant_id
    AND id = :endpoint_id
    AND (failures > 0 OR paused_until IS NOT NULL);
 
 -- name: endpoint_failed(tenant_id, endpoint_id, failures) -> int?
 UPDATE {webhook_endpoints}
-   SET failures = least(failures + :failures, 1000000)
+   SET failures = least(failures + :failures, 1000000), updated_at = now()
  WHERE tenant_id = :tenant_id
    AND id = :endpoint_id
 RETURNING failures;
 
 -- name: pause_endpoint(tenant_id, endpoint_id, pause) -> count
 UPDATE {webhook_endpoints}
-   SET paused_until = now() + :pause
+   SET paused_until = now() + :pause, updated_at = now()
  WHERE tenant_id = :tenant_id
    AND id = :endpoint_id;
 
