@@ -411,7 +411,7 @@ async def test_listening_outlives_its_connection(dsn: str, database: Database) -
             assert await heard.get() == "one"
             cut = await db.fetchval(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-                "WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+                "WHERE query LIKE 'LISTEN \"due%' AND datname = current_database()"
             )
             assert cut == 1
             assert await heard.get() == ""  # back again: look for yourself

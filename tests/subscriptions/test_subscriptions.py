@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from club import Club, open_club
 
-from factories import make_method, open_shop, place, usd
+from factories import SECRET, make_method, open_shop, place, usd
 from rivals import race
 from storeroom.catalog import ProductNotFound
 from storeroom.core.ids import ProductId, SubscriptionId, UserId, new_id
@@ -500,6 +500,7 @@ async def test_a_wallet_is_extended_by_its_own_transaction_for_this_product_alon
     )
     for signature, wallet, resource in paid:
         await club.db.execute(
+            "WITH claimed AS (INSERT INTO payment_signatures (tenant_id, signature) VALUES ($1, $2)) "
             "INSERT INTO payment_transactions (tenant_id, signature, resource_id, wallet, amount, amount_asset) "
             "VALUES ($1, $2, $3, $4, 10, 'USDC')",
             club.shop.tenant_id,
@@ -595,7 +596,7 @@ async def test_an_account_ends_its_own_and_not_what_a_provider_collects(club: Cl
 @pytest.mark.requirement("CED-OP-079")
 async def test_after_close_every_call_fails_clearly_and_closing_again_is_harmless(dsn: str, club: Club) -> None:
     made = await club.join()
-    async with Storeroom.open(dsn) as room:
+    async with Storeroom.open(dsn, secret=SECRET) as room:
         subscriptions = room.tenant(club.shop.tenant_id).subscriptions
         assert (await subscriptions.get(subscription_id=made.id)).id == made.id
         await room.close()

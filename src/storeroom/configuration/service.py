@@ -67,6 +67,7 @@ class Configuration(Service):
 
     # --- For the server ----------------------------------------------------------------------------------------------
 
+    @operation
     async def value(self, setting: Setting[T]) -> T:
         """What a known key means now.
 
@@ -85,6 +86,7 @@ class Configuration(Service):
         except ValueError as error:
             raise ConfigUnreadable(key=setting.key, source=source, reason=str(error)) from None
 
+    @operation
     async def get(self, *, key: str) -> str | None:
         """The text under any key; None where there is none. Defaults are known by `value` alone.
 

@@ -104,7 +104,7 @@ _REFUSED: Final = (
 )
 _GONE: Final = re.compile(r"connection (?:is closed|has been released|was closed)|underlying connection is closed")
 
-DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What a call into the driver raises that `translated` may know."""
 
 

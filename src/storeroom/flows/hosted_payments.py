@@ -458,6 +458,7 @@ class HostedPayments(Service):
             ProviderRefused, ProviderDown, ProviderMisconfigured: of Stripe.
         """
         self._outside()
+        await self.context.settings()  # a shop that is suspended leaves no entry
         try:
             session = await HostedSessions(self.context).get(session_id=session_id)
             state = await _stripe(await self._config(session.gateway_id, session.id)).state(session.id)
@@ -477,6 +478,7 @@ class HostedPayments(Service):
             ProviderRefused, ProviderDown, ProviderMisconfigured: of the gateway.
         """
         self._outside()
+        await self.context.settings()
         try:
             transaction = await MpgsTransactions(self.context).get(transaction_id=transaction_id)
             return await self._transaction_said(transaction, await self._mpgs_result(transaction))

@@ -22,6 +22,15 @@ class InvalidRequest(Invalid):
         self.source = source  # body, query, path, header or cookie
 
 
+class Unstorable(Invalid):
+    """A value that JSON can carry and the database cannot keep: a NUL character, a number beyond all bounds."""
+
+    code = "request.unstorable"
+
+    def __init__(self, *, reason: str, field: str | None = None) -> None:
+        super().__init__(reason, field=field)
+
+
 class NoSuchPath(NotFound):
     """Nothing answers at this path."""
 

@@ -190,7 +190,7 @@ def on_unstorable(request: AnyRequest, error: Exception) -> Response[bytes]:
     if field is None and not isinstance(error, asyncpg.NumericValueOutOfRangeError):
         return on_unexpected(request, error)
     reason = "a text holds a NUL character" if field else "a number is out of range"
-    return rendered(request, errors.InvalidRequest(reason=reason, field=field))
+    return rendered(request, errors.Unstorable(reason=reason, field=field))
 
 
 def on_unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
