@@ -55,6 +55,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         long = [item for item in items if item.get_closest_marker("long")]
         items[:] = [item for item in items if item not in long]
         config.hook.pytest_deselected(items=long)
+    items.sort(
+        key=lambda item: "test_schemathesis" not in item.nodeid
+    )  # minutes each: begun first, not waited for last
     stay = [item for item in items if mapped.reason_to_stay(item.nodeid)]
     if stay:
         items[:] = [item for item in items if item not in stay]

@@ -66,6 +66,8 @@ BAD_BODIES = [
     ({**GOOD, "parts": [{"sku": "a", "quantity": "2"}]}, "parts[0].quantity"),
     ({**GOOD, "name": 1}, "name"),
     ([GOOD], None),
+]
+UNSTORABLE = [
     ({**GOOD, "name": "a\x00b"}, "name"),
     ({**GOOD, "parts": [{"sku": "\x00", "quantity": 1}]}, "parts[0].sku"),
 ]
@@ -77,6 +79,15 @@ async def test_bad_input_names_the_field(http: httpx.AsyncClient, body: object, 
     assert answer.status_code == 400, answer.text
     assert answer.json()["code"] == "request.invalid"
     assert answer.json().get("field") == field
+
+
+@pytest.mark.parametrize(("body", "field"), UNSTORABLE)
+async def test_what_fits_its_schema_and_cannot_be_kept_is_422(
+    http: httpx.AsyncClient, body: object, field: str
+) -> None:
+    answer = await http.post("/store", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "request.unstorable"), answer.text
+    assert answer.json()["field"] == field
 
 
 async def test_a_good_body_passes_where_the_bad_ones_did_not(http: httpx.AsyncClient) -> None:
@@ -92,7 +103,7 @@ async def test_a_query_parameter_is_named_too(http: httpx.AsyncClient) -> None:
         assert (answer.status_code, answer.json()["field"]) == (400, field)
         assert answer.json()["source"] == "query"
     answer = await http.get("/store", params={"text": "a\x00"})
-    assert (answer.status_code, answer.json()["field"]) == (400, "text")
+    assert (answer.status_code, answer.json()["field"]) == (422, "text")
 
 
 @pytest.mark.parametrize("content", [b"{", b'{"name": ', b"\xff\xfe", b""])
