@@ -118,12 +118,11 @@ def worker(
 ) -> None:
     """Run the worker alone. It expires payments, reservations and carts, cancels unpaid orders, sends webhooks."""
     from storeroom.server.logs import configure_logs  # noqa: PLC0415
-    from storeroom.worker import Outcome, schedule, work, work_once  # noqa: PLC0415
+    from storeroom.worker import Outcome, work, work_once  # noqa: PLC0415
 
     configure_logs()
 
     settings = _settings()
-    jobs = schedule(settings)
 
     async def run() -> list[Outcome]:
         stop = asyncio.Event()
@@ -131,9 +130,9 @@ def worker(
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with connect.opened(settings, require_secret=True) as room:
             if once:
-                return await work_once(room, stop, jobs=jobs, allowed=settings.private_destinations)
+                return await work_once(room, stop, settings=settings)
             warn("working")
-            await work(room, stop, jobs=jobs, allowed=settings.private_destinations)
+            await work(room, stop, settings=settings)
             return []
 
     outcomes = connect.run(run)

@@ -1,5 +1,6 @@
 """What leaves the shop for other systems: endpoints, the queue, and the dispatcher that sends."""
 
+from storeroom.integration.carriers import Carrier
 from storeroom.integration.courier import Courier
 from storeroom.integration.dispatcher import Dispatcher
 from storeroom.integration.endpoints import EndpointChanges, Endpoints
@@ -13,13 +14,15 @@ from storeroom.integration.errors import (
     WebhookNotFound,
     WebhookNotRetriable,
 )
-from storeroom.integration.model import Attempt, Endpoint, Leased, QueueDepth, Webhook, WebhookStatus
+from storeroom.integration.model import Attempt, Claimed, Endpoint, Leased, Outcome, QueueDepth, Webhook, WebhookStatus
 from storeroom.integration.sealed import ENDPOINT_SEALS
 from storeroom.integration.webhooks import Webhooks
 
 __all__ = [
     "ENDPOINT_SEALS",
     "Attempt",
+    "Carrier",
+    "Claimed",
     "Courier",
     "DestinationRefused",
     "Dispatcher",
@@ -31,6 +34,7 @@ __all__ = [
     "InvalidWebhook",
     "LeaseLost",
     "Leased",
+    "Outcome",
     "QueueDepth",
     "TooManyEndpoints",
     "Webhook",

@@ -8,6 +8,7 @@ once, repeats under the same id.
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Sequence
 from datetime import UTC, timedelta
 from typing import Final
@@ -19,16 +20,21 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from storeroom.core.clock import Clock, SystemClock
 from storeroom.core.crypto import KeyRing
 from storeroom.core.errors import StoreroomError
-from storeroom.core.ids import new_id
+from storeroom.core.ids import TenantId, new_id
 from storeroom.core.secrets import Secret
 from storeroom.database.pool import Database
 from storeroom.identity import TokenKeys
 from storeroom.integration import queries
+from storeroom.integration.carriers import Carrier
 from storeroom.integration.courier import Courier
 from storeroom.integration.endpoints import secrets_of, secrets_ring
 from storeroom.integration.model import (
+    CARRY_MAX,
+    DIRECT,
+    ERROR_LENGTH_MAX,
     IN_FLIGHT_DEFAULT,
     LEASE,
+    OF_ENDPOINT,
     TIMEOUT_DEFAULT,
     Claimed,
     Destination,
@@ -59,6 +65,7 @@ class Dispatcher:
         courier: Courier,
         *,
         keys: TokenKeys,
+        carriers: Sequence[Carrier] = (),
         lease: timedelta = LEASE,
         clock: Clock | None = None,
         registry: CollectorRegistry | None = None,
@@ -69,16 +76,21 @@ class Dispatcher:
             db: of the room.
             courier: carries the requests; whoever made it closes it.
             keys: open the secrets of endpoints.
+            carriers: bring what goes to no endpoint. Rows of a destination that has none here are left to others.
             lease: of a claim; longer than any endpoint may take to answer.
             clock: for tests.
             registry: where the counters are shown.
         """
         self._db, self._courier, self._keys, self._lease = db, courier, keys, lease
         self._clock = clock or SystemClock()
+        self._carriers = {carrier.destination: carrier for carrier in carriers}
         self._busy: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._resting: dict[tuple[str, str], float] = {}
         self._refused: dict[tuple[str, str], int] = {}  # failures in a row of destinations that have no endpoint
         self._sent = Counter("storeroom_webhooks", "Deliveries tried.", ["outcome"], registry=registry)
+        self._carried = Counter(
+            "storeroom_carried", "Rows brought by our own carriers.", ["destination", "outcome"], registry=registry
+        )
         self._seconds = Counter("storeroom_webhook_seconds", "Time spent waiting for receivers.", registry=registry)
         self._flying = Gauge("storeroom_webhooks_in_flight", "Deliveries under way.", registry=registry)
 
@@ -118,14 +130,16 @@ class Dispatcher:
     async def _look(self, stop: asyncio.Event) -> int:
         """Fan out what waits for that, and begin with each destination that is due; return how many were begun."""
         for tenant_id in await queries.tenants_with_events(self._db, size=TENANTS_AT_ONCE):
-            while await queries.fan_out(self._db, tenant_id=tenant_id, size=FAN_OUT_SIZE) == FAN_OUT_SIZE:
-                pass
+            try:
+                await self._fan_out(tenant_id)
+            except Exception as error:  # noqa: BLE001  # one shop's trouble is not another's
+                _say("fanning out", error)
         due = await queries.due_destinations(self._db, size=DESTINATIONS_LOOKED_AT)
         random.shuffle(due)  # where there are more than we can serve, each comes in its turn
         now, begun = asyncio.get_running_loop().time(), 0
         for destination in due:
             key = (destination.tenant_id, destination.destination)
-            if key in self._busy or self._resting.get(key, 0) > now:
+            if key in self._busy or self._resting.get(key, 0) > now or not self._takes(destination):
                 continue
             if len(self._busy) >= DESTINATIONS_AT_ONCE or stop.is_set():
                 break
@@ -133,6 +147,26 @@ class Dispatcher:
             self._busy[key] = asyncio.create_task(self._serve(destination, stop), name=f"deliver to {key[1]}")
             begun += 1
         return begun
+
+    async def _fan_out(self, tenant_id: TenantId) -> None:
+        heard = [
+            (carrier.destination, event_type)
+            for carrier in self._carriers.values()
+            if carrier.event_types and await carrier.wants(tenant_id)
+            for event_type in sorted(carrier.event_types)
+        ]
+        done = FAN_OUT_SIZE
+        while done == FAN_OUT_SIZE:
+            done = await queries.fan_out(
+                self._db,
+                tenant_id=tenant_id,
+                destinations=[destination for destination, _ in heard],
+                event_types=[event_type for _, event_type in heard],
+                size=FAN_OUT_SIZE,
+            )
+
+    def _takes(self, destination: Destination) -> bool:
+        return destination.destination in self._carriers or destination.destination.startswith((DIRECT, OF_ENDPOINT))
 
     async def _serve(self, destination: Destination, stop: asyncio.Event) -> None:
         key = (destination.tenant_id, destination.destination)
@@ -148,10 +182,12 @@ class Dispatcher:
         """Send until nothing is due there, it has to rest, or we stop."""
         key = (destination.tenant_id, destination.destination)
         endpoint, secrets = await self._endpoint(destination)
+        carrier = self._carriers.get(destination.destination)
+        ordered = carrier.keeps_order if carrier else endpoint is not None and endpoint.keeps_order
         if endpoint is not None and (rest := self._rest_of(endpoint)) > 0:
             self._rest(key, rest)
             return
-        window = IN_FLIGHT_DEFAULT if endpoint is None else endpoint.in_flight_max
+        window = carrier.in_flight_max if carrier else endpoint.in_flight_max if endpoint else IN_FLIGHT_DEFAULT
         if endpoint is not None and endpoint.failures:
             window = 1  # it failed last: one is enough to see whether it is back
         going = True
@@ -159,12 +195,17 @@ class Dispatcher:
         while going or flights:
             if going and not stop.is_set() and len(flights) <= window // 2:
                 claim = new_id()
-                rows = await self._claim(destination, endpoint, claim, window - len(flights))
+                rows = await self._claim(destination, ordered, claim, window - len(flights))
                 going = len(rows) == window - len(flights)
                 if not rows and not flights:  # what is due waits for something before it, or a rival was faster
                     self._rest(key, POLL_S)
                 for row in rows:
-                    flights[asyncio.create_task(self._send(row, endpoint, secrets))] = claim
+                    sending = (
+                        self._carry(carrier, destination.tenant_id, row)
+                        if carrier
+                        else self._send(row, endpoint, secrets)
+                    )
+                    flights[asyncio.create_task(sending)] = claim
             if stop.is_set():
                 going = False
             if not flights:
@@ -173,7 +214,7 @@ class Dispatcher:
             rested = await self._settle(destination, endpoint, {task: flights.pop(task) for task in done})
             if rested:
                 going = False
-            elif endpoint is not None and endpoint.keeps_order:
+            elif ordered:
                 going = True  # what waited for these may go now
             elif window == 1 and endpoint is not None:
                 window = endpoint.in_flight_max  # it is back
@@ -196,10 +237,7 @@ class Dispatcher:
             return 0
         return min((endpoint.paused_until - self._clock.now()).total_seconds(), REST_S)
 
-    async def _claim(
-        self, destination: Destination, endpoint: EndpointKeys | None, claim: UUID, size: int
-    ) -> Sequence[Claimed]:
-        ordered = endpoint is not None and endpoint.keeps_order
+    async def _claim(self, destination: Destination, ordered: bool, claim: UUID, size: int) -> Sequence[Claimed]:
         return await (queries.claim_in_order if ordered else queries.claim)(
             self._db,
             tenant_id=destination.tenant_id,
@@ -217,12 +255,26 @@ class Dispatcher:
             return row, Outcome(duration_ms=0, error="it has no address, and its endpoint is gone")
         body = msgspec.json.encode(row.payload if endpoint is None else _event(row))
         within = TIMEOUT_DEFAULT if endpoint is None else timedelta(seconds=endpoint.timeout_seconds)
+        began = time.monotonic()
         with self._flying.track_inprogress():
-            outcome = await self._courier.send(
-                url, body, delivery_id=row.delivery_id, secrets=secrets, headers=row.headers, within=within
-            )
+            try:
+                outcome = await self._courier.send(
+                    url, body, delivery_id=row.delivery_id, secrets=secrets, headers=row.headers, within=within
+                )
+            except Exception as error:  # noqa: BLE001  # one row's trouble is not another's
+                outcome = _fault(began, f"sending {row.id}", error)
         self._sent.labels("delivered" if outcome.delivered else "failed").inc()
         self._seconds.inc(outcome.duration_ms / 1000)
+        return row, outcome
+
+    async def _carry(self, carrier: Carrier, tenant_id: TenantId, row: Claimed) -> tuple[Claimed, Outcome]:
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(CARRY_MAX.total_seconds()):
+                outcome = await carrier.carry(tenant_id, row)
+        except Exception as error:  # noqa: BLE001  # one row's trouble is not another's
+            outcome = _fault(began, f"{carrier.destination}: {row.event_type} {row.id}", error)
+        self._carried.labels(carrier.destination, "delivered" if outcome.delivered else "failed").inc()
         return row, outcome
 
     async def _settle(self, destination: Destination, endpoint: EndpointKeys | None, done: dict[_Flight, UUID]) -> bool:
@@ -238,6 +290,7 @@ class Dispatcher:
                 claim=claim,
                 ids=[row.id for row, _ in results],
                 delivered=[outcome.delivered for _, outcome in results],
+                final=[outcome.final for _, outcome in results],
                 errors=[outcome.error or "" for _, outcome in results],
                 statuses=[outcome.response_status or 0 for _, outcome in results],
                 bodies=[outcome.response_body or "" for _, outcome in results],
@@ -250,7 +303,7 @@ class Dispatcher:
     async def _note(self, destination: Destination, endpoint: EndpointKeys | None, outcomes: Sequence[Outcome]) -> bool:
         """Keep count of failures in a row; True where the destination has to rest."""
         key, tenant_id = (destination.tenant_id, destination.destination), destination.tenant_id
-        failed = sum(not outcome.delivered for outcome in outcomes)
+        failed = sum(not outcome.delivered and not outcome.final for outcome in outcomes)
         if failed < len(outcomes):
             if endpoint is not None:
                 await queries.endpoint_answered(self._db, tenant_id=tenant_id, endpoint_id=endpoint.id)
@@ -280,6 +333,16 @@ class Dispatcher:
 def _event(row: Claimed) -> dict[str, object]:
     """The body of an event, in the form that the Standard Webhooks scheme advises."""
     return {"type": row.event_type, "timestamp": row.created_at.astimezone(UTC), "data": row.payload}
+
+
+def _fault(began: float, what: str, error: Exception) -> Outcome:
+    _say(what, error)
+    told = "not done in time" if isinstance(error, TimeoutError) else type(error).__name__
+    if isinstance(error, StoreroomError):
+        told = f"{error} ({error.code})"
+    return Outcome(
+        duration_ms=int((time.monotonic() - began) * 1000), error=told.replace("\x00", "")[:ERROR_LENGTH_MAX]
+    )
 
 
 def _say(what: str, error: Exception) -> None:

@@ -37,7 +37,9 @@ ERROR_LENGTH_MAX: Final = 500
 BODY_KEPT_MAX: Final = 2000  # characters of an answer that are kept
 LISTED_MAX: Final = 100
 ENDPOINTS_MAX: Final = 50  # of one shop
+CARRY_MAX: Final = timedelta(seconds=90)  # for a carrier to bring one row; shorter than LEASE
 DIRECT: Final = "url:"  # destination of a row that brings its own address: one for each host
+OF_ENDPOINT: Final = "endpoint:"  # destination of a row that goes to an endpoint; its id follows
 
 
 class WebhookStatus(StrEnum):
@@ -85,6 +87,8 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
     attempts: int  # this one counted
     max_attempts: int
+    entity_type: str | None
+    entity_id: UUID | None
     created_at: datetime
 
     @property
@@ -109,6 +113,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     duration_ms: int
     error: str | None = None  # None: taken
+    final: bool = False  # trying again cannot help: given up at once, and nothing against the destination
     response_status: int | None = None
     response_body: str | None = None
 

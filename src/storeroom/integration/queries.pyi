@@ -36,7 +36,9 @@ async def enqueue(
     entity_id: UUID | None,
     next_attempt_at: datetime | None,
 ) -> int: ...
-async def fan_out(db: Executor, /, *, tenant_id: str, size: int) -> int: ...
+async def fan_out(
+    db: Executor, /, *, tenant_id: str, destinations: Sequence[str], event_types: Sequence[str], size: int
+) -> int: ...
 async def tenants_with_events(db: Executor, /, *, size: int) -> list[TenantId]: ...
 async def due_destinations(db: Executor, /, *, size: int) -> list[Destination]: ...
 async def claim(
@@ -53,6 +55,7 @@ async def settle(
     claim: UUID,
     ids: Sequence[UUID],
     delivered: Sequence[bool],
+    final: Sequence[bool],
     errors: Sequence[str],
     statuses: Sequence[int],
     bodies: Sequence[str],

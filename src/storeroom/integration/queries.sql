@@ -5,9 +5,10 @@ INSERT INTO {webhook_queue} (tenant_id, id, destination, url, event_type, payloa
 VALUES (:tenant_id, :webhook_id, :destination, :url, :event_type, :payload, :headers, :max_attempts, :entity_type, :entity_id,
         coalesce(:next_attempt_at, now()));
 
--- name: fan_out(tenant_id, size) -> int
--- Events that wait for their receivers become one row for each endpoint that asked for them; those nobody asked for are
--- done. Its id is made of both, so that an event reaches an endpoint once however often this runs.
+-- name: fan_out(tenant_id, destinations, event_types, size) -> int
+-- Events that wait for their receivers become one row for each endpoint that asked for them, and for each of our own
+-- destinations that hears of their type; those nobody asked for are done. A row's id is made of both, so that an event
+-- reaches a receiver once however often this runs.
 WITH due AS (
     SELECT id, event_type, payload, entity_type, entity_id, created_at
       FROM {webhook_queue}
@@ -29,6 +30,14 @@ sent AS (
        AND e.is_active
        AND (e.event_types IS NULL OR d.event_type = ANY (e.event_types)
             OR split_part(d.event_type, '.', 1) || '.*' = ANY (e.event_types))
+        ON CONFLICT DO NOTHING),
+carried AS (
+    INSERT INTO {webhook_queue} (tenant_id, id, event_id, destination, event_type, payload, entity_type, entity_id, created_at)
+    SELECT :tenant_id, md5(d.id::text || c.destination)::uuid, d.id, c.destination, d.event_type, d.payload, d.entity_type,
+           d.entity_id, d.created_at
+      FROM due d
+      JOIN unnest(:destinations::text[], :event_types::text[]) AS c (destination, event_type)
+        ON c.event_type = d.event_type
         ON CONFLICT DO NOTHING),
 done AS (
     UPDATE {webhook_queue} q
@@ -117,7 +126,8 @@ UPDATE {webhook_queue} q
   FROM due
  WHERE q.tenant_id = :tenant_id
    AND q.id = due.id
-RETURNING q.id, q.event_id, q.url, q.event_type, q.payload, q.headers, q.attempts, q.max_attempts, q.created_at;
+RETURNING q.id, q.event_id, q.url, q.event_type, q.payload, q.headers, q.attempts, q.max_attempts, q.entity_type,
+          q.entity_id, q.created_at;
 
 -- name: claim_in_order(tenant_id, destination, claim, lease, size) -> Claimed*
 -- As `claim`, of each entity only the first of those that have not ended: the next waits until it arrived or was given up.
@@ -143,24 +153,25 @@ UPDATE {webhook_queue} q
   FROM due
  WHERE q.tenant_id = :tenant_id
    AND q.id = due.id
-RETURNING q.id, q.event_id, q.url, q.event_type, q.payload, q.headers, q.attempts, q.max_attempts, q.created_at;
+RETURNING q.id, q.event_id, q.url, q.event_type, q.payload, q.headers, q.attempts, q.max_attempts, q.entity_type,
+          q.entity_id, q.created_at;
 
--- name: settle(tenant_id, claim, ids, delivered, errors, statuses, bodies, durations, again_at) -> int
+-- name: settle(tenant_id, claim, ids, delivered, final, errors, statuses, bodies, durations, again_at) -> int
 -- What came of some rows of one claim: taken, to be tried again, or given up. Rows whose lease was lost are left alone, and
 -- leave no attempt: they are somebody else's by now.
 WITH told AS (
-    SELECT t.id, t.delivered, nullif(t.error, '') AS error, nullif(t.response_status, 0) AS response_status,
+    SELECT t.id, t.delivered, t.final, nullif(t.error, '') AS error, nullif(t.response_status, 0) AS response_status,
            nullif(t.response_body, '') AS response_body, t.duration_ms, t.again_at, now() AS at
-      FROM unnest(:ids::uuid[], :delivered::boolean[], :errors::text[], :statuses::integer[], :bodies::text[],
+      FROM unnest(:ids::uuid[], :delivered::boolean[], :final::boolean[], :errors::text[], :statuses::integer[], :bodies::text[],
                   :durations::integer[], :again_at::timestamptz[])
-        AS t (id, delivered, error, response_status, response_body, duration_ms, again_at)),
+        AS t (id, delivered, final, error, response_status, response_body, duration_ms, again_at)),
 settled AS (
     UPDATE {webhook_queue} q
        SET status = CASE WHEN t.delivered THEN 'success'::{webhook_status}
-                         WHEN q.attempts >= q.max_attempts THEN 'failed'::{webhook_status}
+                         WHEN t.final OR q.attempts >= q.max_attempts THEN 'failed'::{webhook_status}
                          ELSE 'pending'::{webhook_status} END,
-           next_attempt_at = CASE WHEN t.delivered OR q.attempts >= q.max_attempts THEN q.next_attempt_at ELSE t.again_at END,
-           completed_at = CASE WHEN t.delivered OR q.attempts >= q.max_attempts THEN t.at END,
+           next_attempt_at = CASE WHEN t.delivered OR t.final OR q.attempts >= q.max_attempts THEN q.next_attempt_at ELSE t.again_at END,
+           completed_at = CASE WHEN t.delivered OR t.final OR q.attempts >= q.max_attempts THEN t.at END,
            claim = NULL, lease_until = NULL, last_error = t.error, response_status = t.response_status,
            response_body = t.response_body
       FROM told t
@@ -181,7 +192,7 @@ UPDATE {webhook_queue}
  WHERE tenant_id = :tenant_id
    AND id = :webhook_id
    AND status = 'pending'
-RETURNING id, event_id, url, event_type, payload, headers, attempts, max_attempts, created_at;
+RETURNING id, event_id, url, event_type, payload, headers, attempts, max_attempts, entity_type, entity_id, created_at;
 
 -- name: webhook(tenant_id, webhook_id) -> Webhook?
 SELECT id, event_id, endpoint_id, destination, url, event_type, payload, headers, status, attempts, max_attempts, last_error,

@@ -24,6 +24,7 @@ from storeroom.integration.model import (
     HEADERS_MAX,
     LEASE,
     LISTED_MAX,
+    OF_ENDPOINT,
     PAYLOAD_BYTES_MAX,
     Attempt,
     Claimed,
@@ -34,7 +35,7 @@ from storeroom.integration.model import (
     WebhookStatus,
     backoff,
 )
-from storeroom.outbox import DESTINATION_DEFAULT, wake
+from storeroom.outbox import wake
 
 EVENT_TYPE_LENGTH_MAX: Final = 100
 
@@ -107,11 +108,13 @@ class Webhooks(Service):
     async def dequeue(self, *, limit: int, lease: timedelta = LEASE, destination: str | None = None) -> Leased:
         """Take up to `limit` rows that are due, under a lease; each rival gets others. The attempt is counted now.
 
-        Rows whose lease ends unfinished are due again, within seconds, by a job. Events that wait to be fanned out to
-        endpoints are not among them.
+        Rows whose lease ends unfinished are due again, within seconds, by a job. Events that wait to be fanned out, and
+        what our own carriers bring (mail, the ERP), are not among them.
         """
         if not 1 <= limit <= LISTED_MAX:
             raise InvalidWebhook(field="limit", reason=f"1 to {LISTED_MAX}")
+        if destination is not None and not destination.startswith((DIRECT, OF_ENDPOINT)):
+            raise InvalidWebhook(field="destination", reason=f"begins with {DIRECT} or {OF_ENDPOINT}")
         claim, taken = new_id(), list[Claimed]()
         for name in [destination] if destination else await self._destinations():
             taken += await queries.claim(
@@ -222,7 +225,7 @@ class Webhooks(Service):
 
     async def _destinations(self) -> Sequence[str]:
         found = await queries.destinations_of(self.db, tenant_id=self.tenant_id, size=LISTED_MAX)
-        return [name for name in found if name != DESTINATION_DEFAULT]
+        return [name for name in found if name.startswith((DIRECT, OF_ENDPOINT))]
 
     async def _settle(self, webhook_id: WebhookId, claim: UUID, outcome: Outcome, again_at: datetime | None) -> None:
         found = await self._webhook(webhook_id)
@@ -232,6 +235,7 @@ class Webhooks(Service):
             claim=claim,
             ids=[webhook_id],
             delivered=[outcome.delivered],
+            final=[outcome.final],
             errors=[outcome.error or ""],
             statuses=[outcome.response_status or 0],
             bodies=[outcome.response_body or ""],

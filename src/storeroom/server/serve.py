@@ -22,7 +22,7 @@ from storeroom.room import Storeroom
 from storeroom.server.app import create_app
 from storeroom.server.logs import configure_logs
 from storeroom.settings import DATABASE_NAME, Settings
-from storeroom.worker import schedule, work
+from storeroom.worker import work
 
 STOP_TIMEOUT_S: Final = 30.0  # for requests in flight, and again for the worker
 POSTGRES_WATCH_S: Final = 5.0
@@ -133,8 +133,7 @@ async def _serve(settings: Settings, room: Storeroom, stop: asyncio.Event) -> No
     serving = asyncio.create_task(server.serve())
     working = None
     if settings.worker:
-        allowed = settings.private_destinations
-        working = asyncio.create_task(work(room, stop, jobs=schedule(settings), allowed=allowed, registry=REGISTRY))
+        working = asyncio.create_task(work(room, stop, settings=settings, registry=REGISTRY))
     stopping = asyncio.create_task(stop.wait())
     _log.info("serving", url=f"http://{settings.host}:{settings.port}")
     try:

@@ -1,15 +1,15 @@
 """All that a worker does, side by side: the schedule, asking providers, and sending what is queued."""
 
 import asyncio
-from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry
 
-from storeroom.core.networks import Network
 from storeroom.integration import Courier, Dispatcher
 from storeroom.room import Storeroom
-from storeroom.worker.model import Job, Outcome
-from storeroom.worker.schedule import SCHEDULE, asking
+from storeroom.settings import Settings
+from storeroom.worker.carriers import carriers
+from storeroom.worker.model import Outcome
+from storeroom.worker.schedule import asking, schedule
 from storeroom.worker.service import Worker
 
 
@@ -17,8 +17,7 @@ async def work(
     room: Storeroom,
     stop: asyncio.Event,
     *,
-    jobs: Sequence[Job] = SCHEDULE,
-    allowed: Sequence[Network] = (),
+    settings: Settings | None = None,
     registry: CollectorRegistry | None = None,
 ) -> None:
     """Work until `stop` is set, then finish what is under way.
@@ -26,24 +25,25 @@ async def work(
     Args:
         room: any number of workers may work on one, in this process and in others.
         stop: set by whoever wants it to end.
-        jobs: what to run, and how often: `schedule(settings)`.
-        allowed: networks that webhooks may be sent to although they are not public.
+        settings: of the installation (which jobs run, where mail goes, where webhooks may go); None: the defaults.
         registry: where the counters are shown; a registry takes one worker.
     """
-    async with Courier(allowed=allowed) as courier, asyncio.TaskGroup() as tasks:
-        tasks.create_task(Worker(room.db, schedule=jobs, registry=registry).run(stop), name="schedule")
+    settings = settings or Settings()
+    async with Courier(allowed=settings.private_destinations) as courier, asyncio.TaskGroup() as tasks:
+        tasks.create_task(Worker(room.db, schedule=schedule(settings), registry=registry).run(stop), name="schedule")
         # By itself: a provider that does not answer keeps no reservation and no payment from expiring.
         tasks.create_task(Worker(room.db, schedule=asking(room.token_keys)).run(stop), name="asking")
-        dispatcher = Dispatcher(room.db, courier, keys=room.token_keys, registry=registry)
+        ours = carriers(room, courier, settings)
+        dispatcher = Dispatcher(room.db, courier, keys=room.token_keys, carriers=ours, registry=registry)
         tasks.create_task(dispatcher.run(stop), name="dispatcher")
 
 
-async def work_once(
-    room: Storeroom, stop: asyncio.Event, *, jobs: Sequence[Job] = SCHEDULE, allowed: Sequence[Network] = ()
-) -> list[Outcome]:
+async def work_once(room: Storeroom, stop: asyncio.Event, *, settings: Settings | None = None) -> list[Outcome]:
     """Run each job once and send what is due; return what the jobs came to."""
-    outcomes = await Worker(room.db, schedule=(*jobs, *asking(room.token_keys))).run_once(stop)
+    settings = settings or Settings()
+    outcomes = await Worker(room.db, schedule=(*schedule(settings), *asking(room.token_keys))).run_once(stop)
     if not stop.is_set():
-        async with Courier(allowed=allowed) as courier:
-            await Dispatcher(room.db, courier, keys=room.token_keys).run_once()
+        async with Courier(allowed=settings.private_destinations) as courier:
+            ours = carriers(room, courier, settings)
+            await Dispatcher(room.db, courier, keys=room.token_keys, carriers=ours).run_once()
     return outcomes

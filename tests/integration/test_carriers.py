@@ -1,0 +1,99 @@
+"""What our own carriers bring is queued, tried and given up like a webhook."""
+
+from uuid import uuid4
+
+import msgspec
+from test_delivery import due_now, tell
+
+from storeroom.core.ids import TenantId
+from storeroom.integration import Claimed, Courier, Dispatcher, Outcome, WebhookStatus
+from storeroom.room import Shop, Storeroom
+
+
+class Basket(msgspec.Struct):
+    """Keeps what it is brought, and answers as told."""
+
+    destination: str = "basket"
+    event_types: frozenset[str] = frozenset({"order.placed"})
+    keeps_order: bool = False
+    in_flight_max: int = 4
+    wanted: bool = True
+    answers: list[Outcome | Exception] = msgspec.field(default_factory=list)
+    brought: list[Claimed] = msgspec.field(default_factory=list)
+
+    async def wants(self, tenant_id: TenantId) -> bool:
+        assert tenant_id
+        return self.wanted
+
+    async def carry(self, tenant_id: TenantId, row: Claimed) -> Outcome:
+        assert tenant_id
+        self.brought.append(row)
+        answer = self.answers.pop(0) if self.answers else Outcome(duration_ms=1)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def sends(house: Storeroom, courier: Courier, *baskets: Basket) -> Dispatcher:
+    return Dispatcher(house.db, courier, keys=house.token_keys, carriers=baskets)
+
+
+async def test_a_carrier_gets_the_events_it_hears_of_once(house: Storeroom, outlet: Shop, courier: Courier) -> None:
+    hears, deaf = Basket(), Basket(destination="deaf", wanted=False)
+    dispatcher = sends(house, courier, hears, deaf)
+    event = await tell(outlet, n=7)
+    await tell(outlet, "payment.completed")
+    await dispatcher.run_once()
+    await dispatcher.run_once()
+    assert [(row.delivery_id, row.event_type, row.payload, row.entity_type) for row in hears.brought] == [
+        (event, "order.placed", {"n": 7}, "order")
+    ]
+    assert deaf.brought == []
+
+
+async def test_what_fails_is_brought_again_and_what_cannot_help_is_given_up(
+    house: Storeroom, outlet: Shop, courier: Courier
+) -> None:
+    fault = ZeroDivisionError("in a carrier")
+    basket = Basket(
+        answers=[fault, Outcome(duration_ms=1, error="not now"), Outcome(duration_ms=1, error="never", final=True)]
+    )
+    dispatcher = sends(house, courier, basket)
+    await tell(outlet)
+    for _ in range(5):
+        await dispatcher.run_once()
+        await due_now(outlet)
+    given_up = (await outlet.webhooks.list(status=WebhookStatus.FAILED)).items
+    assert [(row.destination, row.attempts, row.last_error) for row in given_up] == [("basket", 3, "never")]
+    errors = [each.error for each in await outlet.webhooks.attempts(webhook_id=given_up[0].id)]
+    assert errors == ["ZeroDivisionError", "not now", "never"]
+    assert len(basket.brought) == 3
+
+
+async def test_rows_of_a_carrier_are_left_to_those_who_have_it(
+    house: Storeroom, outlet: Shop, courier: Courier
+) -> None:
+    """Neither a dispatcher without it nor a program that takes webhooks gets them."""
+    basket = Basket(answers=[Outcome(duration_ms=1, error="not now")])
+    event = await tell(outlet)
+    await sends(house, courier, basket).run_once()
+    await due_now(outlet)
+    await sends(house, courier).run_once()
+    assert (await outlet.webhooks.dequeue(limit=10)).webhooks == []
+    assert len(basket.brought) == 1
+    await sends(house, courier, basket).run_once()
+    assert [row.delivery_id for row in basket.brought] == [event, event]
+
+
+async def test_rows_of_one_entity_keep_their_order_where_the_carrier_asks(
+    house: Storeroom, outlet: Shop, courier: Courier
+) -> None:
+    basket = Basket(keeps_order=True, answers=[Outcome(duration_ms=1, error="not now")])
+    entity = uuid4()
+    for n in range(3):
+        await tell(outlet, entity_id=entity, n=n)
+    dispatcher = sends(house, courier, basket)
+    await dispatcher.run_once()
+    await due_now(outlet)
+    await dispatcher.run_once()
+    assert [row.payload["n"] for row in basket.brought] == [0, 0, 1, 2]
