@@ -6,9 +6,8 @@ Whatever changes one holds its row's lock; history and outbox row are written in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
-from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -16,14 +15,13 @@ from msgspec import UNSET, UnsetType
 from storeroom import outbox
 from storeroom.audit import audited
 from storeroom.catalog import ProductNotFound
-from storeroom.core.clock import utc
 from storeroom.core.ids import ProductId, SubscriptionId, UserId, new_id
-from storeroom.core.pages import Page, decode_cursor, page_of, page_size
 from storeroom.core.states import sources
 from storeroom.database.errors import violations
-from storeroom.database.service import Service, operation, transactional
+from storeroom.database.service import transactional
 from storeroom.identity import UserNotFound
 from storeroom.subscriptions import queries
+from storeroom.subscriptions.checks import checked_facts, checked_instant, checked_status, first_period, found
 from storeroom.subscriptions.errors import (
     CollectedElsewhere,
     InvalidSubscription,
@@ -38,21 +36,12 @@ from storeroom.subscriptions.errors import (
     SubscriptionTaken,
 )
 from storeroom.subscriptions.model import (
-    GRACE_HOURS_MAX,
-    HISTORY_MAX,
-    INTERVAL_MAX,
     LIVE,
-    METADATA_BYTES_MAX,
-    OUTSIDE_ID_LENGTH_MAX,
     REFERENCE_LENGTH_MAX,
     SUBSCRIPTION_MOVES,
     TRIAL_DAYS_MAX,
     WAITING_MAX,
-    WALLET_LENGTH_MAX,
-    YEAR_MAX,
-    YEAR_MIN,
     BillingPeriod,
-    HistoryEntry,
     Period,
     Subscription,
     SubscriptionConfig,
@@ -61,17 +50,12 @@ from storeroom.subscriptions.model import (
     SubscriptionStatus,
     period_after,
 )
+from storeroom.subscriptions.reading import SubscriptionReading
 from storeroom.wallets import normal_code
 
 Status = SubscriptionStatus
 Event = SubscriptionEvent
 T = TypeVar("T")
-_BEFORE_ALL: Final = (datetime(1, 1, 1, tzinfo=UTC), SubscriptionId(UUID(int=0)))
-_LENGTHS: Final = {
-    "wallet": WALLET_LENGTH_MAX,
-    "stripe_customer_id": OUTSIDE_ID_LENGTH_MAX,
-    "stripe_subscription_id": OUTSIDE_ID_LENGTH_MAX,
-}
 # What a change of state is called; any other is a mere change.
 _EVENTS: Final = {
     Status.ACTIVE: Event.REACTIVATED,
@@ -98,7 +82,7 @@ class SubscriptionChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     metadata: dict[str, Any] | UnsetType = UNSET
 
 
-class Subscriptions(Service):
+class Subscriptions(SubscriptionReading):
     """The subscriptions of one shop."""
 
     @audited("subscriptions.create", "subscription")
@@ -155,13 +139,13 @@ class Subscriptions(Service):
             if offer is None:
                 raise NotOfferedBySubscription(product_id=product_id)
             billing_period, billing_interval = offer.billing_period, billing_interval or offer.billing_interval
-        start = await queries.instant(self.db) if starts_at is None else _instant("starts_at", starts_at)
+        start = await queries.instant(self.db) if starts_at is None else checked_instant("starts_at", starts_at)
         if trial_end is None and period_end is None and offer is not None and offer.trial_days and status is None:
             held = await self._held_before(product_id, wallet, user_id)
             trial_end = None if held else start + timedelta(days=offer.trial_days)
         if grace_hours is None:
             grace_hours = 0 if offer is None else offer.grace_hours
-        facts = _checked(
+        facts = checked_facts(
             user_id=user_id,
             wallet=wallet,
             stripe_customer_id=stripe_customer_id,
@@ -173,10 +157,10 @@ class Subscriptions(Service):
             grace_hours=grace_hours,
             metadata=dict(metadata or {}),
         )
-        period, anchor = _first_period(facts, start, period_end)
+        period, anchor = first_period(facts, start, period_end)
         if status is None:
             status = Status.TRIALING if anchor > start else Status.ACTIVE
-        made_status = _status(status)
+        made_status = checked_status(status)
         with self._meanings(facts, product_id):
             made = await queries.insert_subscription(
                 self.db,
@@ -194,13 +178,6 @@ class Subscriptions(Service):
         await self._happened(Event.CREATED, made, None)
         return made
 
-    @operation
-    async def get(self, *, subscription_id: SubscriptionId) -> Subscription:
-        """One subscription, in whatever state. Raises SubscriptionNotFound."""
-        return _found(
-            await queries.subscription(self.db, tenant_id=self.tenant_id, id=subscription_id), subscription_id
-        )
-
     @audited("subscriptions.update", "subscription", "subscription_id")
     @transactional
     async def update(self, *, subscription_id: SubscriptionId, changes: SubscriptionChanges) -> Subscription:
@@ -213,8 +190,8 @@ class Subscriptions(Service):
         facts = {
             name: getattr(known, name) if to is UNSET else to for name, to in msgspec.structs.asdict(changes).items()
         }
-        anchor = _instant("anchor_at", facts.pop("anchor_at"))
-        facts = _checked(**facts)
+        anchor = checked_instant("anchor_at", facts.pop("anchor_at"))
+        facts = checked_facts(**facts)
         with self._meanings(facts, known.product_id):
             changed = await queries.update_subscription(
                 self.db, tenant_id=self.tenant_id, id=subscription_id, anchor_at=anchor, **facts
@@ -233,106 +210,6 @@ class Subscriptions(Service):
         await self._happened(Event.CANCELLED, ended, known.status)
         return ended
 
-    @operation
-    async def by_wallet(self, *, wallet: str, product_id: ProductId) -> Subscription | None:
-        """The one that gives a wallet access to a product now; of several the one that lasts longest."""
-        if not wallet.isprintable():  # nobody has such a one, and PostgreSQL holds no NUL
-            return None
-        return await queries.subscription_of_wallet(
-            self.db, tenant_id=self.tenant_id, wallet=normal_code(wallet), product_id=product_id
-        )
-
-    @operation
-    async def by_stripe_subscription_id(self, *, stripe_subscription_id: str) -> Subscription:
-        """By Stripe's id. Raises SubscriptionNotFound."""
-        if not stripe_subscription_id.isprintable():
-            raise SubscriptionNotFound(subscription=repr(stripe_subscription_id))
-        found = await queries.subscription_by_stripe_id(
-            self.db, tenant_id=self.tenant_id, stripe_subscription_id=stripe_subscription_id
-        )
-        return _found(found, stripe_subscription_id)
-
-    @operation
-    async def by_stripe_customer_id(
-        self, *, stripe_customer_id: str, cursor: str | None = None, limit: int | None = None
-    ) -> Page[Subscription]:
-        """All of a Stripe customer, in whatever state, newest first; none where Stripe's customer is unknown."""
-        size, before = page_size(limit), _before(cursor)
-        if not stripe_customer_id.isprintable():
-            return Page([], None)
-        rows = await queries.subscriptions_of_stripe_customer(
-            self.db,
-            tenant_id=self.tenant_id,
-            stripe_customer_id=stripe_customer_id,
-            before=before,
-            size=size + 1,
-        )
-        return page_of(rows, size, _key)
-
-    @operation
-    async def list_by_product(
-        self, *, product_id: ProductId, cursor: str | None = None, limit: int | None = None
-    ) -> Page[Subscription]:
-        """All of a product, in whatever state, newest first."""
-        size, before = page_size(limit), _before(cursor)
-        rows = await queries.subscriptions_of_product(
-            self.db, tenant_id=self.tenant_id, product_id=product_id, before=before, size=size + 1
-        )
-        return page_of(rows, size, _key)
-
-    @operation
-    async def list_by_user(
-        self, *, user_id: UserId, cursor: str | None = None, limit: int | None = None
-    ) -> Page[Subscription]:
-        """All of an account, in whatever state, newest first."""
-        size, before = page_size(limit), _before(cursor)
-        rows = await queries.subscriptions_of_user(
-            self.db, tenant_id=self.tenant_id, user_id=user_id, before=before, size=size + 1
-        )
-        return page_of(rows, size, _key)
-
-    @operation
-    async def list_by_status(
-        self, *, status: SubscriptionStatus | str, cursor: str | None = None, limit: int | None = None
-    ) -> Page[Subscription]:
-        """All of a state, whatever their period, newest first."""
-        size, before = page_size(limit), _before(cursor)
-        rows = await queries.subscriptions_of_status(
-            self.db, tenant_id=self.tenant_id, status=_status(status), before=before, size=size + 1
-        )
-        return page_of(rows, size, _key)
-
-    @operation
-    async def list_active(
-        self, *, product_id: ProductId | None = None, cursor: str | None = None, limit: int | None = None
-    ) -> Page[Subscription]:
-        """Those that give access now, newest first: trialing, active or past due, and inside their period."""
-        size, before = page_size(limit), _before(cursor)
-        rows = await queries.subscriptions_live(
-            self.db, tenant_id=self.tenant_id, product_id=product_id, before=before, size=size + 1
-        )
-        return page_of(rows, size, _key)
-
-    @operation
-    async def list_expiring(
-        self, *, before: datetime, cursor: str | None = None, limit: int | None = None
-    ) -> Page[Subscription]:
-        """Trialing, active and past due ones whose period ends earlier than `before`, the first to end first.
-
-        Half open: one that ends at `before` itself is not among them; it still gives access until then.
-        """
-        size = page_size(limit)
-        after = decode_cursor(cursor, (datetime, SubscriptionId)) if cursor else _BEFORE_ALL
-        rows = await queries.subscriptions_expiring(
-            self.db,
-            tenant_id=self.tenant_id,
-            until=_instant("before", before),
-            after_end=utc(after[0]),
-            after_id=after[1],
-            size=size + 1,
-        )
-        return page_of(rows, size, lambda each: (each.current_period_end, each.id))
-
     @audited("subscriptions.update_status", "subscription", "subscription_id")
     @transactional
     async def update_status(self, *, subscription_id: SubscriptionId, status: SubscriptionStatus | str) -> Subscription:
@@ -346,7 +223,7 @@ class Subscriptions(Service):
             SubscriptionNotFound, InvalidSubscription: no such subscription, no such state.
             SubscriptionMoveRefused: SUBSCRIPTION_MOVES does not lead there.
         """
-        to = _status(status)
+        to = checked_status(status)
         known = await self._locked(subscription_id)
         if known.status is to:
             return known
@@ -381,7 +258,7 @@ class Subscriptions(Service):
             InvalidSubscription: the end is not after the start.
             PeriodGoesBack: it would end no later than it does.
         """
-        start, end = _instant("period_start", period_start), _instant("period_end", period_end)
+        start, end = checked_instant("period_start", period_start), checked_instant("period_end", period_end)
         if end <= start:
             raise InvalidSubscription(field="period_end", reason="after its start")
         known = await self._locked(subscription_id)
@@ -497,34 +374,6 @@ class Subscriptions(Service):
             return known
         return await self._ending(known, Event.REACTIVATED, ending=False)
 
-    @operation
-    async def has_access(
-        self, *, product_id: ProductId, wallet: str | None = None, user_id: UserId | None = None
-    ) -> bool:
-        """Whether a wallet or an account may use a product now, by the database's clock.
-
-        Raises:
-            InvalidSubscription: neither is given.
-        """
-        if wallet is None and user_id is None:
-            raise InvalidSubscription(field="wallet", reason="a wallet or an account is given")
-        if wallet is not None and await self.by_wallet(wallet=wallet, product_id=product_id) is not None:
-            return True
-        if user_id is None:
-            return False
-        found = await queries.subscription_of_user(
-            self.db, tenant_id=self.tenant_id, user_id=user_id, product_id=product_id
-        )
-        return found is not None
-
-    @operation
-    async def history(self, *, subscription_id: SubscriptionId) -> list[HistoryEntry]:
-        """What became of it, the newest first, HISTORY_MAX entries at most. Raises SubscriptionNotFound."""
-        await self.get(subscription_id=subscription_id)
-        return await queries.history(
-            self.db, tenant_id=self.tenant_id, subscription_id=subscription_id, size=HISTORY_MAX
-        )
-
     @transactional
     async def step(self, *, subscription: Subscription) -> SubscriptionEvent:
         """Do what the end of its period asks for. Only the job calls this, and holds the row's lock.
@@ -561,12 +410,12 @@ class Subscriptions(Service):
     # --- Inside ---------------------------------------------------------------------------------------------------
 
     async def _stepped(self, event: SubscriptionEvent, after: Subscription | None, known: Subscription) -> Event:
-        await self._happened(event, _found(after, known.id), known.status)
+        await self._happened(event, found(after, known.id), known.status)
         return event
 
     async def _locked(self, subscription_id: SubscriptionId) -> Subscription:
-        found = await queries.lock_subscription(self.db, tenant_id=self.tenant_id, id=subscription_id)
-        return _found(found, subscription_id)
+        row = await queries.lock_subscription(self.db, tenant_id=self.tenant_id, id=subscription_id)
+        return found(row, subscription_id)
 
     async def _own(self, subscription_id: SubscriptionId, user_id: UserId | None) -> Subscription:
         known = await self._locked(subscription_id)
@@ -685,67 +534,3 @@ class Subscriptions(Service):
             entity_type="subscription",
             entity_id=after.id,
         )
-
-
-def _found(row: Subscription | None, name: object) -> Subscription:
-    if row is None:
-        raise SubscriptionNotFound(subscription=str(name))
-    return row
-
-
-def _key(each: Subscription) -> tuple[object, ...]:
-    return (each.id,)
-
-
-def _before(cursor: str | None) -> SubscriptionId | None:
-    return decode_cursor(cursor, (SubscriptionId,))[0] if cursor else None
-
-
-def _status(given: SubscriptionStatus | str) -> SubscriptionStatus:
-    try:
-        return SubscriptionStatus(given)
-    except ValueError:
-        raise InvalidSubscription(field="status", reason=f"one of {', '.join(SubscriptionStatus)}") from None
-
-
-def _instant(field: str, given: datetime) -> datetime:
-    if given.tzinfo is None:
-        raise InvalidSubscription(field=field, reason="an instant with its offset from UTC")
-    if not YEAR_MIN <= given.year <= YEAR_MAX:
-        raise InvalidSubscription(field=field, reason=f"from {YEAR_MIN} to {YEAR_MAX}")
-    return utc(given)
-
-
-def _first_period(facts: Mapping[str, Any], start: datetime, period_end: datetime | None) -> tuple[Period, datetime]:
-    """The first period, and from where the next ones count: the end of a trial, where there is one."""
-    trial_end: datetime | None = facts["trial_end"]
-    anchor = start if trial_end is None or trial_end <= start else trial_end
-    if period_end is None:
-        return period_after(anchor, facts["billing_period"], facts["billing_interval"], start), anchor
-    end = _instant("period_end", period_end)
-    if end <= start:
-        raise InvalidSubscription(field="period_end", reason="after its start")
-    return Period(start, end), anchor
-
-
-def _checked(**facts: Any) -> dict[str, Any]:
-    if facts["wallet"] is not None:
-        facts["wallet"] = normal_code(facts["wallet"])
-    for field, longest in _LENGTHS.items():
-        if facts[field] is not None and (not 1 <= len(facts[field]) <= longest or not facts[field].isprintable()):
-            raise InvalidSubscription(field=field, reason=f"1 to {longest} printable characters")
-    if all(facts[field] is None for field in ("user_id", "wallet", "stripe_customer_id")):
-        raise InvalidSubscription(field="user_id", reason="an account, a wallet or a Stripe customer is given")
-    if facts["stripe_subscription_id"] is not None and facts["payment_method"] is not SubscriptionPayment.STRIPE:
-        raise InvalidSubscription(field="stripe_subscription_id", reason="only where Stripe collects")
-    longest = INTERVAL_MAX[facts["billing_period"]]
-    if not 1 <= facts["billing_interval"] <= longest:
-        raise InvalidSubscription(field="billing_interval", reason=f"1 to {longest}")
-    if not 0 <= facts["grace_hours"] <= GRACE_HOURS_MAX:
-        raise InvalidSubscription(field="grace_hours", reason=f"0 to {GRACE_HOURS_MAX}")
-    if facts["trial_end"] is not None:
-        facts["trial_end"] = _instant("trial_end", facts["trial_end"])
-    encoded = msgspec.json.encode(facts["metadata"])
-    if len(encoded) > METADATA_BYTES_MAX or b"\\u0000" in encoded:
-        raise InvalidSubscription(field="metadata", reason=f"at most {METADATA_BYTES_MAX} bytes as JSON, without NUL")
-    return facts
