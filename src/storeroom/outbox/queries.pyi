@@ -1,5 +1,6 @@
 # Written by `python -m storeroom.database.stubs` from queries.sql; change that file, then run it again.
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,4 +17,5 @@ async def enqueue(
     payload: Any,
     entity_type: str,
     entity_id: UUID,
+    next_attempt_at: datetime | None,
 ) -> int: ...

@@ -1,9 +1,11 @@
 """Write down, in the caller's transaction, what others shall be told."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from storeroom.core.clock import utc
 from storeroom.core.ids import WebhookId, new_id
 from storeroom.database.executor import Executor
 from storeroom.outbox import queries
@@ -21,6 +23,8 @@ async def enqueue(
     entity_type: str,
     entity_id: UUID,
     destination: str = DESTINATION_DEFAULT,
+    webhook_id: WebhookId | None = None,
+    not_before: datetime | None = None,
 ) -> WebhookId:
     """Queue one event; return the row's id, by which a receiver recognises a second delivery.
 
@@ -32,8 +36,10 @@ async def enqueue(
         entity_type: of the row that changed, as in `payment`.
         entity_id: its id.
         destination: which sender takes it.
+        webhook_id: of the row; None: a new one. What is queued a second time under one id is queued once.
+        not_before: sent then at the earliest; None: at once.
     """
-    webhook_id = WebhookId(new_id())
+    webhook_id = webhook_id or WebhookId(new_id())
     await queries.enqueue(
         tx,
         tenant_id=tenant_id,
@@ -43,6 +49,7 @@ async def enqueue(
         payload=dict(payload),
         entity_type=entity_type,
         entity_id=entity_id,
+        next_attempt_at=None if not_before is None else utc(not_before),
     )
     wake(tx)
     return webhook_id
