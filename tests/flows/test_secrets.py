@@ -20,12 +20,14 @@ import pytest
 import mapped
 from factories import open_shop
 from storeroom.core.crypto import KeyRing, SealBroken, key_id
+from storeroom.core.ids import new_id
 from storeroom.core.secrets import Secret
 from storeroom.database.pool import Database
 from storeroom.database.service import SYSTEM
 from storeroom.doctor import seals_open
 from storeroom.flows.secrets import KeyStanding, SecretNeeded, rotate, unreadable, uses
 from storeroom.identity import Proof, SigningSecretMissing, TokenRefused, UserRole
+from storeroom.notices import Channel, Notice, opened, queue
 from storeroom.room import Shop, Storeroom
 
 OLD, NEW, OTHER = (f"{word} {secrets.token_hex(20)}" for word in ("old", "new", "other"))
@@ -52,6 +54,8 @@ async def sealed_shop(room: Storeroom) -> Shop:
     await shop.configuration.set(key="mail.password", value="m")
     endpoint, _ = await shop.endpoints.create(name="there", url="https://there.example/hooks")
     await shop.endpoints.change_secret(endpoint_id=endpoint.id)  # it keeps the one before, too
+    notice = Notice(tenant_id=shop.tenant_id, kind="phone_code", channel=Channel.SMS, to="1", facts={"code": "493817"})
+    await queue(room.db, keys=room.token_keys, notice=notice, entity_type="phone_code", entity_id=new_id())
     return shop
 
 
@@ -59,6 +63,11 @@ async def opens(room: Storeroom, shop: Shop) -> bool:
     here = room.tenant(shop.tenant_id)
     try:
         config = await here.gateways.config(gateway_id="mpgs")
+        row = await room.db.fetchrow(
+            "SELECT id, payload FROM webhook_queue WHERE tenant_id = $1 AND destination = 'sms'", shop.tenant_id
+        )
+        notice = opened(room.token_keys, tenant_id=shop.tenant_id, webhook_id=row["id"], payload=row["payload"])
+        assert notice.facts == {"code": "493817"}
         return (
             config.secret("api_password"),
             config.secret("salt"),
@@ -87,12 +96,14 @@ async def test_everything_is_sealed_again(own: Database) -> None:
         ("payment gateways", "other"): 2,
         ("store configuration", "other"): 2,
         ("webhook endpoints", "other"): 2,
+        ("notices", "other"): 2,
     }
     assert [(each.what, each.resealed, each.unreadable) for each in await rotate(own, both.token_keys)] == [
         ("second factors", 1, 0),
         ("payment gateways", 2, 0),
         ("store configuration", 2, 0),
         ("webhook endpoints", 2, 0),
+        ("notices", 2, 0),
     ]
     assert {each.resealed for each in await rotate(own, both.token_keys)} == {0}  # again is no error
     new = installation(own, NEW)
@@ -101,6 +112,7 @@ async def test_everything_is_sealed_again(own: Database) -> None:
         ("payment gateways", "current"): 2,
         ("store configuration", "current"): 2,
         ("webhook endpoints", "current"): 2,
+        ("notices", "current"): 2,
     }
     assert [await opens(new, each) for each in (shop, second)] == [True, True]
     assert not await opens(old, shop)
@@ -186,6 +198,7 @@ async def test_what_no_key_opens_is_left_and_told(own: Database) -> None:
         "payment gateways": (1, 1),
         "store configuration": (1, 1),
         "webhook endpoints": (1, 1),
+        "notices": (1, 1),
     }
     assert await own.fetch("SELECT config FROM payment_gateways WHERE tenant_id = $1", shop.tenant_id) == before
     assert await opens(both, good)
@@ -195,8 +208,8 @@ async def test_what_no_key_opens_is_left_and_told(own: Database) -> None:
         (shop.tenant_id, "payment gateways, mpgs", "does not open: salt, api_password"),
         (shop.tenant_id, "store configuration, mail.password", "does not open: value"),
     ]
-    assert (await seals_open(own, installation(own, OTHER).token_keys)).count == 3  # now the other shop's
-    assert (await seals_open(own, installation(own, None).token_keys)).count == 6
+    assert (await seals_open(own, installation(own, OTHER).token_keys)).count == 4  # now the other shop's
+    assert (await seals_open(own, installation(own, None).token_keys)).count == 8
     assert (await seals_open(own, installation(own, OLD, OTHER, NEW).token_keys)).count == 0
 
 
@@ -295,6 +308,6 @@ async def test_status_counts_rows_by_key(fresh_database: Callable[..., Awaitable
     async with rotation(dsn, "status", "--json") as process:
         out, error = await process.communicate()
         assert process.returncode == 1 and b"STOREROOM_SECRET_PREVIOUS" in error
-        assert out.count(b'"unknown"') == 3
+        assert out.count(b'"unknown"') == 4
     for secret in (OLD, NEW, OTHER):
         assert secret.encode() not in out + error

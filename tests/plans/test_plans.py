@@ -15,6 +15,7 @@ READS_ALL = (
     "configuration.config_seals",
     "gateways.gateway_seals",
     "integration.endpoint_seals",
+    "notices.notice_seals",
     "verification.factor_seals",
 )
 

@@ -35,9 +35,11 @@ from storeroom.integration.model import (
     WebhookStatus,
     backoff,
 )
+from storeroom.notices import Channel
 from storeroom.outbox import wake
 
 EVENT_TYPE_LENGTH_MAX: Final = 100
+NOTICES: Final = frozenset(Channel)  # destinations
 
 
 class Webhooks(Service):
@@ -175,14 +177,15 @@ class Webhooks(Service):
         rows = await queries.webhooks_listed(
             self.db, tenant_id=self.tenant_id, status=status, before_at=before_at, before_id=before_id, size=size + 1
         )
-        return page_of(rows, size, lambda row: (row.created_at, row.id))
+        return page_of([_shown(row) for row in rows], size, lambda row: (row.created_at, row.id))
 
     @operation
     async def of_entity(self, *, entity_type: str, entity_id: UUID) -> Sequence[Webhook]:
         """What was told of one order, payment or account; the newest LISTED_MAX."""
-        return await queries.webhooks_of(
+        rows = await queries.webhooks_of(
             self.db, tenant_id=self.tenant_id, entity_type=entity_type, entity_id=entity_id, size=LISTED_MAX
         )
+        return [_shown(row) for row in rows]
 
     @operation
     async def attempts(self, *, webhook_id: WebhookId) -> Sequence[Attempt]:
@@ -221,7 +224,7 @@ class Webhooks(Service):
         found = await queries.webhook(self.db, tenant_id=self.tenant_id, webhook_id=webhook_id)
         if found is None:
             raise WebhookNotFound(webhook_id=webhook_id)
-        return found
+        return _shown(found)
 
     async def _destinations(self) -> Sequence[str]:
         found = await queries.destinations_of(self.db, tenant_id=self.tenant_id, size=LISTED_MAX)
@@ -244,6 +247,11 @@ class Webhooks(Service):
         )
         if not settled:
             raise LeaseLost(webhook_id=webhook_id)
+
+
+def _shown(row: Webhook) -> Webhook:
+    """A notice is its receiver's: staff see that there is one, not what it says, not even sealed."""
+    return msgspec.structs.replace(row, payload=None) if row.destination in NOTICES else row
 
 
 def _headers(given: Mapping[str, str]) -> dict[str, str]:
