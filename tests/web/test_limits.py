@@ -10,7 +10,7 @@ from small_app import TestGate, application, client_of
 
 from storeroom.core.clock import FixedClock
 from storeroom.database.pool import Database
-from storeroom.web import Flood, RateLimited, limit
+from storeroom.web import Flood, RateLimited, limit, queries
 from storeroom.web.jobs import delete_old_counters
 
 HOUR = timedelta(hours=1)
@@ -89,3 +89,11 @@ def test_no_limit_counts_nothing() -> None:
     flood = Flood(times=0, window_s=10.0, monotonic=lambda: 0.0)
     for _ in range(1000):
         flood.hit("a")
+
+
+async def test_counting_waits_for_no_disk(database: Database, tenant: str) -> None:
+    async with database.transaction() as tx:
+        await tx.execute("SET LOCAL synchronous_commit = on")  # the server under test never waits
+        at = datetime(2026, 1, 1, tzinfo=UTC)
+        assert await queries.count_hits(tx, tenant_id=tenant, bucket="b", window_at=at, hits=2) == 2
+        assert await tx.fetchval("SHOW synchronous_commit") == "off"

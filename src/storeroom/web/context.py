@@ -19,7 +19,7 @@ from litestar.di import Provide
 
 from storeroom.core.ids import ApiKeyId, SessionId, TenantId, UserId, new_id
 from storeroom.core.visitor import Visitor
-from storeroom.database.executor import Executor
+from storeroom.database.pool import Database
 from storeroom.database.service import Actor, ActorKind, Claim, TenantUnknown
 from storeroom.web.errors import ForeignOrigin, InvalidToken, SignInRequired, VisitorRequired
 from storeroom.web.limits import Limiter
@@ -124,7 +124,7 @@ class Gate(Protocol):
     """What the server knows: hosts, tokens, the database."""
 
     @property
-    def db(self) -> Executor:
+    def db(self) -> Database:
         """For what the web itself writes: idempotency keys and rate counters."""
         ...
 

@@ -12,7 +12,7 @@ from math import ceil
 from typing import Final
 
 from storeroom.core.clock import Clock, SystemClock
-from storeroom.database.executor import Executor
+from storeroom.database.pool import Database
 from storeroom.web import queries
 from storeroom.web.errors import RateLimited
 
@@ -24,12 +24,12 @@ QUOTA_CALLERS_MAX: Final = 50_000  # whose parts a process holds at a time; with
 
 
 async def limit(
-    db: Executor, *, tenant_id: str, bucket: str, times: int, window: timedelta, clock: Clock | None = None
+    db: Database, *, tenant_id: str, bucket: str, times: int, window: timedelta, clock: Clock | None = None
 ) -> None:
     """Count one more, whatever happens to the caller's own work afterwards.
 
     Args:
-        db: not the transaction of the work: a refused sign-in has to be counted too.
+        db: not a transaction: a refused sign-in has to be counted too, and this one's commit waits for no disk.
         tenant_id: whose shop; the same bucket of another shop is another one.
         bucket: what is counted and for whom, as in `sign_in:203.0.113.9`.
         times: allowed in one window.
@@ -52,7 +52,7 @@ async def limit(
 class Limiter:
     """`limit` for the shop and the caller of one request."""
 
-    def __init__(self, db: Executor, tenant_id: str, ip: str | None, *, clock: Clock | None = None) -> None:
+    def __init__(self, db: Database, tenant_id: str, ip: str | None, *, clock: Clock | None = None) -> None:
         self._db = db
         self._tenant_id = tenant_id
         self._ip = ip
@@ -82,7 +82,7 @@ class Quotas:
     QUOTA_BLOCKS-th of the quota for each process at most.
     """
 
-    def __init__(self, db: Executor, *, clock: Clock | None = None) -> None:
+    def __init__(self, db: Database, *, clock: Clock | None = None) -> None:
         self._db = db
         self._clock = clock or SystemClock()
         self._start_s = 0.0
