@@ -10,7 +10,7 @@ import msgspec
 from storeroom.access import KEY, ApiKeyRefused, KeyText
 from storeroom.core.errors import StoreroomError
 from storeroom.core.ids import TenantId
-from storeroom.database.executor import Executor
+from storeroom.database.pool import Database
 from storeroom.database.service import TENANT_CACHE_S, TenantUnknown
 from storeroom.identity import TokenRefused
 from storeroom.room import Shop, Storeroom
@@ -39,7 +39,7 @@ class RoomGate:
         self._origins: dict[TenantId, tuple[frozenset[str], float]] = {}
 
     @property
-    def db(self) -> Executor:
+    def db(self) -> Database:
         """Of the room."""
         return self._room.db
 
