@@ -26,6 +26,7 @@ from storeroom.domains import Domains
 from storeroom.flows.cancellation import Cancellation
 from storeroom.flows.checkout import Checkout, CheckoutGroups
 from storeroom.flows.hosted_payments import HostedPayments
+from storeroom.flows.inbound import Inbound
 from storeroom.flows.personal_data import PersonalData
 from storeroom.flows.refunding import DisputeOutcomes, RefundDecisions, Refunding
 from storeroom.flows.secrets import require_nothing_sealed
@@ -35,6 +36,7 @@ from storeroom.gateways import Gateways
 from storeroom.guests import GuestAttempts
 from storeroom.hosted import HostedSessions, MpgsTransactions
 from storeroom.identity import Addresses, MailProofs, ProviderProofs, Sessions, TokenKeys, Users
+from storeroom.inbox import Inbox, WebhookSources
 from storeroom.integration import Endpoints, Webhooks
 from storeroom.inventory import Inventory
 from storeroom.ledger import Ledger
@@ -207,6 +209,16 @@ class Shop:
         return Customers(self.context)
 
     @cached_property
+    def inbound(self) -> Inbound:
+        """Messages of other systems on their way in."""
+        return Inbound(self.context, self._keys)
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        """What other systems told the shop."""
+        return Inbox(self.context, self._keys)
+
+    @cached_property
     def inventory(self) -> Inventory:
         """Stock and reservations."""
         return Inventory(self.context)
@@ -340,6 +352,11 @@ class Shop:
     def webhooks(self) -> Webhooks:
         """What is queued for other systems."""
         return Webhooks(self.context)
+
+    @cached_property
+    def webhook_sources(self) -> WebhookSources:
+        """Who may tell the shop something."""
+        return WebhookSources(self.context, self._keys)
 
     @cached_property
     def wallet_payments(self) -> WalletPayments:

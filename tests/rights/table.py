@@ -54,7 +54,7 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/products/{slug}
         GET /v1/returns/{tenant}/mpgs/{reference}
         GET /v1/shipping-rates
-        POST /v1/webhooks/{tenant}/stripe
+        POST /v1/webhooks/{tenant}/{source}
     """,
     "account": """
         GET /v1/account
@@ -140,6 +140,10 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/admin/products/{product_id}/coupons/automatic
     """,
     "webhooks.write": """
+        GET /v1/admin/inbox
+        GET /v1/admin/inbox/depths
+        GET /v1/admin/inbox/{message_id}
+        POST /v1/admin/inbox/{message_id}/replay
         GET /v1/admin/webhook-endpoints
         POST /v1/admin/webhook-endpoints
         DELETE /v1/admin/webhook-endpoints/{endpoint_id}
@@ -147,6 +151,13 @@ RIGHTS: Final[dict[str, str]] = {
         PATCH /v1/admin/webhook-endpoints/{endpoint_id}
         DELETE /v1/admin/webhook-endpoints/{endpoint_id}/previous-secret
         POST /v1/admin/webhook-endpoints/{endpoint_id}/secret
+        GET /v1/admin/webhook-sources
+        POST /v1/admin/webhook-sources
+        DELETE /v1/admin/webhook-sources/{source}
+        GET /v1/admin/webhook-sources/{source}
+        PATCH /v1/admin/webhook-sources/{source}
+        DELETE /v1/admin/webhook-sources/{source}/previous-secret
+        POST /v1/admin/webhook-sources/{source}/secret
         GET /v1/admin/webhooks
         POST /v1/admin/webhooks
         GET /v1/admin/webhooks/depths

@@ -37,6 +37,7 @@ UserId = NewType("UserId", UUID)
 VariantId = NewType("VariantId", UUID)
 WebhookId = NewType("WebhookId", UUID)
 EndpointId = NewType("EndpointId", UUID)
+InboxId = NewType("InboxId", UUID)
 
 # No 0 and O, no 1, I and L: they are misread. No U: fewer words that nobody wants to see on an order.
 CODE_ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"

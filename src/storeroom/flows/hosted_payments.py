@@ -56,10 +56,12 @@ from storeroom.hosted import (
     TransactionTaken,
     claim_due,
     from_stripe,
+    read_event,
     read_session,
     verified,
 )
 from storeroom.identity import TokenKeys
+from storeroom.inbox import Handled, InboxMessage
 from storeroom.orders import Orders
 from storeroom.payments import (
     Payer,
@@ -74,6 +76,7 @@ from storeroom.refunds import DisputeStatus, RefundMethod, Refunds, RefundStatus
 from storeroom.tenants import Tenants
 
 URL_LENGTH_MAX: Final = 2_000
+BY_GATEWAY: Final = "gateway:"  # before the gateway whose secret has signed a message
 POLLED_MAX: Final = 20  # sessions and transactions asked about in one run, all at once
 STRIPE_LIFE_MIN: Final = timedelta(minutes=31)  # Stripe keeps a session open for half an hour at least, a day at most
 STRIPE_LIFE_MAX: Final = timedelta(hours=23, minutes=59)
@@ -286,30 +289,14 @@ class HostedPayments(Service):
 
     # --- Stripe's messages --------------------------------------------------------------------------------------------
 
-    async def stripe_event(self, *, body: bytes, signature: str | None) -> EventTaken:
-        """Take a message of Stripe: the bytes as they came, signed with the webhook secret of a gateway of the shop.
-
-        Handled at once, and the same again when it is repeated: a session that is paid is one completed payment. What
-        concerns no payment of the shop, or is of no use to it, is recorded and left.
+    async def stripe_signed(self, *, body: bytes, signature: str | None) -> str:
+        """The gateway whose webhook secret has signed a message of Stripe: the bytes as they came.
 
         Raises:
             GatewayNotFound: the shop has no Stripe gateway with a webhook secret.
-            SignatureRefused: signed with another secret, or too long ago. Nothing was written.
+            SignatureRefused: signed with another secret, or too long ago.
+            ProviderDown: signed, and yet no message of Stripe's shape.
         """
-        gateway_id, event = await self._verified(body, signature)
-        provider = self._as(Actor(kind=ActorKind.WEBHOOK, name=GatewayKind.STRIPE.value))
-        outcome = await provider._handle(gateway_id, event)  # noqa: SLF001  # our own
-        if outcome in ("ignored", "unmatched"):
-            await record(
-                self.db,
-                provider.context,
-                action="hosted.event",
-                resource_type="stripe_event",
-                new_values={"event": event.id, "type": event.type, "outcome": outcome, "of": event.object.get("id")},
-            )
-        return EventTaken(id=event.id, type=event.type, outcome=outcome)
-
-    async def _verified(self, body: bytes, signature: str | None) -> tuple[str, Event]:
         known = False
         for gateway in await self._gateways.list():
             if gateway.kind is not GatewayKind.STRIPE:
@@ -319,43 +306,66 @@ class HostedPayments(Service):
                 continue
             known = True
             try:
-                return gateway.id, verified(body, signature, secret)
+                verified(body, signature, secret)
             except SignatureRefused:
                 continue
+            return gateway.id
         raise SignatureRefused if known else GatewayNotFound(gateway=GatewayKind.STRIPE)
 
-    async def _handle(self, gateway_id: str, event: Event) -> str:
+    @transactional
+    async def stripe_event(self, *, event: Event, gateway_id: str | None) -> EventTaken:
+        """Do what a message of Stripe says, whose signature was right.
+
+        The same again when it is repeated: a session that is paid is one completed payment. What concerns no payment of
+        the shop, or is of no use to it, is recorded and left.
+
+        Args:
+            event: the message.
+            gateway_id: whose secret has signed it; None: of no gateway.
+        """
+        provider = self._as(Actor(kind=ActorKind.WEBHOOK, name=GatewayKind.STRIPE.value))
+        outcome, payment_id = await provider._handle(gateway_id, event)  # noqa: SLF001  # our own
+        if outcome in ("ignored", "unmatched"):
+            await record(
+                self.db,
+                provider.context,
+                action="hosted.event",
+                resource_type="stripe_event",
+                new_values={"event": event.id, "type": event.type, "outcome": outcome, "of": event.object.get("id")},
+            )
+        return EventTaken(id=event.id, type=event.type, outcome=outcome, payment_id=payment_id)
+
+    async def _handle(self, gateway_id: str | None, event: Event) -> tuple[str, PaymentId | None]:
         topic, _, what = event.type.rpartition(".")
         if event.type == "charge.refunded":
             return await self._refunded(event)
         if topic == "charge.dispute":
             return await self._disputed(event)
         if topic != "checkout.session" or event.object.get("mode") != "payment":
-            return "ignored"
+            return "ignored", None
         sessions, state = HostedSessions(self.context), read_session(event.object)
-        try:
-            session = await self._known(gateway_id, event.object)
-        except (HostedSessionTaken, PaymentNotFound, InvalidHostedPayment):
-            session = None
+        session = await self._known_or_none(gateway_id, event.object)
         if session is None:
-            return "unmatched"
+            return "unmatched", None
         match what:
             case "completed" | "async_payment_succeeded" if state.outcome is Outcome.PAID:
-                await sessions.receive(session_id=session.id, received=state.received, payment_intent=state.reference)
-                return "completed"
+                session = await sessions.receive(
+                    session_id=session.id, received=state.received, payment_intent=state.reference
+                )
+                return "completed", session.settled_payment_id or session.payment_id
             case "completed":
                 await sessions.processing(session_id=session.id)
-                return "processing"
+                return "processing", session.payment_id
             case "async_payment_failed":
                 await sessions.expire(session_id=session.id, failed=True, reason="the payment failed")
-                return "expired"
+                return "expired", session.payment_id
             case "expired":
                 await sessions.expire(session_id=session.id)
-                return "expired"
-        return "ignored"
+                return "expired", session.payment_id
+        return "ignored", None
 
     @transactional
-    async def _refunded(self, event: Event) -> str:
+    async def _refunded(self, event: Event) -> tuple[str, PaymentId | None]:
         """Money that was given back at Stripe. What it tells is the sum so far; what we do not have of it is recorded.
 
         A refund of that amount that staff had asked for is completed. One of another amount may be the same or not:
@@ -363,10 +373,10 @@ class HostedPayments(Service):
         """
         payment, back = await self._payment_of(event.object), _money(event.object, "amount_refunded")
         if payment is None or back is None or back.currency != payment.amount.currency:
-            return "unmatched"
+            return "unmatched", None
         more = back - payment.refunded_amount
         if more.amount < 1:
-            return "refunded"
+            return "refunded", payment.id
         context = self.context.on(self.db)
         refunds = Refunds(context)
         known = await refunds.for_payment(payment_id=payment.id)
@@ -376,20 +386,20 @@ class HostedPayments(Service):
         else:
             refund = await refunds.promise_rest(payment_id=payment.id, reason="refunded at Stripe", at_most=more)
         if refund is None:
-            return "unmatched"
+            return "unmatched", None
         details = {"provider": GatewayKind.STRIPE, "charge": str(event.object.get("id"))[:255]}
         await Refunding(context).complete(refund_id=refund.id, method=RefundMethod.ORIGINAL_METHOD, details=details)
-        return "refunded"
+        return "refunded", payment.id
 
     @transactional
-    async def _disputed(self, event: Event) -> str:
+    async def _disputed(self, event: Event) -> tuple[str, PaymentId | None]:
         """What a buyer told the bank, and how it ended. Told of again, or after its end, it stays as it is."""
         said = event.object
         payment, amount = await self._payment_of(said), _money(said, "amount")
         if payment is None or amount is None or payment.received_amount is None:
-            return "unmatched"
+            return "unmatched", None
         if amount.currency != payment.received_amount.currency or amount.amount < 1:
-            return "unmatched"
+            return "unmatched", None
         disputes = DisputeOutcomes(self.context.on(self.db))
         opened = await disputes.open(
             payment_id=payment.id,
@@ -404,7 +414,7 @@ class HostedPayments(Service):
                     await disputes.won(dispute_id=opened.id)
                 case "lost":
                     await disputes.lost(dispute_id=opened.id)
-        return "disputed"
+        return "disputed", payment.id
 
     async def _payment_of(self, said: Mapping[str, Any]) -> Payment | None:
         """The payment that holds the money of a charge. Its order is locked: of two who tell of it, one comes first."""
@@ -420,7 +430,16 @@ class HostedPayments(Service):
         await Orders(context).lock(order_id=payment.order_id)
         return await payments.get(payment_id=payment.id)
 
-    async def _known(self, gateway_id: str, said: Mapping[str, Any]) -> StripeSession | None:
+    async def _known_or_none(self, gateway_id: str | None, said: Mapping[str, Any]) -> StripeSession | None:
+        if not isinstance(self.db, Database | Transaction):
+            raise TypeError("a message is handled on a Database or a Transaction")
+        try:
+            async with self.db.transaction() as tx:  # what is refused inside leaves the rest of the message alone
+                return await self.bound(tx)._known(gateway_id, said)  # noqa: SLF001  # our own
+        except (HostedSessionTaken, PaymentNotFound, InvalidHostedPayment):
+            return None
+
+    async def _known(self, gateway_id: str | None, said: Mapping[str, Any]) -> StripeSession | None:
         """The session of a message. One that comes before ours was saved is saved here, by what we had told Stripe."""
         sessions, session_id = HostedSessions(self.context), str(said.get("id"))
         try:
@@ -587,6 +606,22 @@ class HostedPayments(Service):
             new_values=asked,
             error_message=f"{error.code}: {(type(error).__doc__ or '').strip().partition(chr(10))[0]}",
         )
+
+
+async def stripe_message(context: Context, message: InboxMessage) -> Handled:
+    """What the inbox does with a message of Stripe."""
+    _, _, gateway_id = (message.verified_by or "").partition(BY_GATEWAY)
+    hosted = HostedPayments(context)
+    taken = await hosted.stripe_event(event=read_event(message.payload), gateway_id=gateway_id or None)
+    order_id = None
+    if taken.payment_id is not None:
+        order_id = (await Payments(context).get(payment_id=taken.payment_id)).order_id
+    return Handled(
+        result={"outcome": taken.outcome},
+        payment_id=taken.payment_id,
+        order_id=order_id,
+        skipped=taken.outcome in ("ignored", "unmatched"),
+    )
 
 
 async def poll_hosted(db: Database, /, *, keys: TokenKeys, limit: int = POLLED_MAX) -> int:

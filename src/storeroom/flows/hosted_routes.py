@@ -1,4 +1,4 @@
-"""Payments on a provider's page over HTTP: customers open one and come back, Stripe sends its messages, staff ask."""
+"""Payments on a provider's page over HTTP: customers open one and come back, staff ask."""
 
 from collections.abc import Sequence
 from typing import Annotated, Final
@@ -9,15 +9,13 @@ import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 from msgspec import Meta
 
 from storeroom.flows.hosted_payments import URL_LENGTH_MAX, HostedPayments
-from storeroom.flows.model import EventTaken, HostedPage
-from storeroom.gateways import GatewayNotFound
+from storeroom.flows.model import HostedPage
 from storeroom.hosted import (
-    EVENT_BYTES_MAX,
     HostedSessionNotFound,
     IndicatorRefused,
     InvalidHostedPayment,
@@ -25,7 +23,6 @@ from storeroom.hosted import (
     ProviderDown,
     ProviderMisconfigured,
     ProviderRefused,
-    SignatureRefused,
     TransactionNotFound,
 )
 from storeroom.hosted.routes import HostedSessionView, MpgsTransactionView, as_view
@@ -35,7 +32,7 @@ from storeroom.payments import (
     PaymentMoveRefused,
     PaymentNotFound,
 )
-from storeroom.web import IDEMPOTENT, AnyRequest, Call, Principal, requires, says
+from storeroom.web import IDEMPOTENT, Call, Principal, requires, says
 
 _ASK: Final = [requires("payments.verify")]
 _TAGS: Final = ["admin: hosted payments"]
@@ -48,13 +45,6 @@ class NewPage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     return_url: Url
     cancel_url: Url | None = None  # None: the same
-
-
-class EventAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a message."""
-
-    received: bool
-    outcome: str
 
 
 class Returned(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,25 +122,6 @@ async def come_back(
 
 
 @post(
-    "/v1/webhooks/{tenant:str}/stripe",
-    status_code=200,
-    summary="A message of Stripe",
-    tags=["webhooks"],
-    request_max_body_size=EVENT_BYTES_MAX,
-    responses=says(SignatureRefused, GatewayNotFound, ProviderDown, ProviderMisconfigured),
-)
-async def stripe_event(
-    tenant: FromPath[str],  # noqa: ARG001  # says whose it is, see Call.tenant
-    request: AnyRequest,
-    hosted_payments: NamedDependency[HostedPayments],
-    signature: Annotated[str | None, HeaderParameter(name="Stripe-Signature", max_length=1000)] = None,
-) -> EventAnswer:
-    """Signed with the webhook secret of one of the shop's Stripe gateways. A repeated one changes nothing."""
-    taken: EventTaken = await hosted_payments.stripe_event(body=await request.body(), signature=signature)
-    return EventAnswer(received=True, outcome=taken.outcome)
-
-
-@post(
     "/v1/admin/hosted-sessions/{session:str}/refresh",
     status_code=200,
     summary="Ask Stripe what became of a session",
@@ -183,7 +154,6 @@ async def refresh_transaction(
 route_handlers: Final[Sequence[ControllerRouterHandler]] = (
     open_page,
     come_back,
-    stripe_event,
     refresh_session,
     refresh_transaction,
 )

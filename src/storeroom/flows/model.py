@@ -241,3 +241,4 @@ class EventTaken(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     type: str
     outcome: str  # completed, processing, expired, refunded, disputed, unmatched: of no payment here, or ignored
+    payment_id: PaymentId | None = None  # which it was about

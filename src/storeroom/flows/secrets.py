@@ -20,11 +20,12 @@ from storeroom.database.pool import Database, Transaction
 from storeroom.database.sealed import SealedRow, SealedTable
 from storeroom.gateways import GATEWAY_SEALS
 from storeroom.identity import TokenKeys
+from storeroom.inbox import SOURCE_SEALS
 from storeroom.integration import ENDPOINT_SEALS
 from storeroom.notices import NOTICE_SEALS
 from storeroom.verification import FACTOR_SEALS
 
-SEALED_TABLES: Final = (FACTOR_SEALS, GATEWAY_SEALS, CONFIG_SEALS, ENDPOINT_SEALS, NOTICE_SEALS)
+SEALED_TABLES: Final = (FACTOR_SEALS, GATEWAY_SEALS, CONFIG_SEALS, ENDPOINT_SEALS, NOTICE_SEALS, SOURCE_SEALS)
 BATCH_ROWS: Final = 100  # in one transaction; they are locked for as long
 
 

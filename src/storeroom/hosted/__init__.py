@@ -17,7 +17,6 @@ from storeroom.hosted.errors import (
 )
 from storeroom.hosted.jobs import claim_due
 from storeroom.hosted.model import (
-    EVENT_BYTES_MAX,
     MPGS_FELL_THROUGH,
     MPGS_LIFETIME,
     MPGS_MOVES,
@@ -37,13 +36,12 @@ from storeroom.hosted.model import (
 from storeroom.hosted.mpgs import API_VERSION, MpgsProvider
 from storeroom.hosted.providers import Asked, Opened, Outcome, Provider, State
 from storeroom.hosted.service import HostedSessions
-from storeroom.hosted.stripe import Event, StripeProvider, from_stripe, read_session, verified
+from storeroom.hosted.stripe import Event, StripeProvider, from_stripe, read_event, read_session, verified
 from storeroom.hosted.stripping import stripped
 from storeroom.hosted.transactions import MpgsTransactions, ensure_mpgs_transactions
 
 __all__ = [
     "API_VERSION",
-    "EVENT_BYTES_MAX",
     "MPGS_FELL_THROUGH",
     "MPGS_LIFETIME",
     "MPGS_MOVES",
@@ -85,6 +83,7 @@ __all__ = [
     "from_stripe",
     "map_mpgs_transaction",
     "map_stripe_session",
+    "read_event",
     "read_session",
     "stripped",
     "verified",

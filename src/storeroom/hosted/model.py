@@ -22,7 +22,6 @@ METADATA_BYTES_MAX: Final = 10_240
 RAW_BYTES_MAX: Final = 64 * 1024  # of a provider's answer that is kept; a longer one is not
 TEXT_LENGTH_MAX: Final = 500  # of one word of a provider
 INDICATOR_LENGTH_MAX: Final = 255
-EVENT_BYTES_MAX: Final = 512 * 1024  # of one message of a provider
 MPGS_LIFETIME: Final = timedelta(hours=1)  # so long a buyer may take; Mastercard ends its sessions by itself
 POLL_AFTER: Final = timedelta(minutes=2)  # Mastercard's gateway: the buyer's return comes sooner, as a rule
 POLL_STRIPE_AFTER: Final = timedelta(minutes=15)  # once, for a shop whose webhook does not reach us; then at expiry

@@ -155,9 +155,17 @@ def verified(body: bytes, signature: str | None, secret: Secret) -> Event:
     except (library.SignatureVerificationError, UnicodeDecodeError):
         raise SignatureRefused from None
     try:
-        said = msgspec.json.decode(body, type=_Message)
-        return Event(id=said.id, type=said.type, object=said.data.object, created=_instant(said.created))
-    except (msgspec.DecodeError, ValueError, OverflowError, OSError):
+        return read_event(msgspec.json.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ProviderDown(provider=NAME, reason="a signed message of another shape") from None
+
+
+def read_event(said: Any) -> Event:
+    """A message, as its JSON was read. Raises ProviderDown where it is none."""
+    try:
+        message = msgspec.convert(said, _Message)
+        return Event(id=message.id, type=message.type, object=message.data.object, created=_instant(message.created))
+    except (ValueError, OverflowError, OSError):
         raise ProviderDown(provider=NAME, reason="a signed message of another shape") from None
 
 

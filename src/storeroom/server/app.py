@@ -46,6 +46,7 @@ ROUTED: Final = (
     "flows",
     "audit",
     "integration",
+    "inbox",
 )
 
 _DESCRIPTION: Final = """\

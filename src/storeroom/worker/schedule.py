@@ -15,6 +15,8 @@ from storeroom.flows.cancellation import cancel_unpaid
 from storeroom.flows.hosted_payments import POLLED_MAX, poll_hosted
 from storeroom.identity import TokenKeys
 from storeroom.identity.jobs import expire_sessions, remove_account_tokens, remove_sessions
+from storeroom.inbox.jobs import purge as purge_inbox
+from storeroom.inbox.jobs import return_lost as return_lost_messages
 from storeroom.integration.jobs import purge, return_lost
 from storeroom.inventory.jobs import expire_reservations
 from storeroom.orders.jobs import fill_search
@@ -56,6 +58,8 @@ SCHEDULE: Final[tuple[Job, ...]] = (
     _every(60, "web.delete_old_counters", delete_old_counters, limit=1_000),
     _every(5, "integration.return_lost", return_lost),
     _every(600, "integration.purge", purge, limit=1_000),
+    _every(5, "inbox.return_lost", return_lost_messages),
+    _every(600, "inbox.purge", purge_inbox, limit=1_000),
     _every(30, "audit.seal", seal, limit=10_000),
     _every(3600, "audit.make_months", make_months, limit=100),
 )

@@ -1,9 +1,11 @@
-"""All that a worker does, side by side: the schedule, asking providers, and sending what is queued."""
+"""All that a worker does, side by side: the schedule, asking providers, sending what waits, processing what came."""
 
 import asyncio
 
 from prometheus_client import CollectorRegistry
 
+from storeroom.flows.inbound import HANDLERS
+from storeroom.inbox import InboxProcessor
 from storeroom.integration import Courier, Dispatcher
 from storeroom.room import Storeroom
 from storeroom.settings import Settings
@@ -36,14 +38,20 @@ async def work(
         ours = carriers(room, courier, settings)
         dispatcher = Dispatcher(room.db, courier, keys=room.token_keys, carriers=ours, registry=registry)
         tasks.create_task(dispatcher.run(stop), name="dispatcher")
+        tasks.create_task(_inbox(room, registry).run(stop), name="inbox")
 
 
 async def work_once(room: Storeroom, stop: asyncio.Event, *, settings: Settings | None = None) -> list[Outcome]:
-    """Run each job once and send what is due; return what the jobs came to."""
+    """Run each job once, process what came and send what is due; return what the jobs came to."""
     settings = settings or Settings()
     outcomes = await Worker(room.db, schedule=(*schedule(settings), *asking(room.token_keys))).run_once(stop)
     if not stop.is_set():
+        await _inbox(room).run_once()
         async with Courier(allowed=settings.private_destinations) as courier:
             ours = carriers(room, courier, settings)
             await Dispatcher(room.db, courier, keys=room.token_keys, carriers=ours).run_once()
     return outcomes
+
+
+def _inbox(room: Storeroom, registry: CollectorRegistry | None = None) -> InboxProcessor:
+    return InboxProcessor(room.db, handlers=HANDLERS, tenants=room.tenants.cache, registry=registry)

@@ -1,0 +1,86 @@
+"""What is done with what other systems tell the shop: the one place where handlers are registered, and the way in.
+
+A handler runs in the transaction that completes its message: `context.db` is it, so what it writes is applied once. It
+may be called again for a message whose transaction was undone, and messages come in any order.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Self
+
+from typing_extensions import override
+
+from storeroom.database.executor import Executor
+from storeroom.database.service import Context, Service
+from storeroom.flows.hosted_payments import BY_GATEWAY, HostedPayments, stripe_message
+from storeroom.gateways import GatewayNotFound
+from storeroom.hosted import SignatureRefused, read_event, stripped
+from storeroom.identity import TokenKeys
+from storeroom.inbox import Handlers, Inbox, Receipt, SourceNotFound, read
+
+STRIPE: Final = "stripe"
+STRIPE_HEADER: Final = "stripe-signature"
+
+# By source and type; type "*" is the rest of that source. What is not here is stored, and skipped.
+HANDLERS: Final[Handlers] = MappingProxyType(
+    {
+        (STRIPE, "*"): stripe_message,
+    }
+)
+
+
+class Inbound(Service):
+    """Messages on their way in."""
+
+    def __init__(self, context: Context, keys: TokenKeys | None = None) -> None:
+        """Without keys no secret can be read, and no message is taken."""
+        super().__init__(context)
+        self._keys = keys
+
+    @override
+    def bound(self, db: Executor) -> Self:
+        return type(self)(self.context.on(db), self._keys)
+
+    async def receive(self, *, source: str, body: bytes, headers: Mapping[str, str]) -> Receipt:
+        """Store what a source has signed; the worker does what it says.
+
+        Stripe's messages are signed with the webhook secret of one of the shop's Stripe gateways; a shop without one
+        may have a source `stripe`, as any other.
+
+        Args:
+            source: the code of the source.
+            body: the bytes as they came.
+            headers: names in any case.
+
+        Raises:
+            SourceNotFound, GatewayNotFound: the shop hears of no such source. Nothing was written.
+            MessageForged, SignatureRefused: not signed with its secret, or too long ago.
+            InvalidMessage, ProviderDown: signed, and yet nothing that a handler could read. Nothing was written.
+        """
+        await self.context.settings()
+        given = {name.lower(): value for name, value in headers.items()}
+        inbox = Inbox(self.context, self._keys)
+        if source != STRIPE:
+            return await inbox.receive(source=source, body=body, headers=given)
+        signature = given.get(STRIPE_HEADER)
+        try:
+            gateway_id = await HostedPayments(self.context, self._keys).stripe_signed(body=body, signature=signature)
+        except SignatureRefused:
+            await inbox.refuse(source=source, body=body, headers=given, signature=signature)
+            raise
+        except GatewayNotFound as missing:
+            try:
+                return await inbox.receive(source=source, body=body, headers=given)
+            except SourceNotFound:
+                raise missing from None
+        payload = read(body)
+        event = read_event(payload)
+        return await inbox.store(
+            source=source,
+            webhook_type=event.type,
+            event_id=event.id,
+            headers=given,
+            payload=stripped(payload),  # what could be a card is not written down, here as anywhere
+            signature=signature,
+            verified_by=f"{BY_GATEWAY}{gateway_id}",
+        )
