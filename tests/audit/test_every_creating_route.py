@@ -34,6 +34,7 @@ KEPT_FROM = {
     "POST /v1/admin/api-keys": "the answer holds the key",
     "POST /v1/admin/nonces": "the answer is what lets one act; one more harms nobody",
     "POST /v1/admin/webhook-endpoints": "the answer holds the secret",
+    "POST /v1/admin/webhook-sources": "the answer holds the secret",
     "POST /v1/admin/users": "the request may hold a password; a second one of the mail address is refused",
     "POST /v1/auth/guest": "the answer holds a token; a guest more harms nobody",
     "POST /v1/auth/nonce": "the answer is good once; one more harms nobody",

@@ -116,6 +116,12 @@ CASES: dict[str, Case] = {
     ),
     "POST /v1/admin/webhooks/{webhook_id}/retry": Case(),
     "DELETE /v1/admin/webhooks/{webhook_id}": Case(),
+    "POST /v1/admin/inbox/{message_id}/replay": Case(),
+    "POST /v1/admin/webhook-sources": Case({"code": "mailgun"}, refused={"code": "mailgun", "secret": "\u00e4" * 8}),
+    "PATCH /v1/admin/webhook-sources/{source}": Case({"is_active": False}),
+    "POST /v1/admin/webhook-sources/{source}/secret": Case({}),
+    "DELETE /v1/admin/webhook-sources/{source}/previous-secret": Case(),
+    "DELETE /v1/admin/webhook-sources/{source}": Case(),
     "POST /v1/admin/api-keys": Case(
         {"name": "till", "permissions": ["orders.read"]}, refused={"name": "till", "permissions": ["keys.write"]}
     ),

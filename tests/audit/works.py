@@ -118,6 +118,20 @@ class Works:
         url = "https://here.example/hooks"
         return (await self.shop.webhooks.enqueue(url=url, event_type="order.told", payload={})).id
 
+    async def source(self) -> UUID:
+        """A text: whoever adds a source names it."""
+        return (await self.shop.webhook_sources.create(code="shippo"))[0].code  # type: ignore[return-value]
+
+    async def message_id(self) -> UUID:
+        receipt = await self.shop.inbox.store(
+            source="shippo", webhook_type="x", event="1", headers={}, payload={}, signature=None, verified_by="secret"
+        )
+        assert receipt.id is not None
+        db = self.shop.context.db
+        sql = "UPDATE {webhooks_inbox} SET status = 'failed', processed_at = now() WHERE tenant_id = $1 AND id = $2"
+        await db.execute(db.names.render(sql), self.shop.tenant_id, receipt.id)
+        return receipt.id
+
     async def account_id(self) -> UUID:
         account = await self.shop.receiving_accounts.create(asset="USDC", address="ours", label="Main")
         return account.id

@@ -14,6 +14,7 @@ READS_ALL = (
     "doctor.",
     "configuration.config_seals",
     "gateways.gateway_seals",
+    "inbox.source_seals",
     "integration.endpoint_seals",
     "notices.notice_seals",
     "verification.factor_seals",

@@ -392,6 +392,7 @@ NO_NEWS = {
     ("configuration", "store_configs", "value = :value"),  # this and what follows: the same text under another key
     ("gateways", "payment_gateways", "config = config || :seals::jsonb"),
     ("integration", "webhook_endpoints", "secret = :secret, previous_secret = :previous_secret"),
+    ("inbox", "webhook_sources", "secret = :secret, previous_secret = :previous_secret"),
     ("verification", "second_factors", "secret = :secret"),
 }
 

@@ -14,7 +14,7 @@ from factories import HOME, make_coupon, make_method, make_product, open_shop, p
 from storeroom.access import ApiKey
 from storeroom.catalog import Batch, Category, ImageDraft, Product
 from storeroom.configuration import Config
-from storeroom.core.ids import VariantId
+from storeroom.core.ids import InboxId, VariantId
 from storeroom.core.money import Money
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database
@@ -25,6 +25,7 @@ from storeroom.flows.wallet_payments import VerifiedPayment
 from storeroom.gateways import Gateway
 from storeroom.hosted import MpgsTransaction, StripeSession
 from storeroom.identity import MailProofs, Permission, Proof, SavedAddress, Session, SignedIn, User, UserRole
+from storeroom.inbox import Scheme, WebhookSource
 from storeroom.integration import Endpoint, Webhook
 from storeroom.inventory import Reservation
 from storeroom.notices import Notice
@@ -93,6 +94,9 @@ class Estate:
     subscription: Subscription
     endpoint: Endpoint
     webhook: Webhook
+    source: WebhookSource
+    message_id: InboxId
+    tracking_number: str
     config: Config
     account: ReceivingAccount
     cart_quote: CartQuote
@@ -127,6 +131,8 @@ class Estate:
             self.coupon.code,
             self.endpoint.id,
             self.webhook.id,
+            self.source.code,
+            self.message_id,
             self.account.id,
             self.cart_quote.id,
             self.signature,
@@ -244,6 +250,18 @@ async def build(room: Storeroom) -> Estate:
     coupon = await make_coupon(shop, "10 %", auto_apply=True, product_ids=[product.id])
     endpoint, _ = await shop.endpoints.create(name="there", url=f"https://{mark}.example/hooks")
     webhook = await shop.webhooks.enqueue(url=f"https://{mark}.example/", event_type="order.told", payload={"of": mark})
+    source, _ = await shop.webhook_sources.create(code=f"from_{mark}", scheme=Scheme.HMAC)
+    told = await shop.inbox.store(
+        source=source.code,
+        webhook_type="told",
+        event=f"evt_{mark}",
+        headers={},
+        payload={"of": mark},
+        signature=None,
+        verified_by="secret",
+    )
+    assert told.id is not None
+    await shop.orders.set_tracking(order_id=order.order.id, tracking_number=f"1Z{mark}")
     config = await shop.configuration.set(key=f"marketing.{mark}", value=f"sealed {mark}", is_encrypted=True)
     account = await shop.receiving_accounts.create(asset="USDC", address=f"wallet-{mark}", label="Main")
     priced = QuoteItem(variant_id=variant_id, unit_price=Money(1_000_000, "USDC"))
@@ -312,6 +330,9 @@ async def build(room: Storeroom) -> Estate:
         subscription=subscription,
         endpoint=endpoint,
         webhook=webhook,
+        source=source,
+        message_id=told.id,
+        tracking_number=f"1Z{mark}",
         config=config,
         account=account,
         cart_quote=cart_quote,

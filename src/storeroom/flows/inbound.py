@@ -13,6 +13,8 @@ from typing_extensions import override
 from storeroom.database.executor import Executor
 from storeroom.database.service import Context, Service
 from storeroom.flows.hosted_payments import BY_GATEWAY, HostedPayments, stripe_message
+from storeroom.flows.mail_failures import mail_complained, mail_failed
+from storeroom.flows.parcels import track_updated
 from storeroom.gateways import GatewayNotFound
 from storeroom.hosted import SignatureRefused, read_event, stripped
 from storeroom.identity import TokenKeys
@@ -25,6 +27,9 @@ STRIPE_HEADER: Final = "stripe-signature"
 HANDLERS: Final[Handlers] = MappingProxyType(
     {
         (STRIPE, "*"): stripe_message,
+        ("shippo", "track_updated"): track_updated,
+        ("mailgun", "failed"): mail_failed,
+        ("mailgun", "complained"): mail_complained,
     }
 )
 
@@ -78,7 +83,7 @@ class Inbound(Service):
         return await inbox.store(
             source=source,
             webhook_type=event.type,
-            event_id=event.id,
+            event=event.id,
             headers=given,
             payload=stripped(payload),  # what could be a card is not written down, here as anywhere
             signature=signature,

@@ -83,16 +83,20 @@ UPDATE {webhooks_inbox}
 
 -- name: give_back(tenant_id, message_id, claim, error, again_at) -> InboxStatus?
 -- To be tried again, or failed after its last attempt. None where it is somebody else's by now.
-UPDATE {webhooks_inbox}
-   SET status = CASE WHEN attempts >= max_attempts THEN 'failed'::{inbox_status} ELSE 'pending'::{inbox_status} END,
-       processed_at = CASE WHEN attempts >= max_attempts THEN now() END,
-       next_attempt_at = CASE WHEN attempts >= max_attempts THEN next_attempt_at ELSE :again_at END,
+UPDATE {webhooks_inbox} i
+   SET status = CASE WHEN i.attempts >= i.max_attempts THEN 'failed'::{inbox_status} ELSE 'pending'::{inbox_status} END,
+       processed_at = CASE WHEN i.attempts >= i.max_attempts THEN held.at END,
+       next_attempt_at = CASE WHEN i.attempts >= i.max_attempts THEN i.next_attempt_at ELSE :again_at END,
        claim = NULL, lease_until = NULL, error_message = :error
- WHERE tenant_id = :tenant_id
-   AND id = :message_id
-   AND claim = :claim
-   AND status = 'processing'
-RETURNING status;
+  FROM (SELECT id, now() AS at
+          FROM {webhooks_inbox}
+         WHERE tenant_id = :tenant_id
+           AND id = :message_id) held
+ WHERE i.tenant_id = :tenant_id
+   AND i.id = held.id
+   AND i.claim = :claim
+   AND i.status = 'processing'
+RETURNING i.status;
 
 -- name: tenants_with_lost(size) -> TenantId*
 -- scope: all tenants

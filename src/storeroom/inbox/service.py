@@ -102,7 +102,7 @@ class Inbox(Service):
         return await self.store(
             source=source,
             webhook_type=_said(found.event_type_at, headers, payload),
-            event_id=_said(found.event_id_at, headers, payload) or digest(body),
+            event=_said(found.event_id_at, headers, payload) or digest(body),
             headers=headers,
             payload=payload,
             signature=signature,
@@ -116,7 +116,7 @@ class Inbox(Service):
         *,
         source: str,
         webhook_type: str | None,
-        event_id: str,
+        event: str,
         headers: Mapping[str, str],
         payload: Mapping[str, Any],
         signature: str | None,
@@ -128,7 +128,7 @@ class Inbox(Service):
         Args:
             source: the code for which its handlers are registered.
             webhook_type: the provider's name of what happened; None: it does not say.
-            event_id: the provider's; the second message with it changes nothing.
+            event: the provider's id of it; the second message with it changes nothing.
             headers: names in lower case. What might be a secret is not kept.
             payload: what it says.
             signature: as it came.
@@ -142,7 +142,7 @@ class Inbox(Service):
             id=message_id,
             source=source,
             webhook_type=_text(webhook_type or UNKNOWN_TYPE, TYPE_LENGTH_MAX) or UNKNOWN_TYPE,
-            event_id=_short(event_id),
+            event_id=_short(event),
             max_attempts=max_attempts,
             headers=_kept(headers),
             payload=clean(dict(payload)),

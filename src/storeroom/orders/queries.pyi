@@ -145,6 +145,7 @@ async def ship_units(
 async def set_line_batch(
     db: Executor, /, *, tenant_id: str, line_id: UUID, batch_id: UUID, batch_number: str
 ) -> int: ...
+async def order_of_parcel(db: Executor, /, *, tenant_id: str, tracking_number: str) -> OrderId | None: ...
 async def set_tracking(
     db: Executor,
     /,

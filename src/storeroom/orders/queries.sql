@@ -338,6 +338,15 @@ UPDATE {order_items}
    AND id = :line_id
    AND batch_id IS NULL;
 
+-- name: order_of_parcel(tenant_id, tracking_number) -> OrderId?
+-- Carriers use a number again after some time: the newest order is meant.
+SELECT id
+  FROM {orders}
+ WHERE tenant_id = :tenant_id
+   AND tracking_number = :tracking_number
+ ORDER BY created_at DESC, id DESC
+ LIMIT 1;
+
 -- name: set_tracking(tenant_id, order_id, carrier?, tracking_number?, estimated_delivery?) -> count
 -- What is not given stays. The status does not change, so neither does its instant.
 UPDATE {orders}

@@ -81,6 +81,17 @@ class Orders(Service):
         return await self._read(found)
 
     @operation
+    async def by_tracking(self, *, tracking_number: str) -> Order:
+        """The newest order whose parcel has this number. Raises OrderNotFound."""
+        asked = tracking_number.strip()
+        found = None
+        if asked.isprintable():
+            found = await queries.order_of_parcel(self.db, tenant_id=self.tenant_id, tracking_number=asked)
+        if found is None:
+            raise OrderNotFound(order=asked[:TRACKING_LENGTH_MAX])
+        return await self._read(found)
+
+    @operation
     async def by_purchase(self, *, source: str, purchase_id: str) -> Order:
         """The order that came of a purchase elsewhere. Raises OrderNotFound."""
         found = await queries.order_id_of_purchase(
