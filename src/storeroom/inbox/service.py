@@ -14,6 +14,7 @@ from storeroom.core.ids import InboxId, new_id
 from storeroom.core.pages import Page, decode_cursor, page_of, page_size
 from storeroom.core.secrets import Secret
 from storeroom.database.executor import Executor
+from storeroom.database.pool import Database, Transaction
 from storeroom.database.service import Context, Service, operation, transactional
 from storeroom.identity import TokenKeys
 from storeroom.inbox import queries
@@ -163,9 +164,12 @@ class Inbox(Service):
     async def _keep_forged(
         self, source: str, body: bytes, headers: Mapping[str, str], webhook_type: str, signature: str | None
     ) -> None:
-        bucket = f"inbox_forged:{source}"
+        db, bucket = self.db, f"inbox_forged:{source}"
+        counting = db.database if isinstance(db, Transaction) else db
+        if not isinstance(counting, Database):
+            raise TypeError("messages are received on a Database or a Transaction")
         try:
-            await limit(self.db, tenant_id=self.tenant_id, bucket=bucket, times=FORGED_MAX, window=FORGED_WINDOW)
+            await limit(counting, tenant_id=self.tenant_id, bucket=bucket, times=FORGED_MAX, window=FORGED_WINDOW)
         except RateLimited:
             return
         payload = _object(body)
