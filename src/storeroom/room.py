@@ -16,6 +16,7 @@ from storeroom.catalog import Batches, Categories, Products
 from storeroom.configuration import ConfigCache, Configuration
 from storeroom.core.clock import Clock, SystemClock
 from storeroom.core.ids import TenantId
+from storeroom.core.networks import Network
 from storeroom.core.secrets import Secret
 from storeroom.credit import StoreCredit
 from storeroom.database.migrations import require_migrated
@@ -37,13 +38,14 @@ from storeroom.guests import GuestAttempts
 from storeroom.hosted import HostedSessions, MpgsTransactions
 from storeroom.identity import Addresses, MailProofs, ProviderProofs, Sessions, TokenKeys, Users
 from storeroom.inbox import Inbox, WebhookSources
-from storeroom.integration import Endpoints, Webhooks
+from storeroom.integration import Courier, Endpoints, Webhooks
 from storeroom.inventory import Inventory
 from storeroom.ledger import Ledger
 from storeroom.orders import Customers, Orders, ShippingRates
 from storeroom.payments import PaymentMethods, Payments
 from storeroom.promotions import Coupons
 from storeroom.refunds import Refunds
+from storeroom.sap import CustomerSyncs, Invoices
 from storeroom.shops import ShopSettings
 from storeroom.subscriptions import Subscriptions
 from storeroom.tenants import DEFAULT_TENANT, Tenants
@@ -66,12 +68,15 @@ class Shop:
         keys: TokenKeys | None = None,
         places: PlaceLookup | None = None,
         configs: ConfigCache | None = None,
+        *,
+        courier: Courier | None = None,
     ) -> None:
         self.context = context
         self._groups = groups
         self._keys = keys
         self._places = places
         self._configs = configs
+        self._courier = courier
 
     @property
     def tenant_id(self) -> TenantId:
@@ -96,7 +101,7 @@ class Shop:
             user_agent=user_agent,
             claim=claim,
         )
-        return Shop(context, self._groups, self._keys, self._places, self._configs)
+        return self._on(context)
 
     @asynccontextmanager
     async def transaction(self) -> "AsyncIterator[Shop]":
@@ -106,7 +111,10 @@ class Shop:
             raise TypeError("a shop works on a Database or a Transaction")
         await self.context.settings()
         async with db.transaction() as tx:
-            yield Shop(self.context.on(tx), self._groups, self._keys, self._places, self._configs)
+            yield self._on(self.context.on(tx))
+
+    def _on(self, context: Context) -> "Shop":
+        return Shop(context, self._groups, self._keys, self._places, self._configs, courier=self._courier)
 
     @cached_property
     def addresses(self) -> Addresses:
@@ -202,6 +210,16 @@ class Shop:
     def hosted_sessions(self) -> HostedSessions:
         """Checkout sessions of Stripe."""
         return HostedSessions(self.context)
+
+    @cached_property
+    def invoices(self) -> Invoices:
+        """Invoices, fetched from SAP."""
+        return Invoices(self.context, self._courier, self._keys, self._configs)
+
+    @cached_property
+    def customer_syncs(self) -> CustomerSyncs:
+        """Customers as SAP has them."""
+        return CustomerSyncs(self.context)
 
     @cached_property
     def customers(self) -> Customers:
@@ -381,6 +399,7 @@ class Storeroom:
         secret: Secret | str | None = None,
         other_secrets: Sequence[Secret | str] = (),
         places: PlaceLookup | None = None,
+        private_destinations: Sequence[Network] = (),
     ) -> None:
         """Use `Storeroom.open`."""
         self.db = db
@@ -390,6 +409,7 @@ class Storeroom:
         self._clock = clock or SystemClock()
         self._groups = CheckoutGroups(db) if grouping else None
         self._places = places
+        self.courier = Courier(allowed=private_destinations)
 
     @classmethod
     @asynccontextmanager
@@ -407,6 +427,7 @@ class Storeroom:
         other_secrets: Sequence[Secret | str] = (),
         require_secret: bool = True,
         places: PlaceLookup | None = None,
+        private_destinations: Sequence[Network] = (),
     ) -> "AsyncIterator[Self]":
         """Connect to a migrated database.
 
@@ -423,6 +444,7 @@ class Storeroom:
             other_secrets: open as well: the one before, until nothing of it is left; the next one, before it is used.
             require_secret: False opens a database that holds something sealed also without a secret.
             places: where a network address is, for the country, region and city of events; see `analytics.PlaceLookup`.
+            private_destinations: networks where other systems may be asked although they are not public.
 
         Raises:
             NotMigrated: run `storeroom migrate` first.
@@ -439,10 +461,19 @@ class Storeroom:
         )
         async with db:
             await require_migrated(db)
-            room = cls(db, clock=clock, grouping=grouping, secret=secret, other_secrets=other_secrets, places=places)
+            room = cls(
+                db,
+                clock=clock,
+                grouping=grouping,
+                secret=secret,
+                other_secrets=other_secrets,
+                places=places,
+                private_destinations=private_destinations,
+            )
             if require_secret and not room.token_keys:
                 await require_nothing_sealed(db)
-            yield room
+            async with room.courier:
+                yield room
 
     async def _tell(
         self, tx: Transaction, tenant_id: TenantId, action: str, *, old: Mapping[str, Any], new: Mapping[str, Any]
@@ -457,10 +488,11 @@ class Storeroom:
         context = Context(
             db=self.db, tenant_id=TenantId(tenant_id), tenants=self.tenants.cache, actor=actor, clock=self._clock
         )
-        return Shop(context, self._groups, self.token_keys, self._places, self.configs)
+        return Shop(context, self._groups, self.token_keys, self._places, self.configs, courier=self.courier)
 
     async def close(self) -> None:
         """Let go of all connections; again is no error. Afterwards every call fails with DatabaseClosed."""
+        await self.courier.close()
         await self.db.close()
 
     async def __aenter__(self) -> Self:

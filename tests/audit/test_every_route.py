@@ -184,6 +184,12 @@ CASES: dict[str, Case] = {
         refused={**WALLET_PAYMENT, "signature": "other", "items": [{"sku": "W-2", "unit_price": USDC}]},
     ),
     "POST /v1/admin/orders/{order_id}/payments": Case({"method": "zelle", "amount": MONEY}),
+    "PUT /v1/admin/sap/customers": Case(
+        {"customer_email": "bo@buyer.example", "sap_customer_code": "4711"},
+        refused={"customer_email": "bo@buyer.example", "sap_sync": True, "sap_customer_code": " "},
+    ),
+    "POST /v1/admin/sap/customers/enrol": Case({}, refused={"company_code": " "}),
+    "POST /v1/admin/sap/customers/{sync_id}/retry": Case(),
     "POST /v1/admin/shipping-rates": Case(
         {"code": "van", "name": "Van", "amount": MONEY},
         refused={"code": "van", "name": "Van", "amount": {"amount": 1, "currency": "EUR"}},

@@ -47,6 +47,9 @@ class Works:
             self.ids[name] = await getattr(self, name)()
         return self.ids[name]
 
+    async def sync_id(self) -> UUID:
+        return (await self.shop.customer_syncs.upsert(customer_email="waits@buyer.example")).id
+
     async def product_id(self) -> UUID:
         product = await self.shop.products.create(
             name="Shirt",

@@ -268,6 +268,20 @@ FAULTS = [
         """INSERT INTO receiving_accounts (tenant_id, id, asset, address, label)
         SELECT 'ghost', gen_random_uuid(), asset, address, label FROM receiving_accounts""",
     ),
+    Fault(
+        "accounts_say_what_sap_has",
+        1,
+        """INSERT INTO customer_syncs (tenant_id, id, customer_email, customer_id, sap_sync, sap_customer_code, sap_synced_at)
+        SELECT tenant_id, id, email, id, TRUE, '4711', now() FROM users WHERE deleted_at IS NULL ORDER BY id LIMIT 1""",
+    ),
+    Fault(
+        "jobs_are_late",
+        1,
+        """INSERT INTO customer_syncs (tenant_id, id, customer_email, next_attempt_at)
+        SELECT tenant_id, id, 'waits@buyer.example', now() - INTERVAL '1 hour' FROM orders ORDER BY id LIMIT 1;
+        INSERT INTO store_configs (tenant_id, key, value, group_name)
+        SELECT tenant_id, 'sap.address', 'x', 'sap' FROM orders ORDER BY id LIMIT 1""",
+    ),
     Fault("jobs_are_late", 1, "UPDATE inventory_reservations SET expires_at = now() - INTERVAL '1 hour'"),
     Fault("jobs_are_late", 1, "UPDATE payments SET expires_at = now() - INTERVAL '1 hour'"),
     Fault("jobs_are_late", 1, "UPDATE orders SET payment_due_at = now() - INTERVAL '1 hour'"),

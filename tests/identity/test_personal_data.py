@@ -108,4 +108,7 @@ async def test_no_table_about_people_is_forgotten(house: House) -> None:
         "user_profiles": "profile",
     }
     assert tables - LEFT_OUT.keys() == named.keys()
-    assert set(named.values()) | {"account", "cart_items", "discounts", "order_items", "refunds"} == PARTS.keys()
+    assert (
+        set(named.values()) | {"account", "cart_items", "discounts", "invoices", "order_items", "refunds", "sap"}
+        == PARTS.keys()
+    )

@@ -5,10 +5,10 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from receiver import Receiver, garbage, hang, receiving, reset, status
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
+from receiver import Receiver, garbage, hang, receiving, reset, status
 from storeroom import outbox
 from storeroom.core.ids import WebhookId
 from storeroom.integration import Courier, Dispatcher, Endpoint, EndpointChanges, WebhookStatus

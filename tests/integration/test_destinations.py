@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from receiver import receiving
 
+from receiver import receiving
 from storeroom.core.networks import is_public, networks
 from storeroom.integration import Courier, DestinationRefused, InvalidWebhook
 from storeroom.integration.destinations import checked_url, resolve

@@ -7,7 +7,6 @@ from pathlib import Path
 from uuid import uuid4
 
 from receiver import receiving
-
 from storeroom.core.secrets import Secret
 from storeroom.integration import Courier
 

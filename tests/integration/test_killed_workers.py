@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from receiver import receiving
 
 from factories import SECRET, open_shop
+from receiver import receiving
 from storeroom.database.pool import Database
 from storeroom.room import Storeroom
 

@@ -116,6 +116,7 @@ RIGHTS: Final[dict[str, str]] = {
     "audit.read": """
         GET /v1/admin/audit
         GET /v1/admin/guest-attempts
+        GET /v1/admin/sap/invoice-audits
     """,
     "gateways.write": """
         GET /v1/admin/gateways
@@ -213,6 +214,7 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/admin/orders/revenue
         GET /v1/admin/orders/{order_id}
         GET /v1/admin/orders/{order_id}/history
+        GET /v1/admin/sap/orders/{order_id}/invoice
         GET /v1/admin/shipping-rates
     """,
     "analytics.read": """
@@ -304,6 +306,7 @@ RIGHTS: Final[dict[str, str]] = {
     """,
     "users.read": """
         GET /v1/admin/customers
+        GET /v1/admin/sap/customers
         GET /v1/admin/customers/consenting
         GET /v1/admin/customers/{customer_id}
         GET /v1/admin/customers/{customer_id}/addresses
@@ -315,6 +318,9 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/admin/users/{user_id}/sessions
     """,
     "users.write": """
+        PUT /v1/admin/sap/customers
+        POST /v1/admin/sap/customers/enrol
+        POST /v1/admin/sap/customers/{sync_id}/retry
         POST /v1/admin/users
         DELETE /v1/admin/users/{user_id}
         POST /v1/admin/users/{user_id}/addresses/{address_id}/validate

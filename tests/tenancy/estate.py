@@ -34,6 +34,7 @@ from storeroom.payments import PaymentMethod
 from storeroom.promotions import Coupon
 from storeroom.refunds import Dispute, ItemToRefund, Refund, RefundQuote, RefundQuoteDraft
 from storeroom.room import Shop, Storeroom
+from storeroom.sap import CustomerSync, SapFailed
 from storeroom.subscriptions import BillingPeriod, Subscription, SubscriptionPayment
 from storeroom.verification import CodeSent, Nonce, PhoneCodes, PhoneProof, SecondFactorRequired
 from storeroom.wallets import CartQuote, QuoteItem, ReceivingAccount
@@ -101,6 +102,8 @@ class Estate:
     account: ReceivingAccount
     cart_quote: CartQuote
     signature: str
+    sync: CustomerSync
+    waits: CustomerSync
 
     @property
     def variant_id(self) -> VariantId:
@@ -290,6 +293,11 @@ async def build(room: Storeroom) -> Estate:
     recovery_code, *_ = await bos.confirm(user_id=member.id, code=app.now())
     with pytest.raises(SecondFactorRequired) as asked:
         await shop.sign_in.with_password(email=member.email, password=PASSWORD)
+    sync = await shop.customer_syncs.upsert(customer_email=user.email, sap_customer_code=f"code {mark}"[:50])
+    waits = await shop.customer_syncs.upsert(customer_email=f"waits-{mark}@buyer.example")
+    with pytest.raises(SapFailed):  # nobody is there, and that it was asked for is written down
+        await shop.configuration.set(key="sap.address", value="http://127.0.0.1:1")
+        await shop.invoices.fetch(order_id=order.order.id, invoice_number=f"INV {mark}")
     return Estate(
         shop=shop,
         product=product,
@@ -337,6 +345,8 @@ async def build(room: Storeroom) -> Estate:
         account=account,
         cart_quote=cart_quote,
         signature=f"sig-{mark}",
+        sync=sync,
+        waits=waits,
     )
 
 

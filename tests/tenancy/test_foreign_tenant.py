@@ -74,6 +74,7 @@ from storeroom.refunds import (
     RefundQuoteNotFound,
 )
 from storeroom.room import Shop
+from storeroom.sap import CustomerSyncNotFound
 from storeroom.subscriptions import BillingPeriod, SubscriptionChanges, SubscriptionNotFound, SubscriptionPayment
 from storeroom.verification import (
     ChallengeRefused,
@@ -314,6 +315,21 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
             ),
         ),
     ],
+    "customer_syncs.by_email": [
+        (nothing_set, lambda s, o, t: s.customer_syncs.by_email(customer_email=t.waits.customer_email))
+    ],
+    "customer_syncs.enrol": [(nothing, lambda s, o, t: s.customer_syncs.enrol(customer_id=t.user.id))],
+    "customer_syncs.failed": [
+        (nothing, lambda s, o, t: s.customer_syncs.failed(claim=t.waits.id, sync_id=t.waits.id, error="x", attempts=1))
+    ],
+    "customer_syncs.get": [(CustomerSyncNotFound, lambda s, o, t: s.customer_syncs.get(sync_id=t.sync.id))],
+    "customer_syncs.retry": [(CustomerSyncNotFound, lambda s, o, t: s.customer_syncs.retry(sync_id=t.waits.id))],
+    "customer_syncs.synced": [
+        (
+            nothing_set,
+            lambda s, o, t: s.customer_syncs.synced(claim=t.waits.id, sync_id=t.waits.id, sap_customer_code="x"),
+        )
+    ],
     "domains.delete": [(DomainNotFound, lambda s, o, t: s.domains.delete(domain_id=t.domain.id))],
     "domains.get": [(DomainNotFound, lambda s, o, t: s.domains.get(domain_id=t.domain.id))],
     "domains.resolve": [(nothing, lambda s, o, t: s.domains.resolve(host=t.domain.domain_name))],
@@ -323,6 +339,8 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
             lambda s, o, t: s.domains.update(domain_id=t.domain.id, changes=DomainChanges(is_active=False)),
         )
     ],
+    "invoices.fetch": [(OrderNotFound, lambda s, o, t: s.invoices.fetch(order_id=t.order.order.id))],
+    "invoices.list": [(nothing, lambda s, o, t: s.invoices.list(order_id=t.order.order.id))],
     "guest_attempts.list": [
         (lambda found: found.total == 0 == len(found.items), lambda s, o, t: s.guest_attempts.list(email=t.user.email))
     ],
@@ -1048,6 +1066,9 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
             lambda s, o, t: s.subscriptions.update_status(subscription_id=t.subscription.id, status="past_due"),
         )
     ],
+    "users.merge_metadata": [
+        (UserNotFound, lambda s, o, t: s.users.merge_metadata(user_id=t.user.id, changes={"a": 1}))
+    ],
     "users.by_email": [(UserNotFound, lambda s, o, t: s.users.by_email(email=t.user.email))],
     "users.change_email": [
         (UserNotFound, lambda s, o, t: s.users.change_email(user_id=t.user.id, email="me@buyer.example"))
@@ -1215,6 +1236,7 @@ READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
     ),
     "configuration.list": lambda s: s.configuration.list(limit=100),
     "configuration.value": lambda s: s.configuration.value(SUPPORT_EMAIL),
+    "customer_syncs.waiting": lambda s: s.customer_syncs.waiting(limit=100),
     "domains.list": lambda s: s.domains.list(limit=100),
     "inbox.depths": lambda s: s.inbox.depths(),
     "webhook_sources.list": lambda s: s.webhook_sources.list(),
@@ -1265,6 +1287,9 @@ WRITES = {
     "origins.replace",
     "shop_settings.update",
     "configuration.set",
+    "customer_syncs.claim",
+    "customer_syncs.enrol_all",
+    "customer_syncs.upsert",
     "domains.create",
     "endpoints.create",
     "inbox.refuse",

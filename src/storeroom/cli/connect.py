@@ -125,5 +125,6 @@ async def opened(settings: Settings, *, make: bool = False, require_secret: bool
             secret=secrets[0] if secrets else None,
             other_secrets=secrets[1:],
             require_secret=require_secret,
+            private_destinations=settings.private_destinations,
         ) as room:
             yield room

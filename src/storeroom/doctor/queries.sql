@@ -590,6 +590,19 @@ HAVING count(*) > 1
  ORDER BY min(a.tenant_id), a.address
  LIMIT :size;
 
+-- name: accounts_say_what_sap_has(size) -> Finding*
+-- scope: all tenants
+-- An account's metadata has the number that its row has: they are written together.
+SELECT s.tenant_id, s.customer_email AS subject,
+       format('%s in the row, %s with the account', s.sap_customer_code, u.metadata ->> 'sap_customer_code') AS detail
+  FROM {customer_syncs} s
+  JOIN {users} u ON u.tenant_id = s.tenant_id AND u.id = s.customer_id
+ WHERE s.sap_sync
+   AND u.deleted_at IS NULL
+   AND u.metadata ->> 'sap_customer_code' IS DISTINCT FROM s.sap_customer_code
+ ORDER BY s.tenant_id, s.id
+ LIMIT :size;
+
 -- name: units_are_oversold(size) -> Finding*
 -- scope: all tenants
 -- More units are promised than are on the shelf, of things that are sold from the shelf only: a count came out low.
@@ -635,7 +648,12 @@ SELECT x.tenant_id, x.subject, format('%s overdue', count(*)) AS detail
          WHERE document IS NULL AND created_at < now() - interval '10 minutes'
          UNION ALL
         SELECT tenant_id, 'seals of the audit trail' FROM {audit_unsealed}
-         WHERE created_at < now() - interval '10 minutes') x
+         WHERE created_at < now() - interval '10 minutes'
+         UNION ALL
+        SELECT s.tenant_id, 'customers for SAP' FROM {customer_syncs} s
+         WHERE NOT s.sap_sync AND s.attempts < 16 AND s.next_attempt_at < now() - interval '10 minutes'
+           AND EXISTS (SELECT FROM {store_configs} c
+                        WHERE c.tenant_id = s.tenant_id AND c.key = 'sap.address')) x
  GROUP BY x.tenant_id, x.subject
  ORDER BY x.tenant_id, x.subject
  LIMIT :size;

@@ -43,4 +43,4 @@ UPDATE {domains}
 
 -- name: remove_domain(tenant_id, domain_id) -> bool
 -- See functions.sql.
-SELECT {remove_domain_v1}(:tenant_id, :domain_id);
+SELECT {remove_domain_v2}(:tenant_id, :domain_id);

@@ -37,6 +37,8 @@ PARTS: Final = MappingProxyType(
         "subscriptions": queries.held_subscriptions,
         "statistics": queries.held_statistics,
         "events": queries.held_events,
+        "sap": queries.held_sap,
+        "invoices": queries.held_invoices,
     }
 )
 

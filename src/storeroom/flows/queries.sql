@@ -186,6 +186,21 @@ SELECT to_jsonb(r) AS row
    AND r.user_id = :user_id
  LIMIT :rows;
 
+-- name: held_sap(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) - 'claim' AS row
+  FROM {customer_syncs} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.customer_id = :user_id
+ LIMIT :rows;
+
+-- name: held_invoices(tenant_id, user_id, rows) -> dict*
+-- Without who asked for them: that is the shop's.
+SELECT to_jsonb(r) - 'requested_by' AS row
+  FROM {invoice_audits} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.customer_id = :user_id
+ LIMIT :rows;
+
 -- name: held_events(tenant_id, user_id, rows) -> dict*
 SELECT to_jsonb(r) AS row
   FROM {events} r

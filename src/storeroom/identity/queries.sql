@@ -116,6 +116,15 @@ UPDATE {users}
  WHERE tenant_id = :tenant_id
    AND id = :user_id;
 
+-- name: merge_metadata(tenant_id, user_id, changes) -> dict?
+-- Keys that are not named stay. None where there is no such account.
+UPDATE {users}
+   SET metadata = metadata || :changes::jsonb, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id
+   AND deleted_at IS NULL
+RETURNING metadata;
+
 -- name: set_name(tenant_id, user_id, full_name)
 UPDATE {users}
    SET full_name = :full_name, updated_at = now()

@@ -1,6 +1,6 @@
 """Accounts: making them, finding them, and changing what they are and may do. What is their owner's: `own_accounts`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -349,6 +349,20 @@ class Users(OwnAccounts):
         await self._lock_managed(user_id)
         await queries.set_password(self.db, tenant_id=self.tenant_id, user_id=user_id, password_hash=password_hash)
         await self._end_sessions(user_id, "password set")
+
+    @audited("identity.merge_metadata", "user", "user_id", hidden=("changes",))
+    @transactional
+    async def merge_metadata(self, *, user_id: UserId, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Set some keys of what other systems keep with an account; the other keys stay. Returns all of them.
+
+        Raises:
+            UserNotFound: no such account.
+            InvalidPerson: it would be more than METADATA_BYTES_MAX. Nothing was written.
+        """
+        merged = await queries.merge_metadata(self.db, tenant_id=self.tenant_id, user_id=user_id, changes=dict(changes))
+        if merged is None:
+            raise UserNotFound
+        return _metadata(merged)
 
     # --- Shared steps -------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """What leaves the shop for other systems: endpoints, the queue, and the dispatcher that sends."""
 
 from storeroom.integration.carriers import Carrier
-from storeroom.integration.courier import Courier
+from storeroom.integration.courier import Answer, Courier
 from storeroom.integration.dispatcher import Dispatcher
 from storeroom.integration.endpoints import EndpointChanges, Endpoints
 from storeroom.integration.errors import (
@@ -10,6 +10,7 @@ from storeroom.integration.errors import (
     EndpointTaken,
     InvalidWebhook,
     LeaseLost,
+    NoAnswer,
     TooManyEndpoints,
     WebhookNotFound,
     WebhookNotRetriable,
@@ -20,6 +21,7 @@ from storeroom.integration.webhooks import Webhooks
 
 __all__ = [
     "ENDPOINT_SEALS",
+    "Answer",
     "Attempt",
     "Carrier",
     "Claimed",
@@ -34,6 +36,7 @@ __all__ = [
     "InvalidWebhook",
     "LeaseLost",
     "Leased",
+    "NoAnswer",
     "Outcome",
     "QueueDepth",
     "TooManyEndpoints",

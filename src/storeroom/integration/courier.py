@@ -17,11 +17,12 @@ from storeroom import __version__
 from storeroom.core.networks import Network
 from storeroom.core.secrets import Secret
 from storeroom.integration.destinations import checked_url, resolve
-from storeroom.integration.errors import DestinationRefused, InvalidWebhook
+from storeroom.integration.errors import DestinationRefused, InvalidWebhook, NoAnswer
 from storeroom.integration.model import BODY_KEPT_MAX, ERROR_LENGTH_MAX, TIMEOUT_DEFAULT, Outcome
 
 KEEP_ALIVE_S: Final = 30.0
 READ_BYTES_MAX: Final = 8 * 1024  # of an answer; the rest is not waited for
+ANSWER_BYTES_MAX: Final = 1024 * 1024  # of what we ask for, unless the caller says another bound
 CONNECTIONS_MAX: Final = 512
 SENDING_ERRORS: Final = (
     httpcore.NetworkError,
@@ -34,6 +35,15 @@ OWN_HEADERS: Final = frozenset({
     "host", "content-length", "content-type", "transfer-encoding", "connection", "user-agent",
     "webhook-id", "webhook-timestamp", "webhook-signature",
 })  # fmt: skip
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody said whom we asked."""
+
+    status: int
+    headers: dict[str, str]  # names in lower case
+    body: bytes
+    duration_ms: int
 
 
 class Courier:
@@ -58,6 +68,10 @@ class Courier:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of all connections."""
         await self._pool.aclose()
 
     async def send(
@@ -97,6 +111,50 @@ class Courier:
             return outcome
         told = "redirects are not followed" if 300 <= status < 400 else "not taken"
         return msgspec.structs.replace(outcome, error=f"answered {status}: {told}")
+
+    async def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        within: timedelta = TIMEOUT_DEFAULT,
+        bytes_max: int = ANSWER_BYTES_MAX,
+    ) -> Answer:
+        """Ask another system something, and read what it says, whatever its status.
+
+        Args:
+            method: GET, POST, …
+            url: of what is asked. Redirects are not followed.
+            body: of the request.
+            headers: all of them but those of the connection.
+            within: all of it has to be done.
+            bytes_max: of the answer; more is refused while it is read.
+
+        Raises:
+            NoAnswer: nobody answered in time, or not in HTTP, or too much.
+            DestinationRefused, InvalidWebhook: we do not ask there.
+        """
+        began = time.monotonic()
+        said = {"user-agent": f"Storeroom/{__version__}", **(headers or {}), "content-length": str(len(body))}
+        read = bytearray()
+        checked_url(url)
+        try:
+            async with (
+                asyncio.timeout(within.total_seconds()),
+                self._pool.stream(method, url, headers=list(said.items()), content=body) as answer,
+            ):
+                async for chunk in answer.aiter_stream():
+                    read += chunk
+                    if len(read) > bytes_max:
+                        raise NoAnswer(reason=f"an answer of more than {bytes_max} bytes")
+        except TimeoutError:
+            raise NoAnswer(reason=f"no answer within {within.total_seconds():g} s") from None
+        except SENDING_ERRORS as error:
+            raise NoAnswer(reason=f"{type(error).__name__}: {error}".rstrip(": ")[:ERROR_LENGTH_MAX]) from None
+        heard = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
+        return Answer(status=answer.status, headers=heard, body=bytes(read), duration_ms=_since(began))
 
     async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, str]:
         checked_url(url)

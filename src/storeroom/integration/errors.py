@@ -87,3 +87,13 @@ class DestinationRefused(Unavailable):
     def __init__(self, *, host: str, reason: str) -> None:
         super().__init__(f"{host}: {reason}")
         self.host, self.reason = host, reason
+
+
+class NoAnswer(Unavailable):
+    """Another system that was asked gave no answer in time, or none that can be read."""
+
+    code, transient = "integration.no_answer", True
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -43,6 +43,7 @@ ROUTED: Final = (
     "refunds",
     "wallets",
     "ledger",
+    "sap",
     "flows",
     "audit",
     "integration",

@@ -97,6 +97,7 @@ async def opened(settings: Settings) -> AsyncIterator[Storeroom]:
                 direct_dsn=direct,
                 secret=settings.signing_secret(),
                 other_secrets=settings.known_secrets()[1:],
+                private_destinations=settings.private_destinations,
             )
         )
 

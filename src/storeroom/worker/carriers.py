@@ -2,6 +2,7 @@
 
 from storeroom.integration import Carrier, Courier
 from storeroom.room import Storeroom
+from storeroom.sap import SapCustomers
 from storeroom.settings import Settings
 
 
@@ -13,5 +14,5 @@ def carriers(room: Storeroom, courier: Courier, settings: Settings) -> tuple[Car
         courier: carries what goes over HTTP.
         settings: of the installation.
     """
-    del room, courier, settings
-    return ()
+    del courier, settings
+    return (SapCustomers(lambda tenant_id: room.tenant(tenant_id).configuration),)

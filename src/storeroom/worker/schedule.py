@@ -17,11 +17,13 @@ from storeroom.identity import TokenKeys
 from storeroom.identity.jobs import expire_sessions, remove_account_tokens, remove_sessions
 from storeroom.inbox.jobs import purge as purge_inbox
 from storeroom.inbox.jobs import return_lost as return_lost_messages
+from storeroom.integration import Courier
 from storeroom.integration.jobs import purge, return_lost
 from storeroom.inventory.jobs import expire_reservations
 from storeroom.orders.jobs import fill_search
 from storeroom.payments.jobs import expire_payments
 from storeroom.refunds.jobs import remove_expired_quotes
+from storeroom.sap import sync_customers
 from storeroom.settings import Settings
 from storeroom.subscriptions.jobs import renew_due
 from storeroom.verification.jobs import remove_expired_codes, remove_expired_nonces
@@ -78,6 +80,9 @@ def schedule(settings: Settings) -> tuple[Job, ...]:
     return tuple(jobs)
 
 
-def asking(keys: TokenKeys) -> tuple[Job, ...]:
-    """What calls providers, and needs keys to read how."""
-    return (_every(30, "flows.poll_hosted", partial(poll_hosted, keys=keys), limit=POLLED_MAX),)
+def asking(keys: TokenKeys, courier: Courier) -> tuple[Job, ...]:
+    """What calls other systems, and needs keys to read how."""
+    return (
+        _every(30, "flows.poll_hosted", partial(poll_hosted, keys=keys), limit=POLLED_MAX),
+        _every(10, "sap.sync_customers", partial(sync_customers, keys=keys, courier=courier), limit=100),
+    )

@@ -34,7 +34,7 @@ async def work(
     async with Courier(allowed=settings.private_destinations) as courier, asyncio.TaskGroup() as tasks:
         tasks.create_task(Worker(room.db, schedule=schedule(settings), registry=registry).run(stop), name="schedule")
         # By itself: a provider that does not answer keeps no reservation and no payment from expiring.
-        tasks.create_task(Worker(room.db, schedule=asking(room.token_keys)).run(stop), name="asking")
+        tasks.create_task(Worker(room.db, schedule=asking(room.token_keys, room.courier)).run(stop), name="asking")
         ours = carriers(room, courier, settings)
         dispatcher = Dispatcher(room.db, courier, keys=room.token_keys, carriers=ours, registry=registry)
         tasks.create_task(dispatcher.run(stop), name="dispatcher")
@@ -44,7 +44,9 @@ async def work(
 async def work_once(room: Storeroom, stop: asyncio.Event, *, settings: Settings | None = None) -> list[Outcome]:
     """Run each job once, process what came and send what is due; return what the jobs came to."""
     settings = settings or Settings()
-    outcomes = await Worker(room.db, schedule=(*schedule(settings), *asking(room.token_keys))).run_once(stop)
+    outcomes = await Worker(room.db, schedule=(*schedule(settings), *asking(room.token_keys, room.courier))).run_once(
+        stop
+    )
     if not stop.is_set():
         await _inbox(room).run_once()
         async with Courier(allowed=settings.private_destinations) as courier:
