@@ -25,6 +25,7 @@ from storeroom.database.pool import POOL_SIZE_MAX, POOL_SIZE_MIN, Database, Tran
 from storeroom.database.service import SYSTEM, Actor, ActorKind, Claim, Context
 from storeroom.domains import Domains
 from storeroom.flows.cancellation import Cancellation
+from storeroom.flows.cart_returns import CartReturns
 from storeroom.flows.checkout import Checkout, CheckoutGroups
 from storeroom.flows.hosted_payments import HostedPayments
 from storeroom.flows.inbound import Inbound
@@ -45,6 +46,7 @@ from storeroom.orders import Customers, Orders, ShippingRates
 from storeroom.payments import PaymentMethods, Payments
 from storeroom.promotions import Coupons
 from storeroom.refunds import Refunds
+from storeroom.retention import CartReminders
 from storeroom.sap import CustomerSyncs, Invoices
 from storeroom.shops import ShopSettings
 from storeroom.subscriptions import Subscriptions
@@ -145,6 +147,16 @@ class Shop:
     def cart_quotes(self) -> CartQuotes:
         """Priced offers, which wallets pay."""
         return CartQuotes(self.context)
+
+    @cached_property
+    def cart_reminders(self) -> CartReminders:
+        """Carts that are kept for their owners."""
+        return CartReminders(self.context, self._keys)
+
+    @cached_property
+    def cart_returns(self) -> CartReturns:
+        """Coming back to a cart by a link."""
+        return CartReturns(self.context, self._keys)
 
     @cached_property
     def carts(self) -> Carts:

@@ -86,6 +86,8 @@ CASES: dict[str, Case] = {
     "POST /v1/admin/domains": Case({"domain_name": "shop.example"}, refused={"domain_name": "no host name"}),
     "PATCH /v1/admin/domains/{domain_id}": Case({"display_name": "Ours"}),
     "DELETE /v1/admin/domains/{domain_id}": Case(),
+    "PUT /v1/admin/cart-reminders/rules": Case({"max_retries": 2}, refused={"bcc_emails": ["nobody"]}),
+    "PUT /v1/admin/domains/{domain_id}/cart-reminders": Case({"retry_time_seconds": 60}),
     "PUT /v1/admin/configuration/{key}": Case({"value": "G-1"}, refused={"value": "G-1", "group": "No Group"}),
     "DELETE /v1/admin/configuration/{key}": Case(),
     "POST /v1/admin/gateways": Case(

@@ -40,6 +40,7 @@ RIGHTS: Final[dict[str, str]] = {
         POST /v1/auth/sign-in/provider
         POST /v1/auth/sign-out
         POST /v1/auth/verify-email
+        POST /v1/cart-reminders/stop
         GET /v1/cart-quotes/{cart_quote_id}
         GET /v1/categories
         POST /v1/checkout
@@ -168,6 +169,10 @@ RIGHTS: Final[dict[str, str]] = {
         POST /v1/admin/webhooks/{webhook_id}/retry
     """,
     "domains.write": """
+        GET /v1/admin/cart-reminders/rules
+        PUT /v1/admin/cart-reminders/rules
+        GET /v1/admin/domains/{domain_id}/cart-reminders
+        PUT /v1/admin/domains/{domain_id}/cart-reminders
         GET /v1/admin/domains
         POST /v1/admin/domains
         DELETE /v1/admin/domains/{domain_id}
@@ -205,6 +210,7 @@ RIGHTS: Final[dict[str, str]] = {
         PATCH /v1/admin/variants/{variant_id}
     """,
     "orders.read": """
+        GET /v1/admin/cart-reminders
         GET /v1/admin/carts/abandoned
         GET /v1/admin/orders
         GET /v1/admin/orders/awaiting-payment
@@ -334,6 +340,7 @@ RIGHTS: Final[dict[str, str]] = {
     """,
     "arrival": """
         POST /v1/carts
+        POST /v1/carts/restore
         POST /v1/events
     """,
     "visitor": """

@@ -6,15 +6,16 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pyotp
 import pytest
 
-from factories import HOME, make_coupon, make_method, make_product, open_shop, place, usd
+from factories import HOME, SECRET, make_coupon, make_method, make_product, open_shop, place, usd
 from storeroom.access import ApiKey
 from storeroom.catalog import Batch, Category, ImageDraft, Product
 from storeroom.configuration import Config
-from storeroom.core.ids import InboxId, VariantId
+from storeroom.core.ids import InboxId, VariantId, new_id
 from storeroom.core.money import Money
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database
@@ -24,7 +25,7 @@ from storeroom.flows.model import Placement
 from storeroom.flows.wallet_payments import VerifiedPayment
 from storeroom.gateways import Gateway
 from storeroom.hosted import MpgsTransaction, StripeSession
-from storeroom.identity import MailProofs, Permission, Proof, SavedAddress, Session, SignedIn, User, UserRole
+from storeroom.identity import MailProofs, Permission, Proof, SavedAddress, Session, SignedIn, TokenKeys, User, UserRole
 from storeroom.inbox import Scheme, WebhookSource
 from storeroom.integration import Endpoint, Webhook
 from storeroom.inventory import Reservation
@@ -33,6 +34,7 @@ from storeroom.orders import ShippingRate
 from storeroom.payments import PaymentMethod
 from storeroom.promotions import Coupon
 from storeroom.refunds import Dispute, ItemToRefund, Refund, RefundQuote, RefundQuoteDraft
+from storeroom.retention.links import link_token
 from storeroom.room import Shop, Storeroom
 from storeroom.sap import CustomerSync, SapFailed
 from storeroom.subscriptions import BillingPeriod, Subscription, SubscriptionPayment
@@ -104,6 +106,8 @@ class Estate:
     signature: str
     sync: CustomerSync
     waits: CustomerSync
+    kept: UUID
+    cart_token: str
 
     @property
     def variant_id(self) -> VariantId:
@@ -126,6 +130,7 @@ class Estate:
             *(row.id for row in rows),
             self.key.id,
             self.domain.id,
+            self.kept,
             self.gateway.id,
             self.hosted.id,
             self.mpgs.id,
@@ -249,6 +254,18 @@ async def build(room: Storeroom) -> Estate:
         billing_period=BillingPeriod.MONTH,
     )
     domain = await shop.domains.create(domain_name=f"{mark}.example")
+    await shop.cart_reminders.upsert(domain_id=domain.id, bcc_emails=[f"{mark}@shop.example"])
+    kept = new_id()
+    await shop.context.db.execute(
+        shop.context.db.names.render(
+            "INSERT INTO {cart_reminders} (tenant_id, id, cart_id, kind, domain, waiting_since) "
+            "VALUES ($1, $2, $3, 'abandoned', $4, now())"
+        ),
+        shop.tenant_id,
+        kept,
+        cart.id,
+        domain.domain_name,
+    )
     gateway = await shop.gateways.create(id=f"pay-{mark}", name="Pay", config={"api_key": f"sealed {mark}"})
     coupon = await make_coupon(shop, "10 %", auto_apply=True, product_ids=[product.id])
     endpoint, _ = await shop.endpoints.create(name="there", url=f"https://{mark}.example/hooks")
@@ -347,6 +364,10 @@ async def build(room: Storeroom) -> Estate:
         signature=f"sig-{mark}",
         sync=sync,
         waits=waits,
+        kept=kept,
+        cart_token=link_token(
+            TokenKeys.of(SECRET), tenant_id=shop.tenant_id, reminder_id=kept, now=shop.context.clock.now()
+        ),
     )
 
 

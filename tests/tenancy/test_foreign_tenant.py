@@ -73,6 +73,7 @@ from storeroom.refunds import (
     RefundNotFound,
     RefundQuoteNotFound,
 )
+from storeroom.retention import CartReminderNotFound, CartReminderStatus
 from storeroom.room import Shop
 from storeroom.sap import CustomerSyncNotFound
 from storeroom.subscriptions import BillingPeriod, SubscriptionChanges, SubscriptionNotFound, SubscriptionPayment
@@ -172,6 +173,30 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "batches.verify": [(BatchNotFound, lambda s, o, t: s.batches.verify(batch_id=t.batch.id))],
     "cancellation.cancel": [
         (OrderNotFound, lambda s, o, t: s.cancellation.cancel(order_id=t.order.order.id, reason="no"))
+    ],
+    "cart_reminders.config": [
+        (DomainNotFound, lambda s, o, t: s.cart_reminders.config(domain_id=t.domain.id)),
+    ],
+    "cart_reminders.rules": [
+        (DomainNotFound, lambda s, o, t: s.cart_reminders.rules(domain_id=t.domain.id)),
+    ],
+    "cart_reminders.upsert": [
+        (DomainNotFound, lambda s, o, t: s.cart_reminders.upsert(domain_id=t.domain.id)),
+    ],
+    "cart_reminders.named": [
+        (CartReminderNotFound, lambda s, o, t: s.cart_reminders.named(token=t.cart_token)),
+    ],
+    "cart_reminders.finish": [
+        (
+            nothing,
+            lambda s, o, t: s.cart_reminders.finish(reminder_id=t.kept, status=CartReminderStatus.CANCELLED),
+        ),
+    ],
+    "cart_returns.restore": [
+        (CartReminderNotFound, lambda s, o, t: s.cart_returns.restore(token=t.cart_token, visitor=o.visitor)),
+    ],
+    "cart_returns.stop": [
+        (CartReminderNotFound, lambda s, o, t: s.cart_returns.stop(token=t.cart_token)),
     ],
     "carts.active": [
         (nothing, lambda s, o, t: s.carts.active(visitor=t.visitor)),
@@ -1226,6 +1251,7 @@ READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
     "cart_quotes.list": lambda s: s.cart_quotes.list(limit=100),
     "receiving_accounts.list": lambda s: s.receiving_accounts.list(),
     "batches.near_expiry": lambda s: s.batches.near_expiry(within=timedelta(days=365)),
+    "cart_reminders.list": lambda s: s.cart_reminders.list(limit=100),
     "carts.abandoned": lambda s: s.carts.abandoned(limit=100),
     "categories.tree": lambda s: s.categories.tree(active_only=False),
     "coupons.all_auto_apply": lambda s: s.coupons.all_auto_apply(),

@@ -111,6 +111,17 @@ async def test_every_job_of_the_schedule_finds_its_work(room: Storeroom) -> None
     await shop.inventory.reserve(variant_id=kettle.id, quantity=1)
     overdue = await order_of(shop, "NOTE-LINED")
     await let_the_window_pass(room, overdue.id)
+    leaving = UserId(new_id())
+    for sql in (
+        "INSERT INTO {users} (tenant_id, id, email, status) VALUES ($1, $2, 'left@buyer.example', 'active')",
+        "INSERT INTO {user_profiles} (tenant_id, id, user_id, marketing_consent) VALUES ($1, $2, $2, TRUE)",
+    ):
+        await run(room, sql, leaving)
+    left = await shop.carts.create(visitor=Visitor(user_id=leaving))
+    await shop.carts.add(cart_id=left.id, variant_id=kettle.id)
+    await run(
+        room, "UPDATE {carts} SET updated_at = now() - interval '3 hours' WHERE tenant_id = $1 AND id = $2", left.id
+    )
     await shop.subscriptions.create(
         product_id=kettle.product_id,
         user_id=ADA,

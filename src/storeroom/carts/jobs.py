@@ -13,6 +13,7 @@ from storeroom.database.executor import Executor
 from storeroom.database.pool import Database, Transaction
 from storeroom.database.service import Actor, ActorKind, Context, TenantLookup
 from storeroom.inventory import release_carts
+from storeroom.retention import keep_carts
 from storeroom.tenants import Tenant, Tenants
 
 BATCH_MAX: Final = 100  # carts in one transaction
@@ -48,10 +49,15 @@ async def _abandon(tx: Transaction, *, tenants: TenantLookup[Tenant], tenant_id:
 
 
 async def abandon_idle(tx: Executor, *, tenant_id: TenantId, limit: int) -> int:
-    """Of one tenant, in the caller's transaction. A cart that somebody touches at the moment is left alone."""
+    """Of one tenant, in the caller's transaction. A cart that somebody touches at the moment is left alone.
+
+    One whose owner may be written to is kept: see `retention`.
+    """
     due = await queries.idle(tx, tenant_id=tenant_id, rows=limit)
     ids: list[UUID] = await queries.lock_idle(tx, tenant_id=tenant_id, ids=due) if due else []
     if not ids:
         return 0
     await release_carts(tx, tenant_id=tenant_id, cart_ids=[CartId(id_) for id_ in ids])
-    return await queries.mark_abandoned(tx, tenant_id=tenant_id, ids=ids, sources=_ABANDONABLE)
+    abandoned = await queries.mark_abandoned(tx, tenant_id=tenant_id, ids=ids, sources=_ABANDONABLE)
+    await keep_carts(tx, tenant_id=tenant_id, cart_ids=[CartId(id_) for id_ in ids])
+    return abandoned

@@ -15,6 +15,7 @@ from storeroom.promotions import Line
 LINES_MAX: Final = 100
 UTM_LENGTH_MAX: Final = 200
 REFERRER_LENGTH_MAX: Final = 2_000
+DOMAIN_LENGTH_MAX: Final = 253
 CUSTOMISATION_LENGTHS: Final = {"patch_type": 50, "print_name": 50, "print_number": 10}
 
 

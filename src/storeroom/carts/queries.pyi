@@ -27,6 +27,7 @@ async def add_user_cart(
     utm_medium: str | None,
     utm_campaign: str | None,
     referrer_url: str | None,
+    domain: str | None,
 ) -> UUID | None: ...
 async def add_guest_cart(
     db: Executor,
@@ -39,6 +40,7 @@ async def add_guest_cart(
     utm_medium: str | None,
     utm_campaign: str | None,
     referrer_url: str | None,
+    domain: str | None,
 ) -> UUID | None: ...
 async def session_exists(db: Executor, /, *, tenant_id: str, session_id: UUID) -> bool: ...
 async def offer(

@@ -75,11 +75,12 @@ SELECT id, user_id, session_id, status, expires_at <= now() AS expired, currency
  ORDER BY id
    FOR UPDATE;
 
--- name: add_user_cart(tenant_id, id, user_id, utm_source?, utm_medium?, utm_campaign?, referrer_url?) -> UUID?
+-- name: add_user_cart(tenant_id, id, user_id, utm_source?, utm_medium?, utm_campaign?, referrer_url?, domain?) -> UUID?
 -- No row: the account has an active cart, or there is no such account.
-INSERT INTO {carts} (tenant_id, id, user_id, currency, utm_source, utm_medium, utm_campaign, referrer_url, expires_at)
+INSERT INTO {carts} (tenant_id, id, user_id, currency, utm_source, utm_medium, utm_campaign, referrer_url, domain,
+                     expires_at)
 SELECT :tenant_id, :id::uuid, u.id, t.currency, :utm_source::text, :utm_medium::text, :utm_campaign::text,
-       :referrer_url::text, now() + t.cart_lifetime
+       :referrer_url::text, :domain::text, now() + t.cart_lifetime
   FROM {users} u
   JOIN {tenants} t ON t.tenant_id = :tenant_id
  WHERE u.tenant_id = :tenant_id
@@ -87,12 +88,12 @@ SELECT :tenant_id, :id::uuid, u.id, t.currency, :utm_source::text, :utm_medium::
     ON CONFLICT (tenant_id, user_id) WHERE user_id IS NOT NULL AND status = 'active' DO NOTHING
 RETURNING id;
 
--- name: add_guest_cart(tenant_id, id, session_id, utm_source?, utm_medium?, utm_campaign?, referrer_url?) -> UUID?
+-- name: add_guest_cart(tenant_id, id, session_id, utm_source?, utm_medium?, utm_campaign?, referrer_url?, domain?) -> UUID?
 -- No row: the session has an active cart, or there is no such session.
 INSERT INTO {carts} (tenant_id, id, session_id, anonymous_id, currency, utm_source, utm_medium, utm_campaign, referrer_url,
-                     expires_at)
+                     domain, expires_at)
 SELECT :tenant_id, :id::uuid, s.id, s.anonymous_id, t.currency, :utm_source::text, :utm_medium::text, :utm_campaign::text,
-       :referrer_url::text, now() + t.cart_lifetime
+       :referrer_url::text, :domain::text, now() + t.cart_lifetime
   FROM {auth_sessions} s
   JOIN {tenants} t ON t.tenant_id = :tenant_id
  WHERE s.tenant_id = :tenant_id

@@ -45,7 +45,7 @@ from storeroom.core.pages import InvalidCursor, Page
 from storeroom.core.visitor import Visitor
 from storeroom.inventory import QUANTITY_MAX, InsufficientStock
 from storeroom.promotions import CODE_LENGTH_MAX, CouponNotApplicable, CouponNotFound, CouponUsedUp
-from storeroom.web import IDEMPOTENT, PAGE_SIZE_DEFAULT, Arrival, CursorParameter, LimitParameter, requires, says
+from storeroom.web import IDEMPOTENT, PAGE_SIZE_DEFAULT, Arrival, Call, CursorParameter, LimitParameter, requires, says
 
 SKU_LENGTH_MAX: Final = 100
 METHOD_LENGTH_MAX: Final = 100
@@ -193,7 +193,10 @@ class AbandonedCart(msgspec.Struct, frozen=True, kw_only=True):
     responses=says(),
 )
 async def make_cart(
-    arrival: NamedDependency[Arrival], carts: NamedDependency[Carts], data: JSONBody[NewCart | None] = None
+    arrival: NamedDependency[Arrival],
+    call: NamedDependency[Call],
+    carts: NamedDependency[Carts],
+    data: JSONBody[NewCart | None] = None,
 ) -> MadeCart:
     """Without a token a guest session is made; keep its token, it is the only key to the cart."""
     asked = data or NewCart()
@@ -205,6 +208,7 @@ async def make_cart(
             utm_campaign=asked.utm_campaign,
             referrer_url=asked.referrer_url,
         ),
+        domain=call.domain,
     )
     body = _body(await carts.view(cart_id=cart.id))
     return MadeCart(id=cart.id, token=arrival.token, token_expires_at=arrival.expires_at, cart=body)

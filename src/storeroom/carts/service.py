@@ -27,6 +27,7 @@ from storeroom.carts.errors import (
 )
 from storeroom.carts.model import (
     CART_MOVES,
+    DOMAIN_LENGTH_MAX,
     LINES_MAX,
     PLAIN,
     REFERRER_LENGTH_MAX,
@@ -73,20 +74,22 @@ class Carts(Service):
     # --- One visitor, one active cart ---------------------------------------------------------------------------------
 
     @transactional
-    async def create(self, *, visitor: Visitor, attribution: Attribution | None = None) -> Cart:
+    async def create(
+        self, *, visitor: Visitor, attribution: Attribution | None = None, domain: str | None = None
+    ) -> Cart:
         """The visitor's active cart, made if there is none; two calls at once get the same.
 
         An account has one active cart, and so has a guest's session. One past its `expires_at` is abandoned, and the
-        visitor gets another. Attribution counts only where a cart is made.
+        visitor gets another. Attribution, and the domain it is made at, count only where a cart is made.
 
         Raises:
             InvalidVisitor: neither an account nor a session.
             VisitorNotFound: no such account or session.
         """
         if visitor.user_id is not None:
-            return await self._of_user(visitor.user_id, attribution or Attribution())
+            return await self._of_user(visitor.user_id, attribution or Attribution(), domain)
         if visitor.session_id is not None:
-            return await self._of_session(visitor.session_id, attribution or Attribution())
+            return await self._of_session(visitor.session_id, attribution or Attribution(), domain)
         raise InvalidVisitor
 
     async def for_user(self, user_id: UserId, *, attribution: Attribution | None = None) -> Cart:
@@ -479,7 +482,7 @@ class Carts(Service):
 
     # --- Shared steps -------------------------------------------------------------------------------------------------
 
-    async def _of_user(self, user_id: UserId, attribution: Attribution) -> Cart:
+    async def _of_user(self, user_id: UserId, attribution: Attribution, domain: str | None) -> Cart:
         for _ in range(TRIES_MAX):
             cart = await queries.active_of_user(self.db, tenant_id=self.tenant_id, user_id=user_id)
             if cart is not None and not cart.expired:
@@ -489,13 +492,13 @@ class Carts(Service):
             if cart is not None:
                 await self._abandon_expired(cart.id)
             made = await queries.add_user_cart(
-                self.db, tenant_id=self.tenant_id, id=new_id(), user_id=user_id, **_captured(attribution)
+                self.db, tenant_id=self.tenant_id, id=new_id(), user_id=user_id, **_captured(attribution, domain)
             )
             if made is not None:
                 return await self._cart(CartId(made))
         raise CartContended
 
-    async def _of_session(self, session_id: SessionId, attribution: Attribution) -> Cart:
+    async def _of_session(self, session_id: SessionId, attribution: Attribution, domain: str | None) -> Cart:
         for _ in range(TRIES_MAX):
             cart = await queries.active_of_session(self.db, tenant_id=self.tenant_id, session_id=session_id)
             if cart is not None and not cart.expired:
@@ -503,7 +506,7 @@ class Carts(Service):
             if cart is not None:
                 await self._abandon_expired(cart.id)
             made = await queries.add_guest_cart(
-                self.db, tenant_id=self.tenant_id, id=new_id(), session_id=session_id, **_captured(attribution)
+                self.db, tenant_id=self.tenant_id, id=new_id(), session_id=session_id, **_captured(attribution, domain)
             )
             if made is not None:
                 return await self._cart(CartId(made))
@@ -578,8 +581,9 @@ def _check_quantity(quantity: int, *, least: int) -> None:
         raise InvalidLineQuantity(quantity=quantity, least=least, most=QUANTITY_MAX)
 
 
-def _captured(attribution: Attribution) -> dict[str, str | None]:
+def _captured(attribution: Attribution, domain: str | None) -> dict[str, str | None]:
     return {
+        "domain": _cut(domain, DOMAIN_LENGTH_MAX),
         "utm_source": _cut(attribution.utm_source, UTM_LENGTH_MAX),
         "utm_medium": _cut(attribution.utm_medium, UTM_LENGTH_MAX),
         "utm_campaign": _cut(attribution.utm_campaign, UTM_LENGTH_MAX),

@@ -6,8 +6,11 @@ from storeroom.configuration.model import Config, Setting, Source
 from storeroom.configuration.sealed import CONFIG_SEALS
 from storeroom.configuration.service import Configuration
 from storeroom.configuration.settings import (
+    SERVICE_URL,
+    STOREFRONT_URL,
     SUPPORT_EMAIL,
     SUPPORT_PHONE,
+    address,
     choice,
     declare,
     declared,
@@ -18,6 +21,8 @@ from storeroom.configuration.settings import (
 
 __all__ = [
     "CONFIG_SEALS",
+    "SERVICE_URL",
+    "STOREFRONT_URL",
     "SUPPORT_EMAIL",
     "SUPPORT_PHONE",
     "Config",
@@ -29,6 +34,7 @@ __all__ = [
     "Setting",
     "Source",
     "TooManyConfigs",
+    "address",
     "choice",
     "declare",
     "declared",

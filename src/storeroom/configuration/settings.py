@@ -5,6 +5,7 @@ LIMIT: Final = declare(Setting(key="payment.daily_limit", default=20, parse=numb
 limit = await shop.configuration.value(LIMIT)
 """
 
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -12,6 +13,10 @@ from typing import Any, Final, TypeVar
 from storeroom.configuration.model import GROUP, KEY, Setting
 
 T = TypeVar("T")
+ADDRESS_LENGTH_MAX: Final = 200
+_ADDRESS: Final = re.compile(
+    r"(?:https://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|http://(?:localhost|127\.0\.0\.1))(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?"
+)
 _declared: Final[dict[str, Setting[Any]]] = {}
 
 
@@ -71,6 +76,16 @@ def choice(*words: str) -> Callable[[str], str]:
     return parse
 
 
+def address(value: str) -> str:
+    """Where a site is: `https://shop.example`, with a path or without. Plain HTTP is for one's own machine."""
+    tidy = value.strip().rstrip("/")
+    if not _ADDRESS.fullmatch(tidy):
+        raise ValueError("an address that begins with https://, without a question mark")
+    if len(tidy) > ADDRESS_LENGTH_MAX:
+        raise ValueError(f"an address of at most {ADDRESS_LENGTH_MAX} characters")
+    return tidy
+
+
 SUPPORT_EMAIL: Final[Setting[str | None]] = declare(
     Setting(
         key="general.support_email",
@@ -87,5 +102,23 @@ SUPPORT_PHONE: Final[Setting[str | None]] = declare(
         default=None,
         parse=text,
         says="where customers call",
+    )
+)
+STOREFRONT_URL: Final[Setting[str | None]] = declare(
+    Setting(
+        key="general.storefront_url",
+        environment="STOREROOM_STOREFRONT_URL",
+        default=None,
+        parse=address,
+        says="where the shop's own pages are: what mails link to, unless a cart or an order names a domain of the shop",
+    )
+)
+SERVICE_URL: Final[Setting[str | None]] = declare(
+    Setting(
+        key="general.service_url",
+        environment="STOREROOM_SERVICE_URL",
+        default=None,
+        parse=address,
+        says="where this service answers to customers: what links to downloads begin with",
     )
 )

@@ -17,6 +17,7 @@ from storeroom.core.ids import CartId, OrderId
 from storeroom.core.money import Money
 from storeroom.flows import (
     cancellation_routes,
+    cart_return_routes,
     dispute_routes,
     errors,
     hosted_routes,
@@ -173,6 +174,7 @@ async def place_order(
 route_handlers: Sequence[ControllerRouterHandler] = (
     place_order,
     *cancellation_routes.route_handlers,
+    *cart_return_routes.route_handlers,
     *refunding_routes.route_handlers,
     *refund_quote_routes.route_handlers,
     *dispute_routes.route_handlers,

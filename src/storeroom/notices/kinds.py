@@ -27,6 +27,28 @@ _TOTAL: Final = _is("total", Fact.MONEY, "of the order", _usd(13850))
 _REFERENCE: Final = _is("reference", Fact.TEXT, "of the payment", "PAY-7KQP2-MXW4D")
 _REASON: Final = _is("reason", Fact.TEXT, "why, if somebody said so", "sold out", optional=True)
 _MAIL: Final = (Channel.MAIL,)
+_BACK: Final = _is(
+    "link",
+    Fact.SECRET,
+    "back to what was in the cart, where the storefront's address is known",
+    "https://shop.example/cart/restore?token=dG9r",
+    optional=True,
+)
+_STOP: Final = _is(
+    "stop_link", Fact.SECRET, "to be reminded no more", "https://shop.example/cart/stop?token=dG9r", optional=True
+)
+_KEPT_LINES: Final = Variable(
+    name="lines",
+    fact=Fact.ROWS,
+    says="what is in the cart, 20 lines at most",
+    sample=[{"name": "Shirt", "variant": "blue, M", "quantity": 2, "total": _usd(9800)}],
+    row=(
+        _is("name", Fact.TEXT, "of the product", ""),
+        _is("variant", Fact.TEXT, "of it", "", optional=True),
+        _is("quantity", Fact.NUMBER, "units", 1),
+        _is("total", Fact.MONEY, "of the line", _usd(0)),
+    ),
+)
 
 
 def _token(variable: str) -> tuple[Variable, ...]:
@@ -195,6 +217,40 @@ _ALL: Final = (
             _is("reference", Fact.TEXT, "of the refund", "REF-7KQP2-MXW4D", optional=True),
             _is("store_credit", Fact.FLAG, "whether it went to the balance of the account", False, optional=True),
             _ORDER_LINK,
+        ),
+    ),
+    Kind(
+        name="cart_retry",
+        says="the payment of an order failed, and the time of its domain has passed",
+        channels=_MAIL,
+        variables=(_NUMBER, _NAME, _KEPT_LINES, _TOTAL, _BACK, _STOP),
+    ),
+    Kind(
+        name="abandoned_cart",
+        says="somebody who agreed to be written to has left a cart, and the time of its domain has passed",
+        channels=_MAIL,
+        variables=(_NAME, _KEPT_LINES, _is("total", Fact.MONEY, "of the cart", _usd(12850)), _BACK, _STOP),
+    ),
+    Kind(
+        name="download_ready",
+        says="what was bought can be downloaded",
+        channels=_MAIL,
+        variables=(
+            _NUMBER,
+            _NAME,
+            Variable(
+                name="downloads",
+                fact=Fact.ROWS,
+                says="one for each line",
+                sample=[{"name": "The Handbook", "link": "https://shop.example/v1/downloads/default.1.ab12"}],
+                row=(
+                    _is("name", Fact.TEXT, "of the product", ""),
+                    _is("link", Fact.SECRET, "to the file, where the shop's address is known", "", optional=True),
+                ),
+            ),
+            _is("with_links", Fact.FLAG, "whether there are links", True, optional=True),
+            _is("expires_at", Fact.INSTANT, "until when the links work", "2026-02-14T12:00:00Z"),
+            _is("downloads_max", Fact.NUMBER, "how often each may be used", 5),
         ),
     ),
 )

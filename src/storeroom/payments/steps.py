@@ -40,6 +40,7 @@ from storeroom.payments.model import (
     new_reference,
 )
 from storeroom.payments.proofs import ProofStore
+from storeroom.retention import keep_order_cart
 from storeroom.tenants import settings_of
 
 _ACTORS: Final[Mapping[ActorKind, AttemptActor]] = {
@@ -230,7 +231,12 @@ class Steps(Service):
 
 
 async def tell(db: Executor, tenant_id: str, event: str, payment: Payment, **more: object) -> None:
-    """Put into the outbox what became of a payment; without the proof and the notes, which stay in the house."""
+    """Put into the outbox what became of a payment; without the proof and the notes, which stay in the house.
+
+    Where it came to nothing, the cart of its order is kept for the buyer.
+    """
+    if payment.status in (PaymentStatus.FAILED, PaymentStatus.EXPIRED):
+        await keep_order_cart(db, tenant_id=tenant_id, order_id=payment.order_id)
     await outbox.enqueue(
         db,
         tenant_id=tenant_id,

@@ -36,6 +36,7 @@ ROUTED: Final = (
     "inventory",
     "subscriptions",
     "carts",
+    "retention",
     "orders",
     "payments",
     "hosted",

@@ -23,6 +23,7 @@ from storeroom.inventory.jobs import expire_reservations
 from storeroom.orders.jobs import fill_search
 from storeroom.payments.jobs import expire_payments
 from storeroom.refunds.jobs import remove_expired_quotes
+from storeroom.retention.jobs import note_idle, remind
 from storeroom.sap import sync_customers
 from storeroom.settings import Settings
 from storeroom.subscriptions.jobs import renew_due
@@ -46,6 +47,7 @@ SCHEDULE: Final[tuple[Job, ...]] = (
     _every(10, "payments.expire_payments", expire_payments),
     _every(10, "flows.cancel_unpaid", cancel_unpaid, limit=200),
     _every(30, "carts.abandon_carts", abandon_carts),
+    _every(30, "retention.note_idle", note_idle, limit=1_000),
     _every(60, "subscriptions.renew_due", renew_due),
     _every(60, "catalog.deactivate_expired_batches", deactivate_expired_batches),
     _every(60, "identity.expire_sessions", expire_sessions),
@@ -81,8 +83,9 @@ def schedule(settings: Settings) -> tuple[Job, ...]:
 
 
 def asking(keys: TokenKeys, courier: Courier) -> tuple[Job, ...]:
-    """What calls other systems, and needs keys to read how."""
+    """What needs the keys: to read how other systems are called, or to seal what is sent."""
     return (
         _every(30, "flows.poll_hosted", partial(poll_hosted, keys=keys), limit=POLLED_MAX),
         _every(10, "sap.sync_customers", partial(sync_customers, keys=keys, courier=courier), limit=100),
+        _every(30, "retention.remind", partial(remind, keys=keys)),
     )
