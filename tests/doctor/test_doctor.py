@@ -24,6 +24,11 @@ SEALED_FIRST = "(SELECT audit_ids[1] FROM audit_seals WHERE number = 1)"
 
 # A total that changed changes what the customer bought, which is no fault of these.
 RECOUNTED = ";\nSELECT update_customer_statistics(tenant_id, user_id) FROM orders WHERE id = '{pending}'"
+# A message that a handler has done with, of the shop of an order that was paid.
+MESSAGE = """INSERT INTO webhooks_inbox (tenant_id, id, source, webhook_type, status, headers, payload, signature_valid, {columns})
+    SELECT tenant_id, gen_random_uuid(), 'shippo', 'x', 'pending', '{{{{}}}}', '{{{{}}}}', TRUE, {values}
+      FROM orders
+     WHERE id = '{{paid}}'"""
 FAULTS = [
     Fault("reserved_is_explained", 1, "UPDATE stock_levels SET reserved = reserved + 1 WHERE variant_id = '{shirt}'"),
     Fault("reserved_is_explained", 1, "UPDATE stock_levels SET reserved = 0 WHERE variant_id = '{shirt}'"),
@@ -282,6 +287,14 @@ FAULTS = [
         INSERT INTO store_configs (tenant_id, key, value, group_name)
         SELECT tenant_id, 'sap.address', 'x', 'sap' FROM orders ORDER BY id LIMIT 1""",
     ),
+    Fault("messages_found_what_exists", 1, MESSAGE.format(columns="related_order_id", values="gen_random_uuid()")),
+    Fault("messages_found_what_exists", 1, MESSAGE.format(columns="related_payment_id", values="gen_random_uuid()")),
+    Fault(
+        "messages_found_what_exists",
+        1,
+        MESSAGE.format(columns="related_order_id, related_payment_id", values="id, '{asked}'"),
+    ),
+    Fault("jobs_are_late", 1, MESSAGE.format(columns="next_attempt_at", values="now() - INTERVAL '1 hour'")),
     Fault("jobs_are_late", 1, "UPDATE inventory_reservations SET expires_at = now() - INTERVAL '1 hour'"),
     Fault("jobs_are_late", 1, "UPDATE payments SET expires_at = now() - INTERVAL '1 hour'"),
     Fault("jobs_are_late", 1, "UPDATE orders SET payment_due_at = now() - INTERVAL '1 hour'"),

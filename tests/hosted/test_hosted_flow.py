@@ -313,7 +313,7 @@ async def test_a_completed_session_is_one_completed_payment(hosted: Hosted) -> N
 
 
 async def test_repeated_and_at_once_it_stays_one(hosted: Hosted) -> None:
-    order, _, page = await hosted.opened("stripe")
+    order, payment, page = await hosted.opened("stripe")
     body = event("checkout.session.completed", hosted.home.stripe_pays(page.session_id))
     signature = signed(body)
     for repeats in (4, 5):
@@ -321,6 +321,8 @@ async def test_repeated_and_at_once_it_stays_one(hosted: Hosted) -> None:
         assert [each.repeated for each in taken].count(True) == repeats
         for new in (each.id for each in taken if each.id is not None):
             assert await asyncio.gather(*(hosted.handled(new) for _ in range(3))) == ["completed"] * 3
+            kept = await hosted.shop.inbox.get(message_id=new)
+            assert (kept.related_order_id, kept.related_payment_id) == (order.id, payment.id)
     assert await hosted.paid(order) == paid_once()
     assert await hosted.told("payment.completed") == 1
 

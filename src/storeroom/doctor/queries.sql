@@ -625,6 +625,20 @@ SELECT o.tenant_id, o.order_number AS subject,
  ORDER BY o.tenant_id, o.id
  LIMIT :size;
 
+-- name: messages_found_what_exists(size) -> Finding*
+-- scope: all tenants
+-- The order and the payment that a message of another system was about are the shop's, and belong together.
+SELECT i.tenant_id, i.id::text AS subject,
+       format('%s %s: order %s, payment %s', i.source, i.webhook_type, i.related_order_id, i.related_payment_id) AS detail
+  FROM {webhooks_inbox} i
+  LEFT JOIN {orders} o ON o.tenant_id = i.tenant_id AND o.id = i.related_order_id
+  LEFT JOIN {payments} p ON p.tenant_id = i.tenant_id AND p.id = i.related_payment_id
+ WHERE (i.related_order_id IS NOT NULL AND o.id IS NULL)
+    OR (i.related_payment_id IS NOT NULL AND p.id IS NULL)
+    OR p.order_id <> i.related_order_id
+ ORDER BY i.tenant_id, i.id
+ LIMIT :size;
+
 -- name: jobs_are_late(size) -> Finding*
 -- scope: all tenants
 -- What the worker should have ended by now: it does not run, or it is behind.
@@ -646,6 +660,11 @@ SELECT x.tenant_id, x.subject, format('%s overdue', count(*)) AS detail
          UNION ALL
         SELECT tenant_id, 'order search' FROM {order_search}
          WHERE document IS NULL AND created_at < now() - interval '10 minutes'
+         UNION ALL
+        SELECT i.tenant_id, 'messages of other systems' FROM {webhooks_inbox} i
+          JOIN {tenants} t ON t.tenant_id = i.tenant_id AND t.status = 'active'
+         WHERE (i.status = 'pending' AND i.next_attempt_at < now() - interval '10 minutes')
+            OR (i.status = 'processing' AND i.lease_until < now() - interval '10 minutes')
          UNION ALL
         SELECT tenant_id, 'seals of the audit trail' FROM {audit_unsealed}
          WHERE created_at < now() - interval '10 minutes'

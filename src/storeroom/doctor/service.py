@@ -72,6 +72,7 @@ CHECKS: Final[tuple[tuple[Check, Gravity], ...]] = (
     (queries.transactions_agree_with_payments, Gravity.BROKEN),
     (queries.signatures_are_kept_once, Gravity.BROKEN),
     (queries.accounts_say_what_sap_has, Gravity.BROKEN),
+    (queries.messages_found_what_exists, Gravity.BROKEN),
     (queries.accounts_have_one_shop, Gravity.NOTE),
     (queries.units_are_oversold, Gravity.NOTE),
     (queries.money_is_due_back, Gravity.NOTE),
