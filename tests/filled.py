@@ -36,6 +36,7 @@ SMALL = frozenset(
     {
         "tenants",
         "tenant_hosts",
+        "scheduled_jobs",
         "account_settings",
         "archival_runs",
         "payment_gateways",

@@ -51,6 +51,7 @@ from storeroom.sap import CustomerSyncs, Invoices
 from storeroom.shops import ShopSettings
 from storeroom.subscriptions import Subscriptions
 from storeroom.tenants import DEFAULT_TENANT, Tenants
+from storeroom.timetable import Schedule
 from storeroom.verification import Nonces, PhoneCodes, SecondFactors
 from storeroom.wallets import CartQuotes, ReceivingAccounts, Transactions
 
@@ -327,6 +328,11 @@ class Shop:
     def receiving_accounts(self) -> ReceivingAccounts:
         """Where money from wallets counts."""
         return ReceivingAccounts(self.context)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """What the worker does, and when. The installation's, to be read."""
+        return Schedule(self.context)
 
     @cached_property
     def second_factors(self) -> SecondFactors:

@@ -389,8 +389,16 @@ async def test_doctor_finds_what_is_broken(terminal: Terminal) -> None:
 async def test_worker_once(terminal: Terminal) -> None:
     terminal.text("seed", "development")
     done = {outcome["job"]: outcome for outcome in terminal.json("worker", "--once")}
-    assert done["orders.fill_search"] == {"job": "orders.fill_search", "rows": 7, "error": None}
+    assert done["orders.fill_search"] == {
+        "job": "orders.fill_search",
+        "rows": 7,
+        "error": None,
+        "elsewhere": False,
+    }
     assert "orders.fill_search" in terminal.text("worker", "--once")
+    (filled,) = [job for job in terminal.json("schedule") if job["name"] == "orders.fill_search"]
+    assert (filled["every_s"], filled["runs"], filled["last_error"], filled["running"]) == (1, 2, None, False)
+    assert "flows.poll_hosted" in terminal.text("schedule")
 
 
 @pytest.mark.requirement("STO-CFG-06")

@@ -305,6 +305,15 @@ FAULTS = [
         """INSERT INTO audit_unsealed (tenant_id, audit_id, row_created_at, created_at)
         SELECT tenant_id, gen_random_uuid(), now(), now() - INTERVAL '1 hour' FROM orders LIMIT 1""",
     ),
+    Fault(
+        "schedule_is_kept",
+        2,
+        "INSERT INTO scheduled_jobs (name, every, due_at, last_success_at, failures, last_error) VALUES "
+        "('late', '1 s', now() - INTERVAL '11 minutes', NULL, 0, NULL), "
+        "('failing', '1 s', now(), now() - INTERVAL '2 hours', 7, 'database.busy'), "
+        "('slow', '1 day', now() - INTERVAL '11 minutes', NULL, 0, NULL), "
+        "('failed', '1 s', now(), now() - INTERVAL '2 minutes', 1, 'database.busy')",
+    ),
     Fault("jobs_are_late", 1, "UPDATE order_search SET document = NULL, created_at = now() - INTERVAL '1 hour'"),
     Fault("retired_months_lie_about", 1, "CREATE TABLE events_y2020m01 (tenant_id TEXT)"),
 ]
@@ -346,7 +355,7 @@ async def test_what_is_a_fact_is_no_fault(ward: Ward, surgeon: Transaction) -> N
     """A count that came out low, money that is due back, a worker that sleeps: to be looked at, not to be repaired."""
     gravities = {check.__name__: gravity for check, gravity in CHECKS}
     notes = {name for name, gravity in gravities.items() if gravity is Gravity.NOTE}
-    facts = {"accounts_have_one_shop", "units_are_oversold", "money_is_due_back", "jobs_are_late"}
+    facts = {"accounts_have_one_shop", "units_are_oversold", "money_is_due_back", "jobs_are_late", "schedule_is_kept"}
     assert notes == facts | {"retired_months_lie_about"}
     for fault in FAULTS:
         if fault.check in notes:

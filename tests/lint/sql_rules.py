@@ -33,7 +33,7 @@ PREFIX = "sr_"  # whatever was written in braces begins with it; so what does no
 NAMES = TableNames(PREFIX)
 
 # Tables that belong to the installation and not to a tenant.
-WITHOUT_TENANT = frozenset({"schema_migrations", "tenant_hosts"})
+WITHOUT_TENANT = frozenset({"scheduled_jobs", "schema_migrations", "tenant_hosts"})
 
 NOW = frozenset({"now", "transaction_timestamp", "statement_timestamp"})
 VOLATILE = frozenset(

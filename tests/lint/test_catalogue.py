@@ -10,7 +10,7 @@ import pytest
 from storeroom.database.names import NAME_BYTES_MAX
 
 CITUS_LINT = (Path(__file__).parent / "citus_lint.sql").read_text()
-WITHOUT_TENANT = ["schema_functions", "schema_migrations", "tenant_hosts"]
+WITHOUT_TENANT = ["scheduled_jobs", "schema_functions", "schema_migrations", "tenant_hosts"]
 IDENTIFIER = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 OURS = "c.relnamespace = current_schema()::REGNAMESPACE AND c.relkind IN ('r', 'p')"

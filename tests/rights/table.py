@@ -94,6 +94,7 @@ RIGHTS: Final[dict[str, str]] = {
         DELETE /v1/admin/configuration/{key}
         GET /v1/admin/configuration/{key}
         PUT /v1/admin/configuration/{key}
+        GET /v1/admin/schedule
         GET /v1/admin/settings
         PATCH /v1/admin/settings
         GET /v1/admin/origins

@@ -1250,6 +1250,7 @@ READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
     "api_keys.list": lambda s: s.api_keys.list(limit=100),
     "cart_quotes.list": lambda s: s.cart_quotes.list(limit=100),
     "receiving_accounts.list": lambda s: s.receiving_accounts.list(),
+    "schedule.list": lambda s: s.schedule.list(),
     "batches.near_expiry": lambda s: s.batches.near_expiry(within=timedelta(days=365)),
     "cart_reminders.list": lambda s: s.cart_reminders.list(limit=100),
     "carts.abandoned": lambda s: s.carts.abandoned(limit=100),

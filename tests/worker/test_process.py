@@ -7,6 +7,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -120,7 +121,8 @@ async def test_what_a_killed_worker_had_claimed_is_free_again(room: Storeroom, d
     await until(lambda: _can_be_claimed(room, order_id))  # its session ends once it has no lock to wait for
 
     assert (await shop.orders.get(order_id=order_id)).status is OrderStatus.PENDING_PAYMENT
-    outcomes = {outcome.job: outcome for outcome in await Worker(room.db).run_once()}
+    soon = timedelta(seconds=1)  # the dead one is believed to live no longer than that
+    outcomes = {outcome.job: outcome for outcome in await Worker(room.db, lease=soon).run_once()}
     assert outcomes["flows.cancel_unpaid"].rows == 1
     assert (await shop.orders.get(order_id=order_id)).status is OrderStatus.CANCELLED
     after = await shop.products.variant_by_sku(sku="BUNDLE-MORNING")

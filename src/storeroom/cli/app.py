@@ -139,9 +139,43 @@ def worker(
     if once and as_json:
         show_json(outcomes)
     elif once:
-        show_table(("job", "rows", "error"), [(o.job, o.rows, o.error) for o in outcomes], empty="no jobs")
+        show_table(
+            ("job", "rows", "error"),
+            [(o.job, o.rows, "left to another worker" if o.elsewhere else o.error) for o in outcomes],
+            empty="no jobs",
+        )
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
+
+
+@app.command("schedule")
+def show_schedule(as_json: Json = False) -> None:
+    """List the jobs of the worker: when each is due, and what came of its last run."""
+    from storeroom.timetable import scheduled_jobs  # noqa: PLC0415
+
+    async def work() -> Any:
+        async with connect.opened(_settings()) as room:
+            return await scheduled_jobs(room.db)
+
+    jobs = connect.run(work)
+    if as_json:
+        facts = [msgspec.structs.asdict(job) for job in jobs]
+        show_json([{**fact, "every_s": fact.pop("every").total_seconds()} for fact in facts])
+        return
+    rows = [
+        (
+            job.name,
+            f"{job.every.total_seconds():g} s",
+            "running" if job.running else job.due_at,
+            job.last_started_at,
+            None if job.last_duration_ms is None else f"{job.last_duration_ms / 1000:.3f} s",
+            job.last_rows,
+            job.last_error if job.failures < 2 else f"{job.last_error} ({job.failures} in a row)",
+        )
+        for job in jobs
+    ]
+    heads = ("job", "every", "due", "last begun", "took", "rows", "error")
+    show_table(heads, rows, empty="nothing: no worker has run here yet")
 
 
 # --- The database -----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from storeroom.database.names import TableNames
 
 ROOT: Final = "tenants"  # all others are placed beside its rows
 TENANT_ARGUMENT: Final = "p_tenant"
+KEPT_LOCAL: Final = frozenset({"scheduled_jobs"})  # on the coordinator: workers write there all the time
 
 
 class CitusMissing(Misconfigured):
@@ -103,7 +104,7 @@ async def plan(
         NotDistributable: there is no such order.
     """
     names, sources = names or TableNames(), sources or Sources.packaged()
-    ours = sorted(names.resolve(name) for name in sources.tables() - RUNNERS_OWN)
+    ours = sorted(names.resolve(name) for name in sources.tables() - RUNNERS_OWN - KEPT_LOCAL)
     rows = await connection.fetch(_TABLES, ours)
     parents = {row["name"]: set(row["parents"]) for row in rows if row["of_tenant"]}
     tenantless = [row["name"] for row in rows if not row["of_tenant"]]

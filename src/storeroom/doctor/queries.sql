@@ -677,6 +677,20 @@ SELECT x.tenant_id, x.subject, format('%s overdue', count(*)) AS detail
  ORDER BY x.tenant_id, x.subject
  LIMIT :size;
 
+-- name: schedule_is_kept(size) -> Finding*
+-- Every job of the schedule runs when it is due, and ends well: otherwise no worker runs, or one hangs in it, or it keeps failing.
+SELECT '*' AS tenant_id, j.name AS subject,
+       CASE WHEN j.failures > 0
+            THEN format('failed %s times in a row, last with %s; ended well %s', j.failures, j.last_error,
+                        coalesce('at ' || j.last_success_at::text, 'never'))
+            ELSE format('due at %s, last begun %s', j.due_at, coalesce('at ' || j.last_started_at::text, 'never')) END AS detail
+  FROM {scheduled_jobs} j
+ WHERE j.due_at < now() - greatest(j.every, interval '10 minutes')
+    OR (j.failures > 0
+        AND coalesce(j.last_success_at, j.created_at) < now() - greatest(j.every * 2, interval '1 hour'))
+ ORDER BY j.name
+ LIMIT :size;
+
 -- name: retired_months_lie_about(size) -> Finding*
 -- scope: all tenants
 -- A month of events that was taken out of the table is kept elsewhere by now, and dropped here.

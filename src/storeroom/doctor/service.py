@@ -77,6 +77,7 @@ CHECKS: Final[tuple[tuple[Check, Gravity], ...]] = (
     (queries.units_are_oversold, Gravity.NOTE),
     (queries.money_is_due_back, Gravity.NOTE),
     (queries.jobs_are_late, Gravity.NOTE),
+    (queries.schedule_is_kept, Gravity.NOTE),
     (queries.retired_months_lie_about, Gravity.NOTE),
 )
 

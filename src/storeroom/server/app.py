@@ -49,6 +49,7 @@ ROUTED: Final = (
     "audit",
     "integration",
     "inbox",
+    "timetable",
 )
 
 _DESCRIPTION: Final = """\

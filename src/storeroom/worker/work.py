@@ -12,7 +12,7 @@ from storeroom.settings import Settings
 from storeroom.worker.carriers import carriers
 from storeroom.worker.model import Outcome
 from storeroom.worker.schedule import asking, schedule
-from storeroom.worker.service import Worker
+from storeroom.worker.service import Meters, Worker
 
 
 async def work(
@@ -32,9 +32,11 @@ async def work(
     """
     settings = settings or Settings()
     async with Courier(allowed=settings.private_destinations) as courier, asyncio.TaskGroup() as tasks:
-        tasks.create_task(Worker(room.db, schedule=schedule(settings), registry=registry).run(stop), name="schedule")
+        meters = Meters(registry)
+        tasks.create_task(Worker(room.db, schedule=schedule(settings), meters=meters).run(stop), name="schedule")
         # By itself: a provider that does not answer keeps no reservation and no payment from expiring.
-        tasks.create_task(Worker(room.db, schedule=asking(room.token_keys, room.courier)).run(stop), name="asking")
+        asked = asking(room.token_keys, room.courier)
+        tasks.create_task(Worker(room.db, schedule=asked, meters=meters).run(stop), name="asking")
         ours = carriers(room, courier, settings)
         dispatcher = Dispatcher(room.db, courier, keys=room.token_keys, carriers=ours, registry=registry)
         tasks.create_task(dispatcher.run(stop), name="dispatcher")
