@@ -207,6 +207,21 @@ async def test_every_job_of_the_schedule_finds_its_work(room: Storeroom) -> None
             ),
             new_id(),
         ),
+        (
+            (
+                "INSERT INTO {webhooks_inbox} (tenant_id, id, source, webhook_type, status, headers, payload, signature_valid, "
+                "processed_at, received_at) "
+                "VALUES ($1, $2, 'erp', 'x', 'completed', '{}', '{}', TRUE, now(), now() - interval '40 days')"
+            ),
+            new_id(),
+        ),
+        (
+            (
+                "INSERT INTO {webhooks_inbox} (tenant_id, id, source, webhook_type, status, headers, payload, signature_valid, "
+                "claim, lease_until) VALUES ($1, $2, 'erp', 'x', 'processing', '{}', '{}', TRUE, $2, now() - interval '1 s')"
+            ),
+            new_id(),
+        ),
     ):
         assert await run(room, sql, *arguments) in {"UPDATE 1", "INSERT 0 1"}
     await forget_a_month(room, "audit_logs", "events")
