@@ -27,12 +27,14 @@ from storeroom.domains import Domains
 from storeroom.flows.cancellation import Cancellation
 from storeroom.flows.cart_returns import CartReturns
 from storeroom.flows.checkout import Checkout, CheckoutGroups
+from storeroom.flows.erp_intake import ErpIntake
 from storeroom.flows.hosted_payments import HostedPayments
 from storeroom.flows.inbound import Inbound
 from storeroom.flows.personal_data import PersonalData
 from storeroom.flows.refunding import DisputeOutcomes, RefundDecisions, Refunding
 from storeroom.flows.secrets import require_nothing_sealed
 from storeroom.flows.sign_in import SignIn
+from storeroom.flows.vendure import Vendure
 from storeroom.flows.wallet_payments import WalletPayments
 from storeroom.gateways import Gateways
 from storeroom.guests import GuestAttempts
@@ -198,6 +200,11 @@ class Shop:
     def endpoints(self) -> Endpoints:
         """Where events go."""
         return Endpoints(self.context, self._keys)
+
+    @cached_property
+    def erp_intake(self) -> ErpIntake:
+        """What the ERP says of the shop."""
+        return ErpIntake(self.context)
 
     @cached_property
     def events(self) -> Events:
@@ -383,6 +390,11 @@ class Shop:
     def users(self) -> Users:
         """Accounts."""
         return Users(self.context)
+
+    @cached_property
+    def vendure(self) -> Vendure:
+        """A Vendure shop as the source of customers and orders."""
+        return Vendure(self.context)
 
     @cached_property
     def webhooks(self) -> Webhooks:

@@ -108,6 +108,7 @@ class Estate:
     waits: CustomerSync
     kept: UUID
     cart_token: str
+    vendure_address: str
 
     @property
     def variant_id(self) -> VariantId:
@@ -144,6 +145,7 @@ class Estate:
             self.account.id,
             self.cart_quote.id,
             self.signature,
+            self.vendure_address,
             self.variant_id,
             self.cart.id,
             self.line.id,
@@ -297,6 +299,9 @@ async def build(room: Storeroom) -> Estate:
             name="Ann",
         )
     )
+    await shop.vendure.upsert_address(
+        address={"id": f"va-{mark}"}, vendure_customer_id=f"vc-{mark}", at=datetime(2026, 3, 2, tzinfo=UTC)
+    )
     inbox = Inbox()
     await MailProofs(shop.context, inbox).send_reset(email=user.email)
     mail_token = inbox.codes[-1]
@@ -368,6 +373,7 @@ async def build(room: Storeroom) -> Estate:
         cart_token=link_token(
             TokenKeys.of(SECRET), tenant_id=shop.tenant_id, reminder_id=kept, now=shop.context.clock.now()
         ),
+        vendure_address=f"va-{mark}",
     )
 
 

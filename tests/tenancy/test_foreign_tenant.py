@@ -36,6 +36,7 @@ from storeroom.domains import DomainChanges, DomainNotFound
 from storeroom.flows.errors import (
     BuyerNotActive,
     CartUnknown,
+    ErpReferenceUnknown,
     LinesUnknown,
     LineUnavailable,
     MethodUnfit,
@@ -76,6 +77,7 @@ from storeroom.refunds import (
 from storeroom.retention import CartReminderNotFound, CartReminderStatus
 from storeroom.room import Shop
 from storeroom.sap import CustomerSyncNotFound
+from storeroom.sources import SourceKind
 from storeroom.subscriptions import BillingPeriod, SubscriptionChanges, SubscriptionNotFound, SubscriptionPayment
 from storeroom.verification import (
     ChallengeRefused,
@@ -101,6 +103,7 @@ SUBSCRIBE: Any = {
     "payment_method": SubscriptionPayment.MANUAL,
     "billing_period": BillingPeriod.MONTH,
 }
+EARLIER = "2026-03-02T12:00:00Z"
 EVENT = EventDraft(event_name="page.view", event_category=EventCategory.PAGE, session_id="visit")
 
 Expected = type[StoreroomError] | Callable[[Any], bool]
@@ -1233,6 +1236,48 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
             ),
         )
     ],
+    "erp_intake.inventory": [
+        (
+            ErpReferenceUnknown,
+            lambda s, o, t: s.erp_intake.inventory(
+                data={"sku": t.sku, "quantity_on_hand": 1}, occurred_at=EARLIER, event="e"
+            ),
+        )
+    ],
+    "erp_intake.payment_receipt": [
+        (
+            ErpReferenceUnknown,
+            lambda s, o, t: s.erp_intake.payment_receipt(
+                data={
+                    "payment_reference": _payment(t).reference,
+                    "amount": _payment(t).amount.amount,
+                    "currency": "USD",
+                    "status": "confirmed",
+                },
+                occurred_at=EARLIER,
+            ),
+        )
+    ],
+    "erp_intake.customer": [
+        (
+            ErpReferenceUnknown,
+            lambda s, o, t: s.erp_intake.customer(
+                data={"erp_customer_id": "C-1", "terms": "NET30"}, occurred_at=EARLIER
+            ),
+        )
+    ],
+    "payments.confirm": [
+        (
+            PaymentNotFound,
+            lambda s, o, t: s.payments.confirm(payment_id=_payment(t).id, received=_payment(t).amount),
+        )
+    ],
+    "vendure.retry": [
+        (nothing_set, lambda s, o, t: s.vendure.retry(kind=SourceKind.ADDRESS, external_id=t.vendure_address))
+    ],
+    "vendure.source_of": [
+        (nothing_set, lambda s, o, t: s.vendure.source_of(kind=SourceKind.ADDRESS, external_id=t.vendure_address))
+    ],
     "wallet_payments.record": [
         (NotOurAccount, lambda s, o, t: s.wallet_payments.record(_from_wallet(o, account=t.account.address))),
         (
@@ -1301,6 +1346,7 @@ READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
     "webhooks.depths": lambda s: s.webhooks.depths(),
     "webhooks.list": lambda s: s.webhooks.list(limit=100),
     "users.list": lambda s: s.users.list(limit=100),
+    "vendure.unsynced": lambda s: s.vendure.unsynced(limit=100),
     "customers.consenting": lambda s: s.customers.consenting(limit=100),
     "customers.list": lambda s: s.customers.list(limit=100),
 }
@@ -1337,6 +1383,11 @@ WRITES = {
     "transactions.archive_older_than",
     "users.create",
     "users.register",
+    "vendure.delete_address",
+    "vendure.delete_customer",
+    "vendure.upsert_address",
+    "vendure.upsert_customer",
+    "vendure.upsert_order",
 }
 
 
@@ -1394,7 +1445,8 @@ def test_every_operation_is_tried() -> None:
             each
             for each in known[name].parameters
             if each.endswith(("_id", "_ids", "number", "reference", "visitor"))
-            and each != "legacy_id"  # a number of another system, which any shop may have used
+            and each
+            not in {"legacy_id", "vendure_customer_id", "vendure_address_id"}  # another system's: any shop may use it
             and (name, each) != ("webhooks.enqueue", "entity_id")  # written down for the reader, and never looked up
         ]
         assert told == [], f"{name} is told something that may be another tenant's"

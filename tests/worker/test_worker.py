@@ -222,6 +222,12 @@ async def test_every_job_of_the_schedule_finds_its_work(room: Storeroom) -> None
             ),
             new_id(),
         ),
+        (
+            (
+                "INSERT INTO {source_records} (tenant_id, source, kind, external_id, waits_for, updated_at) "
+                "VALUES ($1, 'vendure', 'address', '21', 'customer 7', now() - interval '1 hour')"
+            ),
+        ),
     ):
         assert await run(room, sql, *arguments) in {"UPDATE 1", "INSERT 0 1"}
     await forget_a_month(room, "audit_logs", "events")

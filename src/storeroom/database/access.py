@@ -91,7 +91,7 @@ CUSTOMER_READS: Final[Mapping[str, OwnRows]] = MappingProxyType(
             delivery_stage shipping_address billing_address currency subtotal_amount discount_amount shipping_amount
             tax_amount total_amount amount_paid amount_due discount_code shipping_method shipping_carrier
             tracking_number estimated_delivery import_batch_id vendure_order_id customer_notes cancellation_reason
-            payment_due_at created_at updated_at paid_at shipped_at delivered_at cancelled_at
+            payment_due_at created_at updated_at paid_at shipped_at delivered_at cancelled_at payment_at_source
             """,
         ),
         "order_items": _own(

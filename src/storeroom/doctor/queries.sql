@@ -112,14 +112,15 @@ SELECT o.tenant_id, o.order_number AS subject,
 
 -- name: discounts_are_explained(size) -> Finding*
 -- scope: all tenants
--- What was taken off an order is what its coupons took, and what its lines were given; a quote agrees on its price by itself.
+-- What was taken off an order is what its coupons took, and what its lines were given; a quote agrees on its price by
+-- itself, and so does another shop that the order comes from.
 SELECT o.tenant_id, o.order_number AS subject,
        format('discount %s, coupons %s, lines %s', o.discount_amount, coalesce(d.amount, 0), coalesce(l.amount, 0)) AS detail
   FROM {orders} o
   LEFT JOIN (SELECT tenant_id, order_id, sum(amount) AS amount
                FROM {order_discounts}
               GROUP BY tenant_id, order_id) d ON d.tenant_id = o.tenant_id AND d.order_id = o.id
-  LEFT JOIN (SELECT tenant_id, order_id, sum(discount_amount) AS amount, bool_or(price_source = 'quote') AS quoted
+  LEFT JOIN (SELECT tenant_id, order_id, sum(discount_amount) AS amount, bool_or(price_source IN ('quote', 'source')) AS quoted
                FROM {order_items}
               GROUP BY tenant_id, order_id) l ON l.tenant_id = o.tenant_id AND l.order_id = o.id
  WHERE (o.discount_amount <> coalesce(d.amount, 0) AND l.quoted IS NOT TRUE)
@@ -334,11 +335,12 @@ SELECT h.tenant_id, o.order_number AS subject,
 
 -- name: moves_were_allowed(from_states, to_states, size) -> Finding*
 -- scope: all tenants
--- Every change of an order's status is one that the states allow.
+-- Every change of an order's status is one that the states allow, or the shop that the order comes from.
 SELECT h.tenant_id, o.order_number AS subject, format('row %s: from %s to %s', h.sequence, h.from_status, h.to_status) AS detail
   FROM {order_status_history} h
   JOIN {orders} o ON o.tenant_id = h.tenant_id AND o.id = h.order_id
- WHERE CASE WHEN h.from_status IS NULL THEN h.to_status <> 'pending_payment'
+ WHERE o.vendure_order_id IS NULL
+   AND CASE WHEN h.from_status IS NULL THEN h.to_status <> 'pending_payment'
             ELSE NOT EXISTS (SELECT FROM unnest(:from_states::text[], :to_states::text[]) AS a (from_state, to_state)
                               WHERE a.from_state = h.from_status::text AND a.to_state = h.to_status::text) END
  ORDER BY h.tenant_id, h.order_id, h.sequence
@@ -355,12 +357,12 @@ SELECT o.tenant_id, o.order_number AS subject, 'no history' AS detail
 
 -- name: placed_orders_are_told(size) -> Finding*
 -- scope: all tenants
--- Every order left a message in the outbox in the transaction that placed it.
+-- Every order left a message in the outbox in the transaction that placed it; of another shop's orders it is another.
 SELECT o.tenant_id, o.order_number AS subject, 'no order.created' AS detail
   FROM {orders} o
  WHERE NOT EXISTS (SELECT FROM {webhook_queue} q
                     WHERE q.tenant_id = o.tenant_id AND q.entity_type = 'order' AND q.entity_id = o.id
-                      AND q.event_type = 'order.created')
+                      AND q.event_type IN ('order.created', 'order.synced'))
  ORDER BY o.tenant_id, o.id
  LIMIT :size;
 

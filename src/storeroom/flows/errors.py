@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from storeroom.core.errors import Conflict, Invalid, NotFound, StoreroomError
+from storeroom.core.errors import Conflict, Forbidden, Invalid, NotFound, StoreroomError
 from storeroom.core.idempotency import IdempotencyKeyReused
 from storeroom.core.money import Money
 from storeroom.promotions import CouponNotApplicable, CouponNotFound, CouponRefusal, CouponUsedUp
@@ -292,3 +292,22 @@ class MethodUnfit(Conflict):
     def __init__(self, *, method: str, asset: str) -> None:
         super().__init__(f"{method!r} takes no {asset} from a wallet by itself")
         self.method, self.asset = method, asset
+
+
+class SourceForStaff(Forbidden):
+    """What other systems say is taken from them and from staff, not from customers."""
+
+    code = "sources.for_staff"
+
+    def __init__(self) -> None:
+        super().__init__("customers do not speak for other systems")
+
+
+class ErpReferenceUnknown(NotFound):
+    """The ERP names something that is not here, or that is not one thing here; it may be by the next attempt."""
+
+    code, transient = "erp.reference_unknown", True
+
+    def __init__(self, *, field: str, reference: str, found: int) -> None:
+        super().__init__(f"{field} {reference[:50]!r} names {found or 'nothing'} here")
+        self.field, self.reference, self.found = field, reference[:50], found

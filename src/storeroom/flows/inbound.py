@@ -12,9 +12,12 @@ from typing_extensions import override
 
 from storeroom.database.executor import Executor
 from storeroom.database.service import Context, Service
+from storeroom.flows.erp_intake import EPICOR, customer_message, inventory_message, payment_receipt_message
 from storeroom.flows.hosted_payments import BY_GATEWAY, HostedPayments, stripe_message
 from storeroom.flows.mail_failures import mail_complained, mail_failed
 from storeroom.flows.parcels import track_updated
+from storeroom.flows.vendure import customer_address_event, customer_event, order_event
+from storeroom.flows.vendure_model import VENDURE
 from storeroom.gateways import GatewayNotFound
 from storeroom.hosted import SignatureRefused, read_event, stripped
 from storeroom.identity import TokenKeys
@@ -27,6 +30,12 @@ STRIPE_HEADER: Final = "stripe-signature"
 HANDLERS: Final[Handlers] = MappingProxyType(
     {
         (STRIPE, "*"): stripe_message,
+        (EPICOR, "Inventory"): inventory_message,
+        (EPICOR, "Payment Receipt"): payment_receipt_message,
+        (EPICOR, "Customer"): customer_message,
+        (VENDURE, "CustomerEvent"): customer_event,
+        (VENDURE, "CustomerAddressEvent"): customer_address_event,
+        (VENDURE, "OrderEvent"): order_event,
         ("shippo", "track_updated"): track_updated,
         ("mailgun", "failed"): mail_failed,
         ("mailgun", "complained"): mail_complained,

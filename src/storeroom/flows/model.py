@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from storeroom.core.contact import Address
-from storeroom.core.ids import CartId, OrderId, PaymentId, VariantId
+from storeroom.core.ids import CartId, OrderId, PaymentId, ProductId, UserId, VariantId
 from storeroom.core.money import Money
 from storeroom.database.service import ActorKind
 from storeroom.orders import OrderStatus
@@ -242,3 +242,29 @@ class EventTaken(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     outcome: str  # completed, processing, expired, refunded, disputed, unmatched: of no payment here, or ignored
     payment_id: PaymentId | None = None  # which it was about
+
+
+class NamedVariant(msgspec.Struct, frozen=True):
+    """A variant that another system names by its sku, or its product by the id of the ERP."""
+
+    sku: str | None
+    variant_id: VariantId
+    product_id: ProductId
+    product_name: str
+    title: str
+    is_digital: bool
+
+
+class NamedPayment(msgspec.Struct, frozen=True):
+    """A payment that the ERP names."""
+
+    id: PaymentId
+    order_id: OrderId
+    reference: str
+    amount: Money
+
+
+class NamedCustomer(msgspec.Struct, frozen=True):
+    """An account that the ERP names."""
+
+    id: UserId

@@ -207,3 +207,46 @@ SELECT to_jsonb(r) AS row
  WHERE r.tenant_id = :tenant_id
    AND r.user_id = :user_id
  LIMIT :rows;
+
+-- What other systems name, for the messages that come of them -----------------------------------------------------------
+
+-- name: variants_of_skus(tenant_id, skus) -> NamedVariant*
+SELECT v.sku, v.id AS variant_id, v.product_id, p.name AS product_name, v.title, p.is_digital
+  FROM {product_variants} v
+  JOIN {products} p ON p.tenant_id = :tenant_id AND p.id = v.product_id
+ WHERE v.tenant_id = :tenant_id
+   AND v.sku = ANY (:skus);
+
+-- name: variants_of_erp_item(tenant_id, erp_item_id, rows) -> NamedVariant*
+SELECT v.sku, v.id AS variant_id, v.product_id, p.name AS product_name, v.title, p.is_digital
+  FROM {products} p
+  JOIN {product_variants} v ON v.tenant_id = :tenant_id AND v.product_id = p.id
+ WHERE p.tenant_id = :tenant_id
+   AND p.erp_item_id = :erp_item_id
+   AND p.deleted_at IS NULL
+ ORDER BY v.id
+ LIMIT :rows;
+
+-- name: users_of_erp_customer(tenant_id, erp_customer_id) -> NamedCustomer*
+-- One, unless the ERP merged two customers of its own.
+SELECT id
+  FROM {users}
+ WHERE tenant_id = :tenant_id
+   AND erp_customer_id = :erp_customer_id
+   AND deleted_at IS NULL
+ ORDER BY id
+ LIMIT 2;
+
+-- name: payments_of_erp(tenant_id, erp_payment_id) -> NamedPayment*
+SELECT id, order_id, payment_reference AS reference, amount, currency
+  FROM {payments}
+ WHERE tenant_id = :tenant_id
+   AND erp_payment_id = :erp_payment_id
+ ORDER BY id
+ LIMIT 2;
+
+-- name: payments_of_reference(tenant_id, reference) -> NamedPayment*
+SELECT id, order_id, payment_reference AS reference, amount, currency
+  FROM {payments}
+ WHERE tenant_id = :tenant_id
+   AND payment_reference = :reference;

@@ -65,6 +65,8 @@ from storeroom.identity.model import (
     Session,
     SessionStatus,
     SignedIn,
+    SyncedCustomer,
+    SyncObstacle,
     User,
     UserRole,
     UserStatus,
@@ -75,6 +77,7 @@ from storeroom.identity.model import (
 from storeroom.identity.provider_proofs import ProviderProofs
 from storeroom.identity.service import Users
 from storeroom.identity.sessions import Proof, Sessions
+from storeroom.identity.synced import SyncedAccounts
 from storeroom.identity.tokens import TokenKeys
 
 __all__ = [
@@ -137,6 +140,9 @@ __all__ = [
     "Sessions",
     "SignedIn",
     "SigningSecretMissing",
+    "SyncObstacle",
+    "SyncedAccounts",
+    "SyncedCustomer",
     "TokenKeys",
     "TokenRefused",
     "TooManyAddresses",

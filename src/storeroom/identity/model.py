@@ -17,6 +17,7 @@ from storeroom.database.service import ActorKind
 PASSWORD_LENGTH_MIN: Final = 10
 PASSWORD_LENGTH_MAX: Final = 200
 FULL_NAME_LENGTH_MAX: Final = 100
+METADATA_BYTES_MAX: Final = 10 * 1024  # of JSON
 PROFILE_NAME_LENGTH_MAX: Final = 100
 LABEL_LENGTH_MAX: Final = 50
 SOURCE_LENGTH_MAX: Final = 50
@@ -226,6 +227,43 @@ class Managed(msgspec.Struct, frozen=True):
     id: UserId
     role: UserRole
     status: UserStatus
+
+
+class SyncedAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """An account under lock, with what decides what another system may change of it."""
+
+    id: UserId
+    email: str
+    email_verified: bool
+    full_name: str | None
+    phone: str | None
+    phone_verified: bool
+    status: UserStatus
+    vendure_customer_id: str | None
+    deleted_at: datetime | None
+    is_own: bool  # somebody can sign in, or has proven the address, or is staff: it is theirs from then on
+
+
+class SyncedCustomer(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer of another system, as far as accounts keep it."""
+
+    external_id: str
+    email: str
+    first_name: str | None = None
+    last_name: str | None = None
+    phone: str | None = None  # as typed there
+    phone_verified: bool = False
+    marketing_consent: bool | None = None  # None: it does not say
+    is_active: bool = True
+    custom_fields: dict[str, Any] = {}
+
+
+class SyncObstacle(StrEnum):
+    """Why a customer of another system has no account here yet."""
+
+    EMAIL_OF_ANOTHER = "email_of_another"  # of another customer of that system
+    EMAIL_OF_DELETED = "email_of_deleted"
+    EMAIL_NOT_PROVEN = "email_not_proven"  # somebody signed up here with it, and has not shown that it is theirs
 
 
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ from storeroom.identity.model import (
     Rights,
     SavedAddress,
     Session,
+    SyncedAccount,
     User,
     UserRole,
     UserStatus,
@@ -295,3 +296,31 @@ async def identities_of(db: Executor, /, *, tenant_id: str, user_id: UUID) -> li
 async def delete_identities(db: Executor, /, *, tenant_id: str, user_id: UUID, provider: AuthProvider) -> int: ...
 async def set_auth_provider(db: Executor, /, *, tenant_id: str, user_id: UUID, provider: AuthProvider) -> None: ...
 async def clear_password(db: Executor, /, *, tenant_id: str, user_id: UUID) -> None: ...
+async def synced_by_email(db: Executor, /, *, tenant_id: str, email: str) -> SyncedAccount | None: ...
+async def synced_account(db: Executor, /, *, tenant_id: str, user_id: UUID) -> SyncedAccount | None: ...
+async def email_taken(db: Executor, /, *, tenant_id: str, email: str, user_id: UUID) -> bool: ...
+async def phone_taken(db: Executor, /, *, tenant_id: str, phone: str, user_id: UUID) -> bool: ...
+async def write_synced(
+    db: Executor,
+    /,
+    *,
+    tenant_id: str,
+    user_id: UUID,
+    vendure_customer_id: str,
+    email: str,
+    full_name: str | None,
+    phone: str | None,
+    phone_verified: bool,
+    status: UserStatus,
+    custom_fields: Any,
+) -> None: ...
+async def set_profile_names(
+    db: Executor, /, *, tenant_id: str, user_id: UUID, first_name: str | None, last_name: str | None
+) -> int: ...
+async def add_to_metadata(db: Executor, /, *, tenant_id: str, user_id: UUID, more: Any) -> int: ...
+async def set_vendure_address(
+    db: Executor, /, *, tenant_id: str, user_id: UUID, address_id: UUID, vendure_address_id: str
+) -> int: ...
+async def clear_synced_default(
+    db: Executor, /, *, tenant_id: str, user_id: UUID, address_type: AddressType
+) -> None: ...

@@ -684,3 +684,74 @@ UPDATE {users}
    SET password_hash = NULL, updated_at = now()
  WHERE tenant_id = :tenant_id
    AND id = :user_id;
+
+-- Accounts that another system keeps too ------------------------------------------------------------------------------
+
+-- name: synced_by_email(tenant_id, email) -> SyncedAccount?
+-- Whoever has the address, a deleted account too: it is not given to another.
+SELECT u.id, u.email, u.email_verified, u.full_name, u.phone, u.phone_verified, u.status, u.vendure_customer_id,
+       u.deleted_at,
+       u.password_hash IS NOT NULL OR u.email_verified OR u.role <> 'customer'
+           OR EXISTS (SELECT FROM {account_identities} i WHERE i.tenant_id = :tenant_id AND i.user_id = u.id) AS is_own
+  FROM {users} u
+ WHERE u.tenant_id = :tenant_id
+   AND u.email = :email
+   FOR NO KEY UPDATE OF u;
+
+-- name: synced_account(tenant_id, user_id) -> SyncedAccount?
+SELECT u.id, u.email, u.email_verified, u.full_name, u.phone, u.phone_verified, u.status, u.vendure_customer_id,
+       u.deleted_at,
+       u.password_hash IS NOT NULL OR u.email_verified OR u.role <> 'customer'
+           OR EXISTS (SELECT FROM {account_identities} i WHERE i.tenant_id = :tenant_id AND i.user_id = u.id) AS is_own
+  FROM {users} u
+ WHERE u.tenant_id = :tenant_id
+   AND u.id = :user_id
+   FOR NO KEY UPDATE OF u;
+
+-- name: email_taken(tenant_id, email, user_id) -> bool
+SELECT EXISTS (SELECT FROM {users} WHERE tenant_id = :tenant_id AND email = :email AND id <> :user_id);
+
+-- name: phone_taken(tenant_id, phone, user_id) -> bool
+SELECT EXISTS (SELECT FROM {users} WHERE tenant_id = :tenant_id AND phone = :phone AND id <> :user_id);
+
+-- name: write_synced(tenant_id, user_id, vendure_customer_id, email, full_name?, phone?, phone_verified, status, custom_fields)
+-- Of the custom fields the named ones change and the others stay.
+UPDATE {users}
+   SET vendure_customer_id = :vendure_customer_id, email = :email, full_name = :full_name, phone = :phone,
+       phone_verified = :phone_verified, status = :status, metadata = metadata || :custom_fields::jsonb,
+       vendure_synced_at = now(), updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id;
+
+-- name: set_profile_names(tenant_id, user_id, first_name?, last_name?) -> count
+UPDATE {user_profiles}
+   SET first_name = :first_name, last_name = :last_name, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND (first_name IS DISTINCT FROM :first_name OR last_name IS DISTINCT FROM :last_name);
+
+-- name: add_to_metadata(tenant_id, user_id, more) -> count
+-- Keys that are not named stay. Merged where it lies, so that two who write at once both are kept.
+UPDATE {users}
+   SET metadata = metadata || :more::jsonb, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id
+   AND deleted_at IS NULL;
+
+-- name: set_vendure_address(tenant_id, user_id, address_id, vendure_address_id) -> count
+UPDATE {user_addresses}
+   SET vendure_address_id = :vendure_address_id, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND id = :address_id;
+
+-- name: clear_synced_default(tenant_id, user_id, address_type)
+-- Of the addresses that came from there; one that was made here stays the default.
+UPDATE {user_addresses}
+   SET is_default = FALSE, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND address_type = :address_type
+   AND vendure_address_id IS NOT NULL
+   AND deleted_at IS NULL
+   AND is_default;

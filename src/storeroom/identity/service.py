@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -31,6 +31,7 @@ from storeroom.identity.model import (
     FULL_NAME_LENGTH_MAX,
     LEGAL_AGE,
     MAY_SIGN_IN,
+    METADATA_BYTES_MAX,
     SEARCH_LOOKED_AT_MAX,
     SEARCH_ROWS_MAX,
     USER_MOVES,
@@ -47,8 +48,6 @@ from storeroom.identity.model import (
 from storeroom.identity.own_accounts import OwnAccounts
 from storeroom.identity.revocations import Revocations
 from storeroom.tenants import settings_of
-
-METADATA_BYTES_MAX: Final = 10 * 1024
 
 
 class Users(OwnAccounts):

@@ -6,6 +6,7 @@ from storeroom.orders.errors import (
     InvalidShippingRate,
     NotesFull,
     NotOnHand,
+    OrderCodeTaken,
     OrderMoveRefused,
     OrderNotFound,
     ShippingRateNotFound,
@@ -37,6 +38,8 @@ from storeroom.orders.model import (
     StatusChange,
     StatusLabel,
     StockShort,
+    SyncedLine,
+    SyncedOrder,
     Vocabulary,
     customer_view,
     from_word,
@@ -45,6 +48,7 @@ from storeroom.orders.model import (
 )
 from storeroom.orders.service import Orders
 from storeroom.orders.shipping_rates import ShippingRates
+from storeroom.orders.synced import SyncedOrders
 
 __all__ = [
     "CASH_ON_DELIVERY_MOVES",
@@ -66,6 +70,7 @@ __all__ = [
     "NotOnHand",
     "NotesFull",
     "Order",
+    "OrderCodeTaken",
     "OrderLine",
     "OrderMoveRefused",
     "OrderNotFound",
@@ -82,6 +87,9 @@ __all__ = [
     "StatusChange",
     "StatusLabel",
     "StockShort",
+    "SyncedLine",
+    "SyncedOrder",
+    "SyncedOrders",
     "UnknownStatusWord",
     "Vocabulary",
     "customer_view",

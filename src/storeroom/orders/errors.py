@@ -45,6 +45,16 @@ class NotesFull(Conflict):
         self.order, self.length_max = order, length_max
 
 
+class OrderCodeTaken(Conflict):
+    """An order that comes from elsewhere has the number of another order; nothing was written."""
+
+    code = "orders.code_taken"
+
+    def __init__(self, *, number: str) -> None:
+        super().__init__(f"another order is called {number}")
+        self.number = number
+
+
 class InvalidOrderInput(Invalid):
     """An argument is out of its bounds; nothing was read or written."""
 

@@ -227,6 +227,75 @@ class StatusChange(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class SyncedState(msgspec.Struct, frozen=True, kw_only=True):
+    """An order of another system under lock, as it is here."""
+
+    id: OrderId
+    order_number: str
+    user_id: UserId | None
+    status: OrderStatus
+    now: datetime  # of the database, at the start of the transaction
+
+
+class SyncedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of an order as another system says it; amounts in the order's currency."""
+
+    id: OrderLineId
+    position: int
+    product_id: ProductId
+    variant_id: VariantId
+    product_sku: str | None
+    product_name: str
+    variant_title: str
+    is_digital: bool
+    quantity: int
+    unit_price: int
+    discount_amount: int
+    tax_amount: int
+    quantity_fulfilled: int
+    quantity_cancelled: int
+    patch_enabled: bool = False
+    patch_type: str | None = None
+    print_name: str | None = None
+    print_number: str | None = None
+
+
+class SyncedOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """An order of another system, whole."""
+
+    source: str
+    external_id: str
+    number: str  # its code there
+    user_id: UserId | None
+    customer_email: str
+    customer_name: str
+    customer_phone: str | None
+    status: OrderStatus
+    delivery_stage: DeliveryStage
+    shipping_address: Address | None
+    billing_address: Address | None
+    currency: str
+    subtotal_amount: int  # of the lines
+    discount_amount: int
+    shipping_amount: int
+    tax_amount: int
+    total_amount: int  # subtotal - discount + shipping + tax
+    paid_at_source: int
+    payment_at_source: str | None  # how the way to pay is called there
+    shipping_method: str | None
+    shipping_carrier: str | None
+    tracking_number: str | None
+    discount_code: str | None
+    customer_notes: str | None
+    metadata: dict[str, Any]
+    placed_at: datetime
+    paid_at: datetime | None
+    shipped_at: datetime | None
+    delivered_at: datetime | None
+    cancelled_at: datetime | None
+    lines: list[SyncedLine]  # one at least; their ids count where they are written anew
+
+
 class CustomerOrder(msgspec.Struct, frozen=True, kw_only=True, rename=_NUMBER):
     """An order as its buyer sees it. A field that staff keep for themselves is not here, so it cannot slip out."""
 
@@ -400,6 +469,7 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     custom_fields: dict[str, Any]
     created_at: datetime
     updated_at: datetime
+    last_synced_at: datetime | None  # with the shop it comes from; None: it is ours alone
 
 
 class CustomerAddress(msgspec.Struct, frozen=True, kw_only=True):

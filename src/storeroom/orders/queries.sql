@@ -194,7 +194,7 @@ SELECT id, order_summary_id, product_name, variant_name, quantity, unit_price_wi
 -- name: customer(tenant_id, customer_id) -> Customer?
 SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_number, phone_verified, total_orders,
        total_spent, last_order_date, marketing_consent, marketing_consent_at, is_active, custom_fields, created_at,
-       updated_at, currency
+       updated_at, last_synced_at, currency
   FROM {customers}
  WHERE tenant_id = :tenant_id
    AND id = :customer_id;
@@ -202,7 +202,7 @@ SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_n
 -- name: customer_by_email(tenant_id, email) -> Customer?
 SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_number, phone_verified, total_orders,
        total_spent, last_order_date, marketing_consent, marketing_consent_at, is_active, custom_fields, created_at,
-       updated_at, currency
+       updated_at, last_synced_at, currency
   FROM {customers}
  WHERE tenant_id = :tenant_id
    AND email = :email;
@@ -210,7 +210,7 @@ SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_n
 -- name: customer_by_phone(tenant_id, phone) -> Customer?
 SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_number, phone_verified, total_orders,
        total_spent, last_order_date, marketing_consent, marketing_consent_at, is_active, custom_fields, created_at,
-       updated_at, currency
+       updated_at, last_synced_at, currency
   FROM {customers}
  WHERE tenant_id = :tenant_id
    AND phone_number = :phone;
@@ -218,7 +218,7 @@ SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_n
 -- name: customer_by_vendure_id(tenant_id, vendure_customer_id) -> Customer?
 SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_number, phone_verified, total_orders,
        total_spent, last_order_date, marketing_consent, marketing_consent_at, is_active, custom_fields, created_at,
-       updated_at, currency
+       updated_at, last_synced_at, currency
   FROM {customers}
  WHERE tenant_id = :tenant_id
    AND vendure_customer_id = :vendure_customer_id;
@@ -227,7 +227,7 @@ SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_n
 -- Newest first.
 SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_number, phone_verified, total_orders,
        total_spent, last_order_date, marketing_consent, marketing_consent_at, is_active, custom_fields, created_at,
-       updated_at, currency
+       updated_at, last_synced_at, currency
   FROM {customers}
  WHERE tenant_id = :tenant_id
    AND id < :before                                  -- if before
@@ -237,7 +237,7 @@ SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_n
 -- name: active_customers_page(tenant_id, before?, size) -> Customer*
 SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_number, phone_verified, total_orders,
        total_spent, last_order_date, marketing_consent, marketing_consent_at, is_active, custom_fields, created_at,
-       updated_at, currency
+       updated_at, last_synced_at, currency
   FROM {customers}
  WHERE tenant_id = :tenant_id
    AND is_active
@@ -248,7 +248,7 @@ SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_n
 -- name: customers_of(tenant_id, customer_ids) -> Customer*
 SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_number, phone_verified, total_orders,
        total_spent, last_order_date, marketing_consent, marketing_consent_at, is_active, custom_fields, created_at,
-       updated_at, currency
+       updated_at, last_synced_at, currency
   FROM {customers}
  WHERE tenant_id = :tenant_id
    AND id = ANY (:customer_ids)
@@ -258,7 +258,7 @@ SELECT id, vendure_customer_id, email, first_name, last_name, full_name, phone_n
 -- Who may be written to, now. Read from the consents, so that whoever takes theirs back is not on the next page.
 SELECT c.id, c.vendure_customer_id, c.email, c.first_name, c.last_name, c.full_name, c.phone_number, c.phone_verified,
        c.total_orders, c.total_spent, c.last_order_date, c.marketing_consent, c.marketing_consent_at, c.is_active,
-       c.custom_fields, c.created_at, c.updated_at, c.currency
+       c.custom_fields, c.created_at, c.updated_at, c.last_synced_at, c.currency
   FROM {user_profiles} g
   JOIN {customers} c ON c.tenant_id = :tenant_id AND c.id = g.user_id
  WHERE g.tenant_id = :tenant_id
@@ -368,11 +368,11 @@ UPDATE {orders}
 -- name: recompute_paid(tenant_id, order_id) -> count
 -- Summed from the payments, not added to: said twice, or after any mistake, it comes out right.
 UPDATE {orders}
-   SET amount_paid = (SELECT coalesce(sum(p.received_amount - p.refunded_amount), 0)
-                        FROM {payments} p
-                       WHERE p.tenant_id = :tenant_id
-                         AND p.order_id = :order_id
-                         AND p.status IN ('completed', 'refunded', 'partially_refunded')),
+   SET amount_paid = paid_at_source + (SELECT coalesce(sum(p.received_amount - p.refunded_amount), 0)
+                                         FROM {payments} p
+                                        WHERE p.tenant_id = :tenant_id
+                                          AND p.order_id = :order_id
+                                          AND p.status IN ('completed', 'refunded', 'partially_refunded')),
        updated_at = now()
  WHERE tenant_id = :tenant_id
    AND id = :order_id;
@@ -519,3 +519,96 @@ RETURNING id, code, name, amount, countries, free_from_amount, is_active, positi
 DELETE FROM {shipping_rates}
  WHERE tenant_id = :tenant_id
    AND id = :rate_id;
+
+-- Orders of another system ----------------------------------------------------------------------------------------------
+
+-- name: synced_order(tenant_id, order_id) -> SyncedState?
+SELECT id, order_number, user_id, status, now() AS now
+  FROM {orders}
+ WHERE tenant_id = :tenant_id
+   AND id = :order_id
+   FOR NO KEY UPDATE;
+
+-- name: insert_synced(tenant_id, order_id, order_number, source, vendure_order_id, user_id?, customer_email, customer_name,
+--                     customer_phone?, status, delivery_stage, shipping_address?, billing_address?, currency,
+--                     subtotal_amount, discount_amount, shipping_amount, tax_amount, total_amount, paid_at_source,
+--                     payment_at_source?, shipping_method?, shipping_carrier?, tracking_number?, discount_code?,
+--                     customer_notes?, metadata, payment_due_at, placed_at, paid_at?, shipped_at?, delivered_at?,
+--                     cancelled_at?)
+-- Nothing is reserved and nothing asked for: both were done where the order comes from.
+INSERT INTO {orders} (tenant_id, id, order_number, source, purchase_id, vendure_order_id, user_id, customer_email,
+                      customer_name, customer_phone, status, delivery_stage, shipping_address, billing_address, currency,
+                      subtotal_amount, discount_amount, shipping_amount, tax_amount, total_amount, amount_paid,
+                      paid_at_source, payment_at_source, shipping_method, shipping_carrier, tracking_number, discount_code,
+                      customer_notes, metadata, payment_due_at, created_at, paid_at, shipped_at, delivered_at,
+                      cancelled_at)
+VALUES (:tenant_id, :order_id, :order_number, :source, :vendure_order_id, :vendure_order_id, :user_id, :customer_email,
+        :customer_name, :customer_phone, :status, :delivery_stage, :shipping_address, :billing_address, :currency,
+        :subtotal_amount, :discount_amount, :shipping_amount, :tax_amount, :total_amount, :paid_at_source,
+        :paid_at_source, :payment_at_source, :shipping_method, :shipping_carrier, :tracking_number, :discount_code,
+        :customer_notes, :metadata, :payment_due_at, :placed_at, :paid_at, :shipped_at, :delivered_at, :cancelled_at);
+
+-- name: update_synced(tenant_id, order_id, user_id?, customer_email, customer_name, customer_phone?, status,
+--                     status_updated_at?, delivery_stage, shipping_address?, billing_address?, currency,
+--                     subtotal_amount, discount_amount, shipping_amount, tax_amount, total_amount, paid_at_source,
+--                     payment_at_source?, shipping_method?, shipping_carrier?, tracking_number?, discount_code?,
+--                     customer_notes?, metadata, placed_at, paid_at?, shipped_at?, delivered_at?, cancelled_at?) -> count
+-- All that the source says, as it says it now; what our own payments brought stays counted. Its number stays.
+UPDATE {orders}
+   SET user_id = :user_id, customer_email = :customer_email, customer_name = :customer_name,
+       customer_phone = :customer_phone,
+       status = :status, status_updated_at = coalesce(:status_updated_at, status_updated_at),
+       delivery_stage = :delivery_stage, shipping_address = :shipping_address, billing_address = :billing_address,
+       currency = :currency, subtotal_amount = :subtotal_amount,
+       discount_amount = :discount_amount, shipping_amount = :shipping_amount, tax_amount = :tax_amount,
+       total_amount = :total_amount, amount_paid = amount_paid - paid_at_source + :paid_at_source,
+       paid_at_source = :paid_at_source, payment_at_source = :payment_at_source, shipping_method = :shipping_method,
+       shipping_carrier = :shipping_carrier, tracking_number = :tracking_number, discount_code = :discount_code,
+       customer_notes = :customer_notes, metadata = :metadata, created_at = :placed_at, paid_at = :paid_at,
+       shipped_at = :shipped_at, delivered_at = :delivered_at, cancelled_at = :cancelled_at, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :order_id;
+
+-- name: synced_lines(tenant_id, order_id) -> SyncedLine*
+SELECT id, position, product_id, variant_id, product_sku, product_name, variant_title, is_digital, quantity, unit_price,
+       discount_amount, tax_amount, quantity_fulfilled, quantity_cancelled, patch_enabled, patch_type, print_name,
+       print_number
+  FROM {order_items}
+ WHERE tenant_id = :tenant_id
+   AND order_id = :order_id
+ ORDER BY position;
+
+-- name: delete_synced_lines(tenant_id, order_id)
+DELETE FROM {order_items}
+ WHERE tenant_id = :tenant_id
+   AND order_id = :order_id;
+
+-- name: insert_synced_lines(tenant_id, order_id, currency, lines)
+INSERT INTO {order_items} (tenant_id, id, order_id, position, product_id, variant_id, product_sku, product_name,
+                           variant_title, is_digital, quantity, unit_price, currency, price_source, discount_amount,
+                           tax_amount, quantity_fulfilled, quantity_cancelled, patch_enabled, patch_type, print_name,
+                           print_number)
+SELECT :tenant_id, l.id, :order_id, l.position, l.product_id, l.variant_id, l.product_sku, l.product_name, l.variant_title,
+       l.is_digital, l.quantity, l.unit_price, :currency, 'source', l.discount_amount, l.tax_amount, l.quantity_fulfilled,
+       l.quantity_cancelled, l.patch_enabled, l.patch_type, l.print_name, l.print_number
+  FROM jsonb_to_recordset(:lines::jsonb) AS l (
+           id uuid, position int, product_id uuid, variant_id uuid, product_sku text, product_name text,
+           variant_title text, is_digital boolean, quantity int, unit_price bigint, discount_amount bigint,
+           tax_amount bigint, quantity_fulfilled int, quantity_cancelled int, patch_enabled boolean, patch_type text,
+           print_name text, print_number text);
+
+-- name: open_search(tenant_id, order_id)
+-- Empty: the worker fills it anew.
+INSERT INTO {order_search} (tenant_id, order_id)
+VALUES (:tenant_id, :order_id)
+    ON CONFLICT (tenant_id, order_id) DO UPDATE SET document = NULL;
+
+-- name: add_history(tenant_id, history_id, order_id, from_status?, to_status, reason?, changed_by?, changed_by_type,
+--                   changed_by_name?, request_id?)
+-- The order's row is locked, so the next number is free.
+INSERT INTO {order_status_history} (tenant_id, id, order_id, sequence, from_status, to_status, reason, changed_by,
+                                    changed_by_type, changed_by_name, request_id)
+SELECT :tenant_id, :history_id, :order_id,
+       coalesce((SELECT max(h.sequence) FROM {order_status_history} h
+                  WHERE h.tenant_id = :tenant_id AND h.order_id = :order_id), 0) + 1,
+       :from_status, :to_status, :reason, :changed_by, :changed_by_type, :changed_by_name, :request_id;

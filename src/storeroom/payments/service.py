@@ -477,6 +477,49 @@ class Payments(Reading):
         await self._credit(order, settled)
         return settled
 
+    @audited("payments.confirm", "payment", "payment_id")
+    @transactional
+    async def confirm(self, *, payment_id: PaymentId, received: Money) -> Payment | None:
+        """Take the word of the books that the money of a payment arrived, as it was asked for; see `settle`.
+
+        Of another amount or currency nothing is honoured: it stands among the attempts, for staff, and None comes back.
+        Whoever calls says each arrival once, under a lock of their own.
+
+        Raises:
+            StaffRequired: a customer's word is not enough.
+            PaymentNotFound: no such payment.
+        """
+        if self.context.actor.kind is ActorKind.CUSTOMER:
+            raise StaffRequired
+        order, payment = await self._with_order_locked(payment_id)
+        said = msgspec.to_builtins(received)
+        by = self.context.actor.name or None
+        if received != payment.amount:
+            await self._attempt(
+                payment,
+                AttemptAction.ADMIN_VERIFY,
+                AttemptStatus.FAILED,
+                failure_reason="another amount was confirmed than was asked",
+                request_data=facts_given(received=said, by=by),
+            )
+            return None
+        if payment.received_amount is not None:
+            return payment
+        settled = await queries.verify_payment(
+            self.db,
+            tenant_id=self.tenant_id,
+            payment_id=payment_id,
+            sources=sources(PAYMENT_MOVES, PaymentStatus.COMPLETED),
+            received_amount=received.amount,
+            verified_by=self.context.actor.user_id,
+            notes=by,
+        ) or await self._came_late(payment, order, received, None)
+        await self._attempt(
+            settled, AttemptAction.ADMIN_VERIFY, AttemptStatus.VERIFIED, request_data=facts_given(received=said, by=by)
+        )
+        await self._credit(order, settled)
+        return settled
+
     @audited("payments.fall_through", "payment", "payment_id")
     @transactional
     async def fall_through(self, *, payment_id: PaymentId, to: PaymentStatus, reason: str) -> Payment:

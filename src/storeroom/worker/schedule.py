@@ -13,6 +13,7 @@ from storeroom.carts.jobs import abandon_carts
 from storeroom.catalog.jobs import deactivate_expired_batches
 from storeroom.flows.cancellation import cancel_unpaid
 from storeroom.flows.hosted_payments import POLLED_MAX, poll_hosted
+from storeroom.flows.vendure import retry_waiting
 from storeroom.identity import TokenKeys
 from storeroom.identity.jobs import expire_sessions, remove_account_tokens, remove_sessions
 from storeroom.inbox.jobs import purge as purge_inbox
@@ -64,6 +65,7 @@ SCHEDULE: Final[tuple[Job, ...]] = (
     _every(600, "integration.purge", purge, limit=1_000),
     _every(5, "inbox.return_lost", return_lost_messages),
     _every(600, "inbox.purge", purge_inbox, limit=1_000),
+    _every(60, "flows.retry_waiting", retry_waiting, limit=200),  # what other systems told before its time
     _every(30, "audit.seal", seal, limit=10_000),
     _every(3600, "audit.make_months", make_months, limit=100),
 )
