@@ -76,6 +76,7 @@ async def ours(ground: Ground) -> AsyncIterator[Subject]:
                 claim=claim,
                 ids=[row.id for row in rows],
                 delivered=[True] * len(rows),
+                final=[False] * len(rows),
                 errors=[""] * len(rows),
                 statuses=[200] * len(rows),
                 bodies=["ok"] * len(rows),

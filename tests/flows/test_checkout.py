@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 
 from counter import AGREED, HOME, Counter
+from factories import make_product, open_shop, place
 from market import Market
 from storeroom.carts import Visitor
 from storeroom.core.contact import Address, InvalidEmail
@@ -21,6 +23,8 @@ from storeroom.flows import errors
 from storeroom.flows.checkout import Checkout
 from storeroom.flows.model import Attribution, Compliance, PurchaseLine
 from storeroom.orders import OrderStatus
+from storeroom.outbox import CHANNEL, wake
+from storeroom.room import Storeroom
 from storeroom.web import IdempotencyKeyReused
 
 
@@ -664,3 +668,18 @@ async def test_every_field_of_an_order_comes_from_where_it_should(counter: Count
     assert await market.rows(
         "SELECT changed_by_type, changed_by, request_id FROM {order_status_history} WHERE tenant_id = $1"
     ) == [("customer", user, "r-1")]
+
+
+async def test_an_order_wakes_the_workers(dsn: str, database: Database) -> None:
+    """Grouped, as a server places it. The event is in the table at its commit; who sends it need not wait for a look."""
+    heard = asyncio.Event()
+    variant = await make_product(shop := await open_shop(Storeroom(database)))
+    listener = await database.listen(CHANNEL, lambda _: heard.set())
+    async with asyncio.timeout(30), await Database.open(dsn) as own:
+        wake(database)  # what was done before is told of by now
+        await heard.wait()
+        heard.clear()
+        placement = await place(Storeroom(own).tenant(shop.tenant_id), (variant, 1))
+        assert placement.new
+        await heard.wait()
+    await listener.close()

@@ -1,7 +1,7 @@
 """The operations on queued rows, one by one and against rivals."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -188,6 +188,43 @@ async def test_lists_by_state_and_page(outlet: Shop) -> None:
     assert [row.id for row in first.items + second.items] == ids[::-1]
     assert [row.id for row in (await outlet.webhooks.list(status=WebhookStatus.SUCCESS)).items] == [ids[3]]
     assert len((await outlet.webhooks.list(status=WebhookStatus.PENDING)).items) == 6
+    held = await outlet.webhooks.mark_processing(webhook_id=ids[5])
+    assert [row.id for row in (await outlet.webhooks.list(status=WebhookStatus.PROCESSING)).items] == [ids[5]]
+    await outlet.webhooks.mark_failed(webhook_id=ids[5], claim=held.claim, error="no")
+    first = await outlet.webhooks.list(status=WebhookStatus.PENDING, limit=4)
+    second = await outlet.webhooks.list(status=WebhookStatus.PENDING, limit=4, cursor=first.next_cursor)
+    assert [row.id for row in first.items + second.items] == [ids[n] for n in (6, 5, 4, 2, 1, 0)]
+    await run(outlet, "UPDATE webhook_queue SET status = 'failed', completed_at = now() WHERE id = $1", ids[6])
+    assert [row.id for row in (await outlet.webhooks.list(status=WebhookStatus.FAILED)).items] == [ids[6]]
+    assert [(depth.status, depth.rows) for depth in await outlet.webhooks.depths()] == [
+        (WebhookStatus.PENDING, 5),
+        (WebhookStatus.FAILED, 1),
+    ]
+
+
+@pytest.mark.requirement("SBB-WOUT-04")
+async def test_every_attempt_is_shown_and_only_the_failed_ones_cost_a_row(outlet: Shop) -> None:
+    (webhook_id,) = await queue(outlet)
+    for _ in range(2):
+        leased = await outlet.webhooks.mark_processing(webhook_id=webhook_id)
+        await outlet.webhooks.mark_failed(
+            webhook_id=webhook_id, claim=leased.claim, error="down", next_attempt_at=datetime.now(UTC)
+        )
+    leased = await outlet.webhooks.mark_processing(webhook_id=webhook_id)
+    await outlet.webhooks.mark_success(webhook_id=webhook_id, claim=leased.claim)
+    attempts = await outlet.webhooks.attempts(webhook_id=webhook_id)
+    assert [(each.attempt, each.error) for each in attempts] == [(1, "down"), (2, "down"), (3, None)]
+    assert attempts[2].created_at == (await outlet.webhooks.get(webhook_id=webhook_id)).completed_at
+    assert await run(outlet, "SELECT FROM webhook_attempts WHERE webhook_id = $1", webhook_id) == "SELECT 2"
+    # As a worker of the release before writes it: beside the row, and not in it.
+    await run(outlet, "UPDATE webhook_queue SET duration_ms = NULL WHERE id = $1", webhook_id)
+    await run(
+        outlet,
+        "INSERT INTO webhook_attempts (tenant_id, webhook_id, attempt, duration_ms, response_status) VALUES ($1, $2, 3, 1, 200)",
+        outlet.tenant_id,
+        webhook_id,
+    )
+    assert [each.attempt for each in await outlet.webhooks.attempts(webhook_id=webhook_id)] == [1, 2, 3]
 
 
 @pytest.mark.requirement("CED-OP-045")

@@ -40,6 +40,7 @@ from storeroom.flows.model import (
     Verdict,
 )
 from storeroom.orders import OrderStatus, traffic_source
+from storeroom.outbox import wake
 from storeroom.promotions import COUPONS_MAX, normal_code
 from storeroom.tenants import Tenant, settings_of
 
@@ -226,6 +227,8 @@ class Checkout(Service):
             verdict = await place_alone(self.db, self.tenant_id, order, _settings(tenant))
         else:
             verdict = await self._groups.send(self.tenant_id, order, _settings(tenant))
+        if verdict.verdict == "placed":
+            wake(self.db)
         return await self._answer(verdict, tenant.currency)
 
     async def place_in(self, tx: Transaction, purchase: Purchase, *, visitor: Visitor | None = None) -> Placement:

@@ -17,7 +17,6 @@ from storeroom.integration.model import (
     QueueDepth,
     SealedEndpoint,
     Webhook,
-    WebhookStatus,
 )
 
 async def enqueue(
@@ -67,11 +66,14 @@ async def mark_processing(
 ) -> Claimed | None: ...
 async def webhook(db: Executor, /, *, tenant_id: str, webhook_id: UUID) -> Webhook | None: ...
 async def webhooks_listed(
+    db: Executor, /, *, tenant_id: str, before_at: datetime | None = None, before_id: UUID | None, size: int
+) -> list[Webhook]: ...
+async def webhooks_of_status(
     db: Executor,
     /,
     *,
     tenant_id: str,
-    status: WebhookStatus | None = None,
+    status: str,
     before_at: datetime | None = None,
     before_id: UUID | None,
     size: int,

@@ -112,7 +112,7 @@ SELECT s.tenant_id, s.destination, d.endpoint_id
 -- name: claim(tenant_id, destination, claim, lease, size) -> Claimed*
 -- The attempt is counted here, so a row that kills its worker ends as well. Rivals get other rows, and wait for nobody.
 WITH due AS (
-    SELECT id
+    SELECT ctid
       FROM {webhook_queue}
      WHERE tenant_id = :tenant_id
        AND destination = :destination
@@ -125,14 +125,14 @@ UPDATE {webhook_queue} q
    SET status = 'processing', claim = :claim, lease_until = now() + :lease, attempts = q.attempts + 1, last_attempt_at = now()
   FROM due
  WHERE q.tenant_id = :tenant_id
-   AND q.id = due.id
+   AND q.ctid = due.ctid
 RETURNING q.id, q.event_id, q.url, q.event_type, q.payload, q.headers, q.attempts, q.max_attempts, q.entity_type,
           q.entity_id, q.created_at;
 
 -- name: claim_in_order(tenant_id, destination, claim, lease, size) -> Claimed*
 -- As `claim`, of each entity only the first of those that have not ended: the next waits until it arrived or was given up.
 WITH due AS (
-    SELECT w.id
+    SELECT w.ctid
       FROM {webhook_queue} w
      WHERE w.tenant_id = :tenant_id
        AND w.destination = :destination
@@ -152,13 +152,14 @@ UPDATE {webhook_queue} q
    SET status = 'processing', claim = :claim, lease_until = now() + :lease, attempts = q.attempts + 1, last_attempt_at = now()
   FROM due
  WHERE q.tenant_id = :tenant_id
-   AND q.id = due.id
+   AND q.ctid = due.ctid
 RETURNING q.id, q.event_id, q.url, q.event_type, q.payload, q.headers, q.attempts, q.max_attempts, q.entity_type,
           q.entity_id, q.created_at;
 
 -- name: settle(tenant_id, claim, ids, delivered, final, errors, statuses, bodies, durations, again_at) -> int
 -- What came of some rows of one claim: taken, to be tried again, or given up. Rows whose lease was lost are left alone, and
--- leave no attempt: they are somebody else's by now.
+-- leave no attempt: they are somebody else's by now. The attempt that arrived is the last of its row and stays in it; the
+-- others get rows of their own, each of which asks for its webhook's row again to see that it is there.
 WITH told AS (
     SELECT t.id, t.delivered, t.final, nullif(t.error, '') AS error, nullif(t.response_status, 0) AS response_status,
            nullif(t.response_body, '') AS response_body, t.duration_ms, t.again_at, now() AS at
@@ -173,17 +174,18 @@ settled AS (
            next_attempt_at = CASE WHEN t.delivered OR t.final OR q.attempts >= q.max_attempts THEN q.next_attempt_at ELSE t.again_at END,
            completed_at = CASE WHEN t.delivered OR t.final OR q.attempts >= q.max_attempts THEN t.at END,
            claim = NULL, lease_until = NULL, last_error = t.error, response_status = t.response_status,
-           response_body = t.response_body
+           response_body = t.response_body, duration_ms = CASE WHEN t.delivered THEN t.duration_ms END
       FROM told t
      WHERE q.tenant_id = :tenant_id
        AND q.id = t.id
        AND q.claim = :claim
        AND q.status = 'processing'
-    RETURNING q.id, q.attempts, t.duration_ms, t.response_status, t.response_body, t.error),
+    RETURNING q.id, q.attempts, t.delivered, t.duration_ms, t.response_status, t.response_body, t.error),
 kept AS (
     INSERT INTO {webhook_attempts} (tenant_id, webhook_id, attempt, duration_ms, response_status, response_body, error)
     SELECT :tenant_id, s.id, s.attempts, s.duration_ms, s.response_status, s.response_body, s.error
-      FROM settled s)
+      FROM settled s
+     WHERE NOT s.delivered)
 SELECT count(*)::int FROM settled;
 
 -- name: mark_processing(tenant_id, webhook_id, claim, lease) -> Claimed?
@@ -201,14 +203,60 @@ SELECT id, event_id, endpoint_id, destination, url, event_type, payload, headers
  WHERE tenant_id = :tenant_id
    AND id = :webhook_id;
 
--- name: webhooks_listed(tenant_id, status?, before_at?, before_id?, size) -> Webhook*
+-- name: webhooks_listed(tenant_id, before_at?, before_id?, size) -> Webhook*
 SELECT id, event_id, endpoint_id, destination, url, event_type, payload, headers, status, attempts, max_attempts, last_error,
        last_attempt_at, next_attempt_at, response_status, response_body, entity_type, entity_id, created_at, completed_at
   FROM {webhook_queue}
  WHERE tenant_id = :tenant_id
-   AND status = :status                                              -- if status
    AND (created_at, id) < (:before_at, :before_id)                   -- if before_at
  ORDER BY created_at DESC, id DESC
+ LIMIT :size;
+
+-- name: webhooks_of_status(tenant_id, status, before_at?, before_id?, size) -> Webhook*
+-- Only one of the four is run. Each has an index of its own that the state alone is in, or most rows are: an index over
+-- all states would be written at each move.
+WITH found AS (
+    (SELECT id
+       FROM {webhook_queue}
+      WHERE tenant_id = :tenant_id
+        AND status = 'pending'
+        AND :status::text = 'pending'
+        AND (created_at, id) < (:before_at, :before_id)               -- if before_at
+      ORDER BY created_at DESC, id DESC
+      LIMIT :size)
+     UNION ALL
+    (SELECT id
+       FROM {webhook_queue}
+      WHERE tenant_id = :tenant_id
+        AND status = 'processing'
+        AND :status::text = 'processing'
+        AND (created_at, id) < (:before_at, :before_id)               -- if before_at
+      ORDER BY created_at DESC, id DESC
+      LIMIT :size)
+     UNION ALL
+    (SELECT id
+       FROM {webhook_queue}
+      WHERE tenant_id = :tenant_id
+        AND status = 'failed'
+        AND :status::text = 'failed'
+        AND (created_at, id) < (:before_at, :before_id)               -- if before_at
+      ORDER BY created_at DESC, id DESC
+      LIMIT :size)
+     UNION ALL
+    (SELECT id
+       FROM {webhook_queue}
+      WHERE tenant_id = :tenant_id
+        AND status = 'success'
+        AND :status::text = 'success'
+        AND (created_at, id) < (:before_at, :before_id)               -- if before_at
+      ORDER BY created_at DESC, id DESC
+      LIMIT :size))
+SELECT q.id, q.event_id, q.endpoint_id, q.destination, q.url, q.event_type, q.payload, q.headers, q.status, q.attempts,
+       q.max_attempts, q.last_error, q.last_attempt_at, q.next_attempt_at, q.response_status, q.response_body, q.entity_type,
+       q.entity_id, q.created_at, q.completed_at
+  FROM found f
+  JOIN {webhook_queue} q ON q.tenant_id = :tenant_id AND q.id = f.id
+ ORDER BY q.created_at DESC, q.id DESC
  LIMIT :size;
 
 -- name: webhooks_of(tenant_id, entity_type, entity_id, size) -> Webhook*
@@ -223,10 +271,18 @@ SELECT id, event_id, endpoint_id, destination, url, event_type, payload, headers
  LIMIT :size;
 
 -- name: attempts_of(tenant_id, webhook_id, size) -> Attempt*
-SELECT attempt, duration_ms, response_status, response_body, error, created_at
-  FROM {webhook_attempts}
- WHERE tenant_id = :tenant_id
-   AND webhook_id = :webhook_id
+-- The one that arrived stands in the row itself.
+SELECT a.attempt, a.duration_ms, a.response_status, a.response_body, a.error, a.created_at
+  FROM {webhook_attempts} a
+ WHERE a.tenant_id = :tenant_id
+   AND a.webhook_id = :webhook_id
+ UNION ALL
+SELECT q.attempts, q.duration_ms, q.response_status, q.response_body, NULL, q.completed_at
+  FROM {webhook_queue} q
+ WHERE q.tenant_id = :tenant_id
+   AND q.id = :webhook_id
+   AND q.status = 'success'
+   AND q.duration_ms IS NOT NULL
  ORDER BY created_at
  LIMIT :size;
 
@@ -309,13 +365,25 @@ DELETE FROM {webhook_queue} q
    AND q.id = old.id;
 
 -- name: depths(tenant_id) -> QueueDepth*
--- What waits, is being sent and was given up. What arrived is not counted: it is most of the table.
-SELECT status, count(*)::int AS rows, min(created_at) AS oldest
-  FROM {webhook_queue}
- WHERE tenant_id = :tenant_id
-   AND status IN ('pending', 'processing', 'failed')
- GROUP BY status
- ORDER BY status;
+-- What waits, is being sent and was given up, each by the index that it alone is in. What arrived is not counted: it is
+-- most of the table.
+SELECT d.status, d.rows, d.oldest
+  FROM (SELECT 'pending'::{webhook_status} AS status, count(*)::int AS rows, min(created_at) AS oldest
+          FROM {webhook_queue}
+         WHERE tenant_id = :tenant_id
+           AND status = 'pending'
+         UNION ALL
+        SELECT 'processing', count(*)::int, min(created_at)
+          FROM {webhook_queue}
+         WHERE tenant_id = :tenant_id
+           AND status = 'processing'
+         UNION ALL
+        SELECT 'failed', count(*)::int, min(created_at)
+          FROM {webhook_queue}
+         WHERE tenant_id = :tenant_id
+           AND status = 'failed') d
+ WHERE d.rows > 0
+ ORDER BY d.status;
 
 -- name: insert_endpoint(tenant_id, id, name, url, event_types?, secret, max_attempts, timeout_seconds, in_flight_max, keeps_order, is_active) -> count
 INSERT INTO {webhook_endpoints} (tenant_id, id, name, url, event_types, secret, max_attempts, timeout_seconds, in_flight_max,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -174,9 +174,11 @@ class Webhooks(Service):
         """Newest first. Raises InvalidCursor, InvalidPageSize."""
         size = page_size(limit)
         before_at, before_id = decode_cursor(cursor, (datetime, UUID)) if cursor else (None, None)
-        rows = await queries.webhooks_listed(
-            self.db, tenant_id=self.tenant_id, status=status, before_at=before_at, before_id=before_id, size=size + 1
-        )
+        after: dict[str, Any] = {"before_at": before_at, "before_id": before_id, "size": size + 1}
+        if status is None:
+            rows = await queries.webhooks_listed(self.db, tenant_id=self.tenant_id, **after)
+        else:
+            rows = await queries.webhooks_of_status(self.db, tenant_id=self.tenant_id, status=status, **after)
         return page_of([_shown(row) for row in rows], size, lambda row: (row.created_at, row.id))
 
     @operation
