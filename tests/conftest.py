@@ -13,7 +13,7 @@ import pytest
 
 import mapped
 from bouncer import bouncer  # noqa: F401  # a fixture for every test
-from factories import SECRET, open_shop
+from factories import LOOPBACK, SECRET, open_shop
 from storeroom.database.embedded import EmbeddedPostgres
 from storeroom.database.migrations import migrate
 from storeroom.database.pool import Database
@@ -134,9 +134,11 @@ async def database(dsn: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def room(database: Database) -> Storeroom:
+async def room(database: Database) -> AsyncIterator[Storeroom]:
     """The installation of this worker; its checkouts go in groups."""
-    return Storeroom(database, secret=SECRET)
+    room = Storeroom(database, secret=SECRET, private_destinations=LOOPBACK)
+    async with room.courier:
+        yield room
 
 
 @pytest.fixture

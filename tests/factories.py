@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from decimal import Decimal
+from ipaddress import ip_network
 from typing import Any
 
 from storeroom.core.contact import Address
@@ -17,6 +18,7 @@ from storeroom.promotions import Coupon, DiscountType
 from storeroom.room import Shop, Storeroom
 
 SECRET = "a secret of the installation, for tests only"
+LOOPBACK = (ip_network("127.0.0.0/8"),)  # where the other systems of a test answer
 STAFF = Actor(kind=ActorKind.ADMIN, name="ann@shop.example")
 HOME = Address(
     recipient_name="Bo Buyer",

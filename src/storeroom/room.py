@@ -224,7 +224,7 @@ class Shop:
     @cached_property
     def hosted_payments(self) -> HostedPayments:
         """Payments on a provider's page."""
-        return HostedPayments(self.context, self._keys)
+        return HostedPayments(self.context, self._keys, self._courier)
 
     @cached_property
     def hosted_sessions(self) -> HostedSessions:

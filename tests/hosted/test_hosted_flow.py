@@ -685,7 +685,7 @@ async def age(hosted: Hosted, table: str, by: timedelta) -> None:
 
 async def poll(hosted: Hosted, database: Database, room: Storeroom) -> None:
     """Until nothing more is due, of whatever test."""
-    while await poll_hosted(database, keys=room.token_keys, limit=POLLED_MAX) == POLLED_MAX:
+    while await poll_hosted(database, keys=room.token_keys, courier=room.courier, limit=POLLED_MAX) == POLLED_MAX:
         pass
 
 

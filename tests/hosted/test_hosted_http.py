@@ -11,7 +11,7 @@ import httpx
 import pytest
 from stand import PROVIDER, Stand
 
-from factories import SECRET, make_product
+from factories import LOOPBACK, SECRET, make_product
 from standin import MERCHANT, PASSWORD, STRIPE_KEY, SUCCESS, WEBHOOK_SECRET, StandIn, event, serving, signed
 from storeroom.database.service import SYSTEM
 from storeroom.flows.inbound import HANDLERS
@@ -95,7 +95,7 @@ def home() -> Iterator[StandIn]:
 
 @pytest.fixture
 async def web(dsn: str, home: StandIn) -> AsyncIterator[Web]:
-    async with Storeroom.open(dsn, secret=SECRET) as room:
+    async with Storeroom.open(dsn, secret=SECRET, private_destinations=LOOPBACK) as room:
         tenant_id, host = f"t_{uuid.uuid4().hex[:12]}", f"{uuid.uuid4().hex}.test"
         await room.tenants.create(tenant_id, name="A shop", currency="USD")
         await room.tenants.add_host(tenant_id, host)

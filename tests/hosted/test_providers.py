@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
+from factories import LOOPBACK
 from standin import MERCHANT, PASSWORD, STRIPE_KEY, SUCCESS, StandIn, event, say, serving, signed
 from storeroom.core.money import Money
+from storeroom.core.networks import Network
 from storeroom.core.secrets import Secret
 from storeroom.hosted import (
     Asked,
@@ -31,6 +33,7 @@ from storeroom.hosted import (
     stripe,
     verified,
 )
+from storeroom.integration import Courier
 
 SECRET = Secret("whsec_of_the_stand_in")
 
@@ -41,12 +44,33 @@ def home() -> Iterator[StandIn]:
         yield known
 
 
-def at_stripe(home: StandIn, key: str = STRIPE_KEY) -> StripeProvider:
-    return StripeProvider(secret_key=Secret(key), base_url=home.url)
+_couriers: list[Courier] = []
 
 
-def at_gateway(home: StandIn, password: str = PASSWORD) -> MpgsProvider:
-    return MpgsProvider(merchant_id=MERCHANT, api_password=Secret(password), base_url=home.url, merchant_name="A shop")
+def courier(allowed: Sequence[Network] = LOOPBACK) -> Courier:
+    _couriers.append(Courier(allowed=allowed))
+    return _couriers[-1]
+
+
+@pytest.fixture(autouse=True)
+async def _closed() -> AsyncIterator[None]:
+    yield
+    while _couriers:
+        await _couriers.pop().close()
+
+
+def at_stripe(home: StandIn, key: str = STRIPE_KEY, allowed: Sequence[Network] = LOOPBACK) -> StripeProvider:
+    return StripeProvider(secret_key=Secret(key), base_url=home.url, courier=courier(allowed))
+
+
+def at_gateway(home: StandIn, password: str = PASSWORD, allowed: Sequence[Network] = LOOPBACK) -> MpgsProvider:
+    return MpgsProvider(
+        merchant_id=MERCHANT,
+        api_password=Secret(password),
+        base_url=home.url,
+        courier=courier(allowed),
+        merchant_name="A shop",
+    )
 
 
 def asked(**facts: Any) -> Asked:
@@ -293,7 +317,7 @@ async def test_who_does_not_answer_in_time_is_left(home: StandIn, make: Any, mon
     for module in (stripe, mpgs):
         monkeypatch.setattr(module, "TIMEOUT", timedelta(seconds=0.3))
     try:
-        with pytest.raises(ProviderDown, match="in time"):
+        with pytest.raises(ProviderDown, match="no answer"):
             async with asyncio.timeout(5):
                 await make(home).state("x")
     finally:
@@ -332,11 +356,15 @@ def test_without_its_library_stripe_says_what_to_install(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: StripeProvider(secret_key=None),
-        lambda: MpgsProvider(merchant_id=None, api_password=Secret("x"), base_url="https://x.example"),
-        lambda: MpgsProvider(merchant_id="x", api_password=None, base_url="https://x.example"),
-        lambda: MpgsProvider(merchant_id="x", api_password=Secret("x"), base_url=None),
-        lambda: MpgsProvider(merchant_id="x", api_password=Secret("x"), base_url="https://x.example", version=62),
+        lambda: StripeProvider(secret_key=None, courier=courier()),
+        lambda: MpgsProvider(
+            merchant_id=None, api_password=Secret("x"), base_url="https://x.example", courier=courier()
+        ),
+        lambda: MpgsProvider(merchant_id="x", api_password=None, base_url="https://x.example", courier=courier()),
+        lambda: MpgsProvider(merchant_id="x", api_password=Secret("x"), base_url=None, courier=courier()),
+        lambda: MpgsProvider(
+            merchant_id="x", api_password=Secret("x"), base_url="https://x.example", version=62, courier=courier()
+        ),
     ],
 )
 def test_what_a_gateway_lacks_is_said(make: Any) -> None:
@@ -389,3 +417,11 @@ def test_what_is_signed_and_yet_no_message_is_refused(body: bytes) -> None:
 def test_a_session_of_another_shape_is_none(said: dict[str, Any]) -> None:
     with pytest.raises(ProviderDown):
         read_session(said)
+
+
+@pytest.mark.parametrize("provider", [at_stripe, at_gateway])
+async def test_no_provider_is_asked_at_a_private_address(home: StandIn, provider: Callable[..., Provider]) -> None:
+    """Whoever may configure a gateway does not reach the network that the shop runs in."""
+    with pytest.raises(ProviderMisconfigured):
+        await provider(home, allowed=()).open_session(asked())
+    assert home.asked == []

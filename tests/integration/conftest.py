@@ -1,20 +1,18 @@
 """A shop on a database of its own, so that what other tests have queued is not sent here; and who sends."""
 
-import ipaddress
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from factories import SECRET, open_shop
+from factories import LOOPBACK, SECRET, open_shop
 from storeroom.database.pool import Database
 from storeroom.integration import Courier, Dispatcher
 from storeroom.room import Shop, Storeroom
 
 JAVASCRIPT = Path(__file__).parents[2] / "build" / "javascript" / "node_modules"  # put there by .ci/run
 collect_ignore = [] if shutil.which("node") and (JAVASCRIPT / "standardwebhooks").is_dir() else ["test_javascript.py"]
-LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 
 
 @pytest.fixture

@@ -7,13 +7,12 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
-from ipaddress import ip_network
 from typing import Any
 
 import asyncpg
 import pytest
 
-from factories import open_shop
+from factories import LOOPBACK, open_shop
 from receiver import Receiver, Request, hang, receiving, status
 from rivals import race
 from storeroom.core.ids import UserId, new_id
@@ -36,7 +35,6 @@ from storeroom.sap import (
     sync_customers,
 )
 
-LOOPBACK = ip_network("127.0.0.0/8")
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 
 
@@ -215,7 +213,7 @@ async def test_a_claim_that_was_lost_finishes_nothing(shop: Shop, dsn: str) -> N
 
 @asynccontextmanager
 async def sap_at(shop: Shop, answer: Any) -> AsyncIterator[tuple[Receiver, Courier]]:
-    async with receiving(answer) as receiver, Courier(allowed=[LOOPBACK]) as courier:
+    async with receiving(answer) as receiver, Courier(allowed=LOOPBACK) as courier:
         address = f"http://storeroom:pass%20word@127.0.0.1:{receiver.port}/shop"
         await shop.configuration.set(key="sap.address", value=address)
         yield receiver, courier
@@ -308,7 +306,7 @@ async def test_a_shop_without_sap_waits_and_one_that_hangs_is_not_waited_for_for
     shop: Shop, room: Storeroom, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await shop.customer_syncs.upsert(customer_email="ann@buyer.example")
-    async with Courier(allowed=[LOOPBACK]) as courier:
+    async with Courier(allowed=LOOPBACK) as courier:
         await run(database, room, courier)
     (waiting,) = (await shop.customer_syncs.waiting()).items
     assert waiting.attempts == 0

@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_network
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +15,7 @@ import asyncpg
 import httpx
 import pytest
 
-from factories import SECRET, make_product, open_shop, purchase
+from factories import LOOPBACK, SECRET, make_product, open_shop, purchase
 from receiver import Receiver, hang, receiving, reset, status
 from storeroom.core.ids import OrderId, new_id
 from storeroom.database.ensured import Ensured
@@ -37,7 +36,6 @@ from storeroom.sap import (
 from storeroom.server.app import create_app
 from storeroom.settings import Settings
 
-LOOPBACK = ip_network("127.0.0.0/8")
 JSON, PDF = "content-type: application/json; charset=utf-8", "content-type: application/pdf"
 INVOICE = b'{"invoice_number": "90001", "total": "129.50", "lines": [1, 2]}'
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
@@ -46,7 +44,7 @@ AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 @pytest.fixture
 async def near(database: Database) -> AsyncIterator[Storeroom]:
     """A room that may ask on loopback."""
-    room = Storeroom(database, secret=SECRET, private_destinations=[LOOPBACK])
+    room = Storeroom(database, secret=SECRET, private_destinations=LOOPBACK)
     async with room.courier:
         yield room
 

@@ -47,6 +47,7 @@ from storeroom.hosted import (
     NotHosted,
     Outcome,
     ProviderDown,
+    ProviderMisconfigured,
     RetryRefused,
     SignatureRefused,
     State,
@@ -62,6 +63,7 @@ from storeroom.hosted import (
 )
 from storeroom.identity import TokenKeys
 from storeroom.inbox import Handled, InboxMessage
+from storeroom.integration import Courier
 from storeroom.orders import Orders
 from storeroom.payments import (
     Payer,
@@ -89,14 +91,14 @@ _log: Final = logging.getLogger(__name__)
 class HostedPayments(Service):
     """Payments of one shop that are made on a provider's page."""
 
-    def __init__(self, context: Context, keys: TokenKeys | None = None) -> None:
-        """Without keys no gateway's configuration can be read."""
+    def __init__(self, context: Context, keys: TokenKeys | None = None, courier: Courier | None = None) -> None:
+        """Without keys no gateway's configuration can be read, and without a courier no provider is asked."""
         super().__init__(context)
-        self._keys = keys
+        self._keys, self._courier = keys, courier
 
     @override
     def bound(self, db: Executor) -> Self:
-        return type(self)(self.context.on(db), self._keys)
+        return type(self)(self.context.on(db), self._keys, self._courier)
 
     # --- Opening ------------------------------------------------------------------------------------------------------
 
@@ -166,7 +168,7 @@ class HostedPayments(Service):
             if left is not None and left < STRIPE_LIFE_MIN:
                 raise PaymentExpired(reference=payment.reference)
             ends = payment.expires_at if left is not None and left < STRIPE_LIFE_MAX else None
-            opened = await _stripe(config).open_session(msgspec.structs.replace(asked, expires_at=ends))
+            opened = await self._stripe(config).open_session(msgspec.structs.replace(asked, expires_at=ends))
             try:
                 session = await sessions.save(
                     id=opened.session_id,
@@ -202,7 +204,7 @@ class HostedPayments(Service):
         api_url: str,
         host: str | None,
     ) -> HostedPage:
-        transactions, provider = MpgsTransactions(self.context), _mpgs(config)
+        transactions, provider = MpgsTransactions(self.context), self._mpgs(config)
         transaction = await transactions.of_payment(payment_id=payment.id)
         if transaction is None:
             now = self.context.clock.now()
@@ -480,7 +482,7 @@ class HostedPayments(Service):
         await self.context.settings()  # a shop that is suspended leaves no entry
         try:
             session = await HostedSessions(self.context).get(session_id=session_id)
-            state = await _stripe(await self._config(session.gateway_id, session.id)).state(session.id)
+            state = await self._stripe(await self._config(session.gateway_id, session.id)).state(session.id)
             return await self._session_said(session, state)
         except StoreroomError as error:
             await self._refused("hosted.refresh_session", "hosted_session", {"session_id": session_id}, error)
@@ -540,7 +542,7 @@ class HostedPayments(Service):
         config = await self._config(transaction.gateway_id, transaction.session_id)
         if transaction.order_ref_id is None:
             raise NotHosted(reference=transaction.session_id)
-        state = await _mpgs(config).state(transaction.order_ref_id)
+        state = await self._mpgs(config).state(transaction.order_ref_id)
         if state.mpgs is None:
             raise ProviderDown(provider=GatewayKind.MPGS, reason="no order")
         return state.mpgs
@@ -552,7 +554,7 @@ class HostedPayments(Service):
         return Gateways(self.context, self._keys)
 
     def _as(self, actor: Actor) -> Self:
-        return type(self)(msgspec.structs.replace(self.context, actor=actor), self._keys)
+        return type(self)(msgspec.structs.replace(self.context, actor=actor), self._keys, self._courier)
 
     def _outside(self) -> None:
         if isinstance(self.db, Transaction):
@@ -595,6 +597,27 @@ class HostedPayments(Service):
                 new_values=asked,
             )
 
+    def _stripe(self, config: GatewayConfig) -> StripeProvider:
+        return StripeProvider(
+            secret_key=config.secret("secret_key"), base_url=config.endpoint, courier=self._carried_by("stripe")
+        )
+
+    def _mpgs(self, config: GatewayConfig) -> MpgsProvider:
+        version = config.settings.get("api_version")
+        return MpgsProvider(
+            merchant_id=config.setting("merchant_id"),
+            api_password=config.secret("api_password"),
+            base_url=config.endpoint,
+            courier=self._carried_by("mpgs"),
+            merchant_name=config.setting("merchant_name") or "Shop",
+            version=int(version) if version is not None and str(version).isdecimal() else API_VERSION,
+        )
+
+    def _carried_by(self, provider: str) -> Courier:
+        if self._courier is None:
+            raise ProviderMisconfigured(provider=provider, reason="there is no way to ask it from here")
+        return self._courier
+
     async def _refused(self, action: str, resource: str, asked: Mapping[str, Any], error: StoreroomError) -> None:
         if not self._by_staff:
             return
@@ -624,7 +647,7 @@ async def stripe_message(context: Context, message: InboxMessage) -> Handled:
     )
 
 
-async def poll_hosted(db: Database, /, *, keys: TokenKeys, limit: int = POLLED_MAX) -> int:
+async def poll_hosted(db: Database, /, *, keys: TokenKeys, courier: Courier, limit: int = POLLED_MAX) -> int:
     """Ask the providers about what nobody has told us of, all at once; return how many were asked about.
 
     One that cannot be asked now is asked again later, and keeps the others waiting for its time-out at most.
@@ -633,7 +656,7 @@ async def poll_hosted(db: Database, /, *, keys: TokenKeys, limit: int = POLLED_M
 
     async def ask(each: Due) -> None:
         context = Context(db=db, tenant_id=TenantId(each.tenant_id), tenants=tenants, actor=_POLLER)
-        payments = HostedPayments(context, keys)
+        payments = HostedPayments(context, keys, courier)
         try:
             if each.transaction_id is not None:
                 await payments.refresh_transaction(transaction_id=each.transaction_id)
@@ -646,21 +669,6 @@ async def poll_hosted(db: Database, /, *, keys: TokenKeys, limit: int = POLLED_M
         for each in due:
             tasks.create_task(ask(each))
     return len(due)
-
-
-def _stripe(config: GatewayConfig) -> StripeProvider:
-    return StripeProvider(secret_key=config.secret("secret_key"), base_url=config.endpoint)
-
-
-def _mpgs(config: GatewayConfig) -> MpgsProvider:
-    version = config.settings.get("api_version")
-    return MpgsProvider(
-        merchant_id=config.setting("merchant_id"),
-        api_password=config.secret("api_password"),
-        base_url=config.endpoint,
-        merchant_name=config.setting("merchant_name") or "Shop",
-        version=int(version) if version is not None and str(version).isdecimal() else API_VERSION,
-    )
 
 
 def _money(said: Mapping[str, Any], name: str) -> Money | None:

@@ -1,6 +1,6 @@
 """Mastercard's gateway (MPGS), over its REST API: Initiate Checkout opens a page, Retrieve Order tells its end."""
 
-import asyncio
+from base64 import b64encode
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -13,8 +13,9 @@ from storeroom.core.money import Money
 from storeroom.core.secrets import Secret
 from storeroom.hosted.errors import ProviderDown, ProviderMisconfigured, ProviderRefused
 from storeroom.hosted.model import MpgsResult, MpgsStatus
-from storeroom.hosted.providers import ANSWER_BYTES_MAX, CONNECT_TIMEOUT, TIMEOUT, Asked, Opened, Outcome, State
+from storeroom.hosted.providers import ANSWER_BYTES_MAX, TIMEOUT, Asked, Opened, Outcome, State
 from storeroom.hosted.stripping import stripped
+from storeroom.integration import Courier, DestinationRefused, InvalidWebhook, NoAnswer
 
 NAME: Final = "mpgs"
 API_VERSION: Final = 100
@@ -62,6 +63,7 @@ class MpgsProvider:
         merchant_id: str | None,
         api_password: Secret | None,
         base_url: str | None,
+        courier: Courier,
         merchant_name: str = "Shop",
         version: int = API_VERSION,
     ) -> None:
@@ -78,6 +80,7 @@ class MpgsProvider:
             raise ProviderMisconfigured(provider=NAME, reason=f"{', '.join(missing)} not set")
         if version < VERSION_MIN:
             raise ProviderMisconfigured(provider=NAME, reason=f"api_version {VERSION_MIN} or later is needed")
+        self._courier = courier
         self._merchant_id = merchant_id
         self._password = api_password
         self._host = base_url.rstrip("/")
@@ -163,28 +166,22 @@ class MpgsProvider:
         return State(session_id=None, outcome=_OUTCOME[status], received=result.received, mpgs=result)
 
     async def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        import httpx  # noqa: PLC0415 - slow to import
-
-        timeout = httpx.Timeout(TIMEOUT.total_seconds(), connect=CONNECT_TIMEOUT.total_seconds())
-        login = (f"merchant.{self._merchant_id}", self._password.reveal())
-        content = msgspec.json.encode(body) if body is not None else None
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        login = b64encode(f"merchant.{self._merchant_id}:{self._password.reveal()}".encode()).decode()
+        content = msgspec.json.encode(body) if body is not None else b""
+        headers = {
+            "authorization": f"Basic {login}",
+            "content-type": "application/json",
+            "accept": "application/json",
+        }
         try:
-            async with (
-                asyncio.timeout(TIMEOUT.total_seconds()),  # httpx's own begins anew with each part of the answer
-                httpx.AsyncClient(timeout=timeout, auth=login, follow_redirects=False, headers=headers) as client,
-                client.stream(method, self._base + path, content=content) as answer,
-            ):
-                text = b""
-                async for part in answer.aiter_bytes():
-                    text += part
-                    if len(text) > ANSWER_BYTES_MAX:
-                        raise ProviderDown(provider=NAME, reason="an answer without end")
-        except TimeoutError:
-            raise ProviderDown(provider=NAME, reason="no answer in time") from None
-        except httpx.HTTPError as error:
-            raise ProviderDown(provider=NAME, reason=type(error).__name__) from None
-        return _answer(answer.status_code, text)
+            answer = await self._courier.ask(
+                method, self._base + path, body=content, headers=headers, within=TIMEOUT, bytes_max=ANSWER_BYTES_MAX
+            )
+        except NoAnswer as error:
+            raise ProviderDown(provider=NAME, reason=error.reason) from None
+        except (DestinationRefused, InvalidWebhook):
+            raise ProviderMisconfigured(provider=NAME, reason="its endpoint is not one that we ask") from None
+        return _answer(answer.status, answer.body)
 
 
 def _answer(status: int, text: bytes) -> dict[str, Any]:

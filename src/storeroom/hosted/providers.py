@@ -15,7 +15,6 @@ from storeroom.core.money import Money
 from storeroom.hosted.model import MpgsResult
 
 TIMEOUT: Final = timedelta(seconds=10)  # of one call, in all
-CONNECT_TIMEOUT: Final = timedelta(seconds=4)
 ANSWER_BYTES_MAX: Final = 1024 * 1024
 
 

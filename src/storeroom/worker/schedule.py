@@ -87,7 +87,7 @@ def schedule(settings: Settings) -> tuple[Job, ...]:
 def asking(keys: TokenKeys, courier: Courier) -> tuple[Job, ...]:
     """What needs the keys: to read how other systems are called, or to seal what is sent."""
     return (
-        _every(30, "flows.poll_hosted", partial(poll_hosted, keys=keys), limit=POLLED_MAX),
+        _every(30, "flows.poll_hosted", partial(poll_hosted, keys=keys, courier=courier), limit=POLLED_MAX),
         _every(10, "sap.sync_customers", partial(sync_customers, keys=keys, courier=courier), limit=100),
         _every(30, "retention.remind", partial(remind, keys=keys)),
     )
