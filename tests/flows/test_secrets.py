@@ -11,11 +11,13 @@ import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 import pyotp
 import pytest
+from standardwebhooks import Webhook as StandardWebhook
 
 import mapped
 from factories import open_shop
@@ -31,6 +33,7 @@ from storeroom.notices import Channel, Notice, opened, queue
 from storeroom.room import Shop, Storeroom
 
 OLD, NEW, OTHER = (f"{word} {secrets.token_hex(20)}" for word in ("old", "new", "other"))
+SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # of a source
 DEADLINE_S = 60.0
 ROWS = 250  # more than two batches
 
@@ -54,6 +57,8 @@ async def sealed_shop(room: Storeroom) -> Shop:
     await shop.configuration.set(key="mail.password", value="m")
     endpoint, _ = await shop.endpoints.create(name="there", url="https://there.example/hooks")
     await shop.endpoints.change_secret(endpoint_id=endpoint.id)  # it keeps the one before, too
+    await shop.webhook_sources.create(code="erp", secret=SIGNING)
+    await shop.webhook_sources.rotate(code="erp")  # as above
     notice = Notice(tenant_id=shop.tenant_id, kind="phone_code", channel=Channel.SMS, to="1", facts={"code": "493817"})
     await queue(room.db, keys=room.token_keys, notice=notice, entity_type="phone_code", entity_id=new_id())
     return shop
@@ -68,6 +73,10 @@ async def opens(room: Storeroom, shop: Shop) -> bool:
         )
         notice = opened(room.token_keys, tenant_id=shop.tenant_id, webhook_id=row["id"], payload=row["payload"])
         assert notice.facts == {"code": "493817"}
+        told, now = new_id().hex, datetime.now(UTC)
+        headers = {"webhook-id": told, "webhook-timestamp": str(int(now.timestamp()))}
+        headers["webhook-signature"] = StandardWebhook(SIGNING).sign(told, now, "{}")
+        assert (await here.inbound.receive(source="erp", body=b"{}", headers=headers)).id is not None
         return (
             config.secret("api_password"),
             config.secret("salt"),
@@ -97,6 +106,7 @@ async def test_everything_is_sealed_again(own: Database) -> None:
         ("store configuration", "other"): 2,
         ("webhook endpoints", "other"): 2,
         ("notices", "other"): 2,
+        ("webhook sources", "other"): 2,
     }
     assert [(each.what, each.resealed, each.unreadable) for each in await rotate(own, both.token_keys)] == [
         ("second factors", 1, 0),
@@ -104,6 +114,7 @@ async def test_everything_is_sealed_again(own: Database) -> None:
         ("store configuration", 2, 0),
         ("webhook endpoints", 2, 0),
         ("notices", 2, 0),
+        ("webhook sources", 2, 0),
     ]
     assert {each.resealed for each in await rotate(own, both.token_keys)} == {0}  # again is no error
     new = installation(own, NEW)
@@ -113,6 +124,7 @@ async def test_everything_is_sealed_again(own: Database) -> None:
         ("store configuration", "current"): 2,
         ("webhook endpoints", "current"): 2,
         ("notices", "current"): 2,
+        ("webhook sources", "current"): 2,
     }
     assert [await opens(new, each) for each in (shop, second)] == [True, True]
     assert not await opens(old, shop)
@@ -199,6 +211,7 @@ async def test_what_no_key_opens_is_left_and_told(own: Database) -> None:
         "store configuration": (1, 1),
         "webhook endpoints": (1, 1),
         "notices": (1, 1),
+        "webhook sources": (1, 1),
     }
     assert await own.fetch("SELECT config FROM payment_gateways WHERE tenant_id = $1", shop.tenant_id) == before
     assert await opens(both, good)
@@ -208,8 +221,8 @@ async def test_what_no_key_opens_is_left_and_told(own: Database) -> None:
         (shop.tenant_id, "payment gateways, mpgs", "does not open: salt, api_password"),
         (shop.tenant_id, "store configuration, mail.password", "does not open: value"),
     ]
-    assert (await seals_open(own, installation(own, OTHER).token_keys)).count == 4  # now the other shop's
-    assert (await seals_open(own, installation(own, None).token_keys)).count == 8
+    assert (await seals_open(own, installation(own, OTHER).token_keys)).count == 5  # now the other shop's
+    assert (await seals_open(own, installation(own, None).token_keys)).count == 10
     assert (await seals_open(own, installation(own, OLD, OTHER, NEW).token_keys)).count == 0
 
 
@@ -308,6 +321,6 @@ async def test_status_counts_rows_by_key(fresh_database: Callable[..., Awaitable
     async with rotation(dsn, "status", "--json") as process:
         out, error = await process.communicate()
         assert process.returncode == 1 and b"STOREROOM_SECRET_PREVIOUS" in error
-        assert out.count(b'"unknown"') == 4
+        assert out.count(b'"unknown"') == 5
     for secret in (OLD, NEW, OTHER):
         assert secret.encode() not in out + error
