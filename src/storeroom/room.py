@@ -269,7 +269,7 @@ class Shop:
     @cached_property
     def mail_proofs(self) -> MailProofs:
         """Mail addresses that are proven, and forgotten passwords."""
-        return MailProofs(self.context)
+        return MailProofs(self.context, self._keys)
 
     @cached_property
     def nonces(self) -> Nonces:
@@ -304,7 +304,7 @@ class Shop:
     @cached_property
     def phone_codes(self) -> PhoneCodes:
         """Codes sent to phones, and what they prove."""
-        return PhoneCodes(self.context)
+        return PhoneCodes(self.context, self._keys)
 
     @cached_property
     def personal_data(self) -> PersonalData:
@@ -389,7 +389,7 @@ class Shop:
     @cached_property
     def users(self) -> Users:
         """Accounts."""
-        return Users(self.context)
+        return Users(self.context, self._keys)
 
     @cached_property
     def vendure(self) -> Vendure:

@@ -110,7 +110,7 @@ async def test_the_row_stays_when_the_request_is_rolled_back(shop: Shop) -> None
 
 @pytest.mark.requirement("RED-GUEST-02")
 async def test_codes_by_phone_leave_rows_too(shop: Shop, tmp_path: Path) -> None:
-    codes = PhoneCodes(shop.context, NoticeFolder(tmp_path))
+    codes = PhoneCodes(shop.context, notices=NoticeFolder(tmp_path))
     sent = await codes.request(phone=PHONE)
     (file,) = tmp_path.iterdir()
     code = json.loads(file.read_text())["facts"]["code"]

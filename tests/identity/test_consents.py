@@ -1,7 +1,5 @@
 """What somebody agreed to: each change leaves a row that says when and from where, and nobody rewrites it."""
 
-from pathlib import Path
-
 import asyncpg
 import pytest
 from house import PASSWORD, House
@@ -32,10 +30,7 @@ async def test_giving_and_taking_back_are_both_traceable(house: House) -> None:
 
 
 @pytest.mark.requirement("SBB-USR-19")
-async def test_an_account_that_is_closed_keeps_its_row_and_gives_up_what_nobody_needs(
-    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("STOREROOM_DATA_DIR", str(tmp_path))
+async def test_an_account_that_is_closed_keeps_its_row_and_gives_up_what_nobody_needs(house: House) -> None:
     user = await house.customer(phone="212 555 0123")
     own = house.of(user)
     await own.users.update_profile(user_id=user.id, changes=ProfileChanges(marketing_consent=True))

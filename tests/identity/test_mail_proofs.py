@@ -3,17 +3,20 @@
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from house import PASSWORD, SECRET, House
 
+from posted import posted
 from rivals import race
 from storeroom.core.secrets import token_hash
+from storeroom.database.errors import DatabaseUnavailable
 from storeroom.database.pool import Database, Transaction
 from storeroom.identity import (
     AccountSettings,
@@ -42,29 +45,24 @@ NEXT = "another horse battery"
 
 
 class Mailbox:
-    """What was sent, read once."""
+    """What was queued for the shop, read once."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, house: House) -> None:
+        self._house = house
 
-    def read(self) -> list[dict[str, Any]]:
-        files = sorted(self._folder.glob("*.json")) if self._folder.exists() else []
-        found = [json.loads(file.read_text()) for file in files]
-        for file in files:
-            file.unlink()
-        return found
+    async def read(self) -> list[dict[str, Any]]:
+        return [msgspec.to_builtins(each) for each in await posted(self._house.room, self._house.shop.tenant_id)]
 
-    def token(self, kind: str) -> str:
+    async def token(self, kind: str) -> str:
         """Of the only message there is."""
-        (notice,) = self.read()
+        (notice,) = await self.read()
         assert notice["kind"] == kind
         return str(notice["facts"]["token"])
 
 
-@pytest.fixture(autouse=True)
-def mailbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
-    monkeypatch.setenv("STOREROOM_DATA_DIR", str(tmp_path))
-    return Mailbox(tmp_path / NOTICES_FOLDER)
+@pytest.fixture
+def mailbox(house: House) -> Mailbox:
+    return Mailbox(house)
 
 
 async def sign_in(house: House, password: str = PASSWORD) -> SignedIn:
@@ -79,7 +77,7 @@ async def outdated(house: House) -> None:
 async def test_an_address_is_proven_by_whoever_reads_its_mail(house: House, mailbox: Mailbox) -> None:
     user = await house.customer()
     await house.shop.mail_proofs.send_verification(email=" ANN@example.com")
-    (notice,) = mailbox.read()
+    (notice,) = await mailbox.read()
     assert (notice["to"], notice["channel"], notice["facts"]["name"]) == ("ann@example.com", "mail", "Ann Buyer")
     token = notice["facts"]["token"]
     assert await house.rows("SELECT token_hash, email FROM {account_tokens} WHERE tenant_id = $1") == [
@@ -92,20 +90,20 @@ async def test_an_address_is_proven_by_whoever_reads_its_mail(house: House, mail
     with pytest.raises(OneTimeTokenRefused):
         await house.shop.mail_proofs.verify_email(token=token)
     await house.shop.mail_proofs.send_verification(email=user.email)
-    assert mailbox.read() == [], "there is nothing left to prove"
+    assert await mailbox.read() == [], "there is nothing left to prove"
 
 
 @pytest.mark.requirement("SBB-USR-07")
 async def test_a_token_proves_only_the_address_that_it_was_sent_to(house: House, mailbox: Mailbox) -> None:
     user = await house.customer()
     await house.shop.mail_proofs.send_verification(email=user.email)
-    token = mailbox.token("verify_email")
+    token = await mailbox.token("verify_email")
     await house.of(user).users.change_email(user_id=user.id, email="eve@example.com")
     with pytest.raises(OneTimeTokenRefused):
         await house.shop.mail_proofs.verify_email(token=token)
     assert await house.column("email_verified", user.id) is False
     await house.shop.mail_proofs.send_verification(email="eve@example.com")
-    await house.shop.mail_proofs.verify_email(token=mailbox.token("verify_email"))
+    await house.shop.mail_proofs.verify_email(token=await mailbox.token("verify_email"))
     await house.of(user).users.change_email(user_id=user.id, email="ann@example.com")
     row = await house.rows("SELECT email_verified, email_verified_at FROM {users} WHERE tenant_id = $1")
     assert row == [(False, None)]
@@ -116,9 +114,9 @@ async def test_a_token_is_good_once_for_one_thing_in_one_shop_and_for_a_time(
 ) -> None:
     user = await house.customer()
     await house.shop.mail_proofs.send_verification(email=user.email)
-    replaced = mailbox.token("verify_email")
+    replaced = await mailbox.token("verify_email")
     await house.shop.mail_proofs.send_verification(email=user.email)
-    token = mailbox.token("verify_email")
+    token = await mailbox.token("verify_email")
     proofs = house.shop.mail_proofs
     for refused in (
         proofs.verify_email(token=replaced),
@@ -139,14 +137,14 @@ async def test_a_forgotten_password_is_replaced_and_every_session_ends(house: Ho
     user = await house.customer()
     stolen = await sign_in(house)
     await house.shop.mail_proofs.send_reset(email=user.email)
-    token = mailbox.token("reset_password")
+    token = await mailbox.token("reset_password")
     with pytest.raises(InvalidPassword):
         await house.shop.mail_proofs.reset_password(token=token, new_password="short")
     with pytest.raises(CommonPassword):
         await house.shop.mail_proofs.reset_password(token=token, new_password="Password123")
-    assert mailbox.read() == []
+    assert await mailbox.read() == []
     await house.shop.mail_proofs.reset_password(token=token, new_password=NEXT)
-    assert [notice["kind"] for notice in mailbox.read()] == ["password_changed"]
+    assert [notice["kind"] for notice in await mailbox.read()] == ["password_changed"]
     with pytest.raises(InvalidCredentials):
         await sign_in(house)
     assert (await sign_in(house, NEXT)).user.email_verified, "who got the message reads that mail"
@@ -167,10 +165,10 @@ async def test_the_owner_is_told_of_a_new_password_however_it_came(house: House,
     own = house.of(user).users
     with pytest.raises(WrongPassword):
         await own.change_password(user_id=user.id, current_password="not this one", new_password=NEXT)
-    assert mailbox.read() == []
+    assert await mailbox.read() == []
     await own.change_password(user_id=user.id, current_password=PASSWORD, new_password=NEXT)
     await house.shop.users.set_password(user_id=user.id, password=PASSWORD)
-    told = mailbox.read()
+    told = await mailbox.read()
     assert [(notice["kind"], notice["to"]) for notice in told] == [("password_changed", "ann@example.com")] * 2
     assert PASSWORD not in str(told) and NEXT not in str(told)
 
@@ -178,17 +176,42 @@ async def test_the_owner_is_told_of_a_new_password_however_it_came(house: House,
 async def test_a_message_that_cannot_be_sent_keeps_no_password_from_being_changed(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """An installation without a secret queues nothing; its messages go to a folder after the commit."""
     user = await house.customer()
     (tmp_path / "file").write_text("in the way of the folder")
     monkeypatch.setenv("STOREROOM_DATA_DIR", str(tmp_path / "file"))
-    await house.shop.users.set_password(user_id=user.id, password=NEXT)
+    bare = Storeroom(house.db).tenant(house.shop.tenant_id)
+    await bare.users.set_password(user_id=user.id, password=NEXT)
     await sign_in(house, NEXT)
+
+
+async def test_without_a_secret_messages_go_to_the_folder_once_it_is_committed(
+    house: House, mailbox: Mailbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STOREROOM_DATA_DIR", str(tmp_path))
+    bare = Storeroom(house.db).tenant(house.shop.tenant_id)
+    await bare.users.register(email="ann@example.com", password=PASSWORD, full_name="Ann Buyer")
+    await bare.mail_proofs.send_reset(email="ann@example.com")
+    (file,) = (tmp_path / NOTICES_FOLDER).iterdir()
+    assert json.loads(file.read_text())["kind"] == "reset_password"
+    assert await mailbox.read() == []
+
+
+async def test_a_message_is_queued_with_its_change_or_not_at_all(house: House, mailbox: Mailbox) -> None:
+    user = await house.customer()
+    with pytest.raises(ZeroDivisionError):
+        async with house.shop.transaction() as tx:
+            await tx.mail_proofs.send_reset(email=user.email)
+            await tx.users.set_password(user_id=user.id, password=NEXT)
+            raise ZeroDivisionError
+    assert await mailbox.read() == []
+    await sign_in(house)
 
 
 async def test_of_two_who_use_one_token_at_once_one_sets_the_password(house: House, mailbox: Mailbox) -> None:
     user = await house.customer()
     await house.shop.mail_proofs.send_reset(email=user.email)
-    token = mailbox.token("reset_password")
+    token = await mailbox.token("reset_password")
 
     async def first(tx: Transaction) -> None:
         await house.shop.mail_proofs.bound(tx)._reset(token, "the hash of the first")
@@ -204,14 +227,14 @@ async def test_an_account_that_may_not_sign_in_gets_no_message(
 ) -> None:
     user = await house.customer()
     await house.shop.mail_proofs.send_reset(email=user.email)
-    token = mailbox.token("reset_password")
+    token = await mailbox.token("reset_password")
     if status is UserStatus.DELETED:
         await house.shop.users.delete(user_id=user.id)
     else:
         await house.shop.users.set_status(user_id=user.id, status=status)
     await house.shop.mail_proofs.send_reset(email=user.email)
     await house.shop.mail_proofs.send_verification(email=user.email)
-    assert mailbox.read() == []
+    assert await mailbox.read() == []
     with pytest.raises(OneTimeTokenRefused):  # the one that is under way
         await house.shop.mail_proofs.reset_password(token=token, new_password=NEXT)
 
@@ -223,10 +246,10 @@ async def test_where_addresses_must_be_proven_nobody_signs_in_before(house: Hous
     await proofs.register(**ANN, phone="212 555 0123")
     with pytest.raises(InvalidCredentials):
         await sign_in(house)
-    await proofs.verify_email(token=mailbox.token("verify_email"))
+    await proofs.verify_email(token=await mailbox.token("verify_email"))
     await sign_in(house)
     await proofs.register(**{**ANN, "password": NEXT})
-    (notice,) = mailbox.read()
+    (notice,) = await mailbox.read()
     assert (notice["kind"], notice["to"], notice["facts"]) == ("account_exists", "ann@example.com", {})
     with pytest.raises(InvalidCredentials):
         await sign_in(house, NEXT)
@@ -269,12 +292,12 @@ async def test_from_registration_to_a_new_password_over_http(
     house: House, mailbox: Mailbox, http: httpx.AsyncClient
 ) -> None:
     assert (await http.post("/v1/auth/register", json=ANN)).status_code == 201
-    verified = await http.post("/v1/auth/verify-email", json={"token": mailbox.token("verify_email")})
+    verified = await http.post("/v1/auth/verify-email", json={"token": await mailbox.token("verify_email")})
     assert (verified.status_code, verified.json()) == (200, {"email": "ann@example.com"})
     again = await http.post("/v1/auth/verify-email", json={"token": "x" * 43})
     assert (again.status_code, again.json()["code"]) == (422, "identity.one_time_token_refused")
     assert (await http.post("/v1/auth/forgot-password", json={"email": ANN["email"]})).status_code == 202
-    body = {"token": mailbox.token("reset_password"), "new_password": NEXT}
+    body = {"token": await mailbox.token("reset_password"), "new_password": NEXT}
     assert (await http.post("/v1/auth/reset-password", json=body)).status_code == 204
     for password, status in ((PASSWORD, 401), (NEXT, 200)):
         answer = await http.post("/v1/auth/sign-in", json={"email": ANN["email"], "password": password})
@@ -323,15 +346,18 @@ async def test_messages_to_one_address_are_bounded(house: House, mailbox: Mailbo
         assert (await http.post("/v1/auth/forgot-password", json={"email": "ann@example.com"})).status_code == 202
     limited = await http.post("/v1/auth/forgot-password", json={"email": "ANN@example.com "})
     assert limited.status_code == 429
-    assert len(mailbox.read()) == MESSAGES_BY_EMAIL
+    assert len(await mailbox.read()) == MESSAGES_BY_EMAIL
     buckets = await house.rows("SELECT bucket FROM {rate_counters} WHERE tenant_id = $1")
     assert not [bucket for (bucket,) in buckets if "ann" in bucket]
 
 
-async def test_a_message_that_cannot_be_sent_is_logged_and_breaks_nothing(
-    house: House, http: httpx.AsyncClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
+async def test_a_message_that_cannot_be_queued_is_logged_and_breaks_nothing(
+    house: House, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / NOTICES_FOLDER).write_text("no folder")
+    async def gone(self: MailProofs, *, email: str) -> None:
+        raise DatabaseUnavailable(reason="gone")
+
+    monkeypatch.setattr(MailProofs, "send_verification", gone)
     assert (await http.post("/v1/auth/register", json=ANN)).status_code == 201
     assert "a message was not sent" in caplog.text
     assert "ann@" not in caplog.text

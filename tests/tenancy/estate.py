@@ -303,9 +303,9 @@ async def build(room: Storeroom) -> Estate:
         address={"id": f"va-{mark}"}, vendure_customer_id=f"vc-{mark}", at=datetime(2026, 3, 2, tzinfo=UTC)
     )
     inbox = Inbox()
-    await MailProofs(shop.context, inbox).send_reset(email=user.email)
+    await MailProofs(shop.context, notices=inbox).send_reset(email=user.email)
     mail_token = inbox.codes[-1]
-    codes = PhoneCodes(shop.context, inbox)
+    codes = PhoneCodes(shop.context, notices=inbox)
     proven = await codes.request(phone="+1 212 555 0199")
     phone_proof = await codes.verify(session_id=proven.session_id, code=inbox.codes[-1])
     code = await codes.request(phone=f"+{user.phone}")

@@ -18,12 +18,11 @@ from storeroom.settings import Settings
 @pytest.fixture
 async def phones(room: Storeroom, tmp_path: Path) -> Phones:
     shop = await open_shop(room, actor=SYSTEM, country_code="LK")
-    return Phones(shop, tmp_path / "notices")
+    return Phones(shop, tmp_path / "notices", room)
 
 
 @pytest.fixture
-async def http(room: Storeroom, phones: Phones, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
-    monkeypatch.setenv("STOREROOM_DATA_DIR", str(phones.folder.parent))
+async def http(room: Storeroom, phones: Phones) -> AsyncIterator[httpx.AsyncClient]:
     host = f"{secrets.token_hex(6)}.test"
     await room.tenants.add_host(phones.shop.tenant_id, host)
     transport = httpx.ASGITransport(app=create_app(room, Settings()), client=(f"2001:db8::{secrets.token_hex(2)}", 1))

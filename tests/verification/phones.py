@@ -6,18 +6,25 @@ import json
 from pathlib import Path
 from typing import Any
 
+from posted import posted
 from storeroom.notices import NoticeFolder
-from storeroom.room import Shop
+from storeroom.room import Shop, Storeroom
 from storeroom.verification import PhoneCodes
 
 PHONE = "94771234567"
 
 
 class Phones:
-    def __init__(self, shop: Shop, folder: Path) -> None:
+    def __init__(self, shop: Shop, folder: Path, room: Storeroom) -> None:
         self.shop = shop
+        self.room = room
         self.folder = folder
-        self.codes = PhoneCodes(shop.context, NoticeFolder(folder))
+        self.codes = PhoneCodes(shop.context, notices=NoticeFolder(folder))
+
+    async def arrive(self) -> None:
+        """Let what was queued over HTTP arrive, too."""
+        for notice in await posted(self.room, self.shop.tenant_id):
+            await NoticeFolder(self.folder).send(notice)
 
     def messages(self, phone: str = PHONE) -> list[dict[str, Any]]:
         """What arrived, oldest first."""

@@ -16,7 +16,7 @@ BUYER, BUYER_DIGITS = "+1 512 555 0123", "15125550123"
 @pytest.fixture
 async def phones(room: Storeroom, phones: Phones) -> Phones:
     shop = await open_shop(room, lookup_code_required=True)
-    return Phones(shop, phones.folder)
+    return Phones(shop, phones.folder, phones.room)
 
 
 async def _ordered(phones: Phones) -> str:
@@ -56,7 +56,7 @@ async def test_with_the_code_of_that_phone_it_is(phones: Phones) -> None:
 
 
 async def test_the_control_a_shop_that_does_not_ask(room: Storeroom, phones: Phones) -> None:
-    phones = Phones(await open_shop(room, actor=STAFF), phones.folder)
+    phones = Phones(await open_shop(room, actor=STAFF), phones.folder, room)
     assert (await phones.shop.orders.lookup(number=await _ordered(phones), phone=BUYER)).order_number
 
 
@@ -66,6 +66,7 @@ async def test_over_http_and_not_too_often(http: httpx.AsyncClient, phones: Phon
     refused = await http.post("/v1/orders/lookup", json={"number": number, "phone": BUYER})
     assert (refused.status_code, refused.json()["code"]) == (401, "verification.phone_proof_required")
     asked = (await http.post("/v1/auth/otp/request", json={"phone": BUYER})).json()["session_id"]
+    await phones.arrive()
     said = {"session_id": asked, "code": phones.code(BUYER_DIGITS)}
     assert (await http.post("/v1/auth/otp/verify", json=said)).status_code == 200
     body = {"number": number, "phone": BUYER, "phone_session_id": asked}

@@ -10,9 +10,11 @@ from storeroom.verification.routes import CODES_BY_ADDRESS, TRIES_BY_ADDRESS
 @pytest.mark.requirement("SIG-OTP-01")
 async def test_a_phone_is_proven(http: httpx.AsyncClient, phones: Phones) -> None:
     asked = await http.post("/v1/auth/otp/request", json={"phone": "077 123 4567"})
+    await phones.arrive()
     assert asked.status_code == 202 and phones.code() not in asked.text
     again = await http.post("/v1/auth/otp/resend", json={"session_id": asked.json()["session_id"]})
     assert again.status_code == 202
+    await phones.arrive()
     session_id = again.json()["session_id"]
     wrong = await http.post("/v1/auth/otp/verify", json={"session_id": session_id, "code": phones.wrong()})
     assert (wrong.status_code, wrong.json()["code"]) == (401, "verification.code_refused")

@@ -4,9 +4,8 @@ Nothing here tells whether an address is known: the same is answered either way,
 the rest. A token goes out in the message and nowhere else; the table keeps its hash.
 """
 
-from datetime import timedelta
-from os import environ
-from typing import Any, Final, Self
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import msgspec
 from typing_extensions import override
@@ -15,8 +14,7 @@ from storeroom.audit import audited
 from storeroom.core.contact import normal_email, normal_phone
 from storeroom.core.ids import UserId, new_id
 from storeroom.core.secrets import new_token, token_hash
-from storeroom.database.executor import Executor
-from storeroom.database.service import Context, operation, transactional
+from storeroom.database.service import operation, transactional
 from storeroom.identity import checks, passwords, queries
 from storeroom.identity.errors import EmailTaken, InvalidPerson, OneTimeTokenRefused, PhoneTaken, UserNotFound
 from storeroom.identity.model import (
@@ -34,7 +32,7 @@ from storeroom.identity.model import (
 from storeroom.identity.people import People
 from storeroom.identity.service import Users
 from storeroom.identity.tokens import TOKEN_LENGTH_MAX
-from storeroom.notices import Channel, Notice, NoticeFolder, Notices
+from storeroom.notices import Channel, Notice
 from storeroom.tenants import settings_of
 
 VERIFY: Final = "verify_email"  # kinds of notice
@@ -58,15 +56,6 @@ class NewAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 class MailProofs(People):
     """Tokens by mail, for the accounts of one tenant."""
-
-    def __init__(self, context: Context, notices: Notices | None = None) -> None:
-        """Without a sender of its own, the folder that the environment names."""
-        super().__init__(context)
-        self._notices = notices or NoticeFolder.from_environment(environ)
-
-    @override
-    def bound(self, db: Executor) -> Self:
-        return type(self)(self.context.on(db), self._notices)
 
     # --- How the shop lets people in ----------------------------------------------------------------------------------
 
@@ -151,7 +140,7 @@ class MailProofs(People):
             except PhoneTaken:
                 await self._insert(msgspec.structs.replace(new, phone=None))
         except EmailTaken:
-            await self._send(KNOWN, new.email, {})
+            await self._tell_known(new.email)
             return
         await self.send_verification(email=new.email)
 
@@ -164,7 +153,7 @@ class MailProofs(People):
     async def send_verification(self, *, email: str) -> None:
         """Send the token that proves the address, if an account has it and did not prove it yet.
 
-        Give this no transaction of your own: the message goes out when the token is committed.
+        The message is queued with the token.
 
         Raises:
             InvalidEmail: not an address.
@@ -189,7 +178,7 @@ class MailProofs(People):
     async def send_reset(self, *, email: str) -> None:
         """Send the token that lets an account have a new password, if an account that may sign in has the address.
 
-        Give this no transaction of your own: the message goes out when the token is committed.
+        The message is queued with the token.
 
         Raises:
             InvalidEmail: not an address.
@@ -211,16 +200,15 @@ class MailProofs(People):
         normal = passwords.normal_password(new_password, field="new_password")
         if await self._owner(token, TokenPurpose.RESET_PASSWORD) is None:
             raise OneTimeTokenRefused  # before the work of a hash
-        user_id = await self._reset(token, await passwords.hashed(normal, field="new_password"))
-        await self._tell_of_password(user_id)
+        await self._tell(await self._reset(token, await passwords.hashed(normal, field="new_password")))
 
     @transactional
-    async def _reset(self, token: str, password_hash: str) -> UserId:
+    async def _reset(self, token: str, password_hash: str) -> Notice | None:
         user_id, email = await self._redeem(token, TokenPurpose.RESET_PASSWORD)
         await queries.set_password(self.db, tenant_id=self.tenant_id, user_id=user_id, password_hash=password_hash)
         await queries.set_email_verified(self.db, tenant_id=self.tenant_id, user_id=user_id, email=email)
         await self._end_sessions(user_id, "password reset")
-        return user_id
+        return await self._of_password(user_id)
 
     # --- Shared steps -------------------------------------------------------------------------------------------------
 
@@ -230,30 +218,44 @@ class MailProofs(People):
         return user if user is not None and user.status in MAY_SIGN_IN else None
 
     async def _issue(self, user: User, purpose: TokenPurpose, lifetime: timedelta, kind: str) -> None:
-        token = new_token()
-        if await self._keep(user, purpose, token_hash(token), lifetime):
-            expires_at = self.context.clock.now() + lifetime
-            await self._send(kind, user.email, {"token": token, "name": user.full_name, "expires_at": expires_at})
+        await self._post.after(await self._keep(user, purpose, lifetime, kind))
 
     @transactional
-    async def _keep(self, user: User, purpose: TokenPurpose, hashed: str, lifetime: timedelta) -> bool:
+    async def _keep(self, user: User, purpose: TokenPurpose, lifetime: timedelta, kind: str) -> Notice | None:
         if await queries.lock_user(self.db, tenant_id=self.tenant_id, user_id=user.id) is None:
-            return False
+            return None
+        token = new_token()
         await queries.delete_account_tokens(self.db, tenant_id=self.tenant_id, user_id=user.id, purpose=purpose)
         await queries.insert_account_token(
             self.db,
             tenant_id=self.tenant_id,
             id=new_id(),
             purpose=purpose,
-            token_hash=hashed,
+            token_hash=token_hash(token),
             user_id=user.id,
             email=user.email,
             lifetime=lifetime,
         )
-        return True
+        expires_at = self.context.clock.now() + lifetime
+        facts = {"token": token, "name": user.full_name, "expires_at": expires_at}
+        notice = self._mail(kind, user.email, facts, expires_at=expires_at)
+        return await self._post.within(self.db, notice, entity_type="user", entity_id=user.id)
 
-    async def _send(self, kind: str, to: str, facts: dict[str, Any]) -> None:
-        await self._notices.send(Notice(tenant_id=self.tenant_id, kind=kind, channel=Channel.MAIL, to=to, facts=facts))
+    async def _tell_known(self, email: str) -> None:
+        await self._post.after(await self._queue_known(email))
+
+    @transactional
+    async def _queue_known(self, email: str) -> Notice | None:
+        user = await queries.user_by_email(self.db, tenant_id=self.tenant_id, email=email)
+        if user is None:  # deleted: its address stays taken, and nobody is written to
+            return None
+        notice = self._mail(KNOWN, email, {})
+        return await self._post.within(self.db, notice, entity_type="user", entity_id=user.id)
+
+    def _mail(self, kind: str, to: str, facts: dict[str, Any], *, expires_at: datetime | None = None) -> Notice:
+        return Notice(
+            tenant_id=self.tenant_id, kind=kind, channel=Channel.MAIL, to=to, facts=facts, expires_at=expires_at
+        )
 
     async def _owner(self, token: str, purpose: TokenPurpose) -> UserId | None:
         if not 1 <= len(token) <= TOKEN_LENGTH_MAX or not token.isascii():

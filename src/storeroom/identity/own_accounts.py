@@ -31,6 +31,7 @@ from storeroom.identity.model import (
     User,
 )
 from storeroom.identity.people import People
+from storeroom.notices import Notice
 
 
 class OwnAccounts(People):
@@ -54,19 +55,19 @@ class OwnAccounts(People):
         if not await passwords.verified(present, current_password) or present is None:
             raise WrongPassword
         replacement = await passwords.hashed(new_password, field="new_password")
-        await self._replace_password(user_id, present, replacement, keep_session_id)
-        await self._tell_of_password(user_id)
+        await self._tell(await self._replace_password(user_id, present, replacement, keep_session_id))
 
     @transactional
     async def _replace_password(
         self, user_id: UserId, present: str, replacement: str, keep_session_id: SessionId | None
-    ) -> None:
+    ) -> Notice | None:
         await self._lock_own(user_id)
         if not await queries.replace_password_hash(
             self.db, tenant_id=self.tenant_id, user_id=user_id, old=present, new=replacement
         ):
             raise WrongPassword  # a rival changed it while we computed
         await self._end_sessions(user_id, "password changed", but=keep_session_id)
+        return await self._of_password(user_id)
 
     @audited("identity.set_name", "user", "user_id")
     @transactional

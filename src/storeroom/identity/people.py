@@ -1,13 +1,15 @@
 """What the services of this slice share: whose account the caller may touch, and what is read of it."""
 
 import logging
-from os import environ
-from typing import Final
+from typing import Final, Self
+
+from typing_extensions import override
 
 from storeroom.core.contact import normal_phone
 from storeroom.core.errors import StoreroomError
 from storeroom.core.ids import SessionId, UserId, new_id
-from storeroom.database.service import ActorKind, Service
+from storeroom.database.executor import Executor
+from storeroom.database.service import ActorKind, Context, Service
 from storeroom.identity import checks, queries
 from storeroom.identity.errors import (
     RoleForbidden,
@@ -22,7 +24,8 @@ from storeroom.identity.model import (
     may_manage,
 )
 from storeroom.identity.revocations import Revocations
-from storeroom.notices import Channel, Notice, NoticeFolder
+from storeroom.identity.tokens import TokenKeys
+from storeroom.notices import Channel, Notice, Notices, Post
 from storeroom.tenants import settings_of
 
 PASSWORD_CHANGED: Final = "password_changed"  # noqa: S105  # a kind of notice
@@ -31,7 +34,24 @@ _log: Final = logging.getLogger(__name__)
 
 
 class People(Service):
-    """What the services of this slice share: whose account the caller may touch."""
+    """What the services of this slice share: whose account the caller may touch, and how its owner hears of it."""
+
+    def __init__(self, context: Context, keys: TokenKeys | None = None, notices: Notices | None = None) -> None:
+        """Without keys nothing is signed or sealed, and messages go to the folder of notices.
+
+        Args:
+            context: see Service.
+            keys: of the installation.
+            notices: sends messages after the commit, instead of the queue.
+        """
+        super().__init__(context)
+        self._keys = keys or TokenKeys(None)
+        self._notices = notices
+        self._post = Post(self._keys, notices)
+
+    @override
+    def bound(self, db: Executor) -> Self:
+        return type(self)(self.context.on(db), self._keys, self._notices)
 
     async def _lock_own(self, user_id: UserId) -> Managed:
         """An account that the caller may change in what is a person's own: their own, or one they manage."""
@@ -94,17 +114,21 @@ class People(Service):
             return None
         return normal_phone(phone, (await settings_of(self.context)).country_code)
 
-    async def _tell_of_password(self, user_id: UserId) -> None:
-        """Somebody who did not do it has to hear of it. What was changed stays, whatever becomes of the message."""
+    async def _of_password(self, user_id: UserId) -> Notice | None:
+        """Somebody who did not do it has to hear of it: queued with the change, or given back for `_tell`."""
         user = await queries.user(self.db, tenant_id=self.tenant_id, user_id=user_id)
         if user is None:
-            return
+            return None
         facts = {"name": user.full_name, "changed_at": self.context.clock.now()}
         notice = Notice(
             tenant_id=self.tenant_id, kind=PASSWORD_CHANGED, channel=Channel.MAIL, to=user.email, facts=facts
         )
+        return await self._post.within(self.db, notice, entity_type="user", entity_id=user_id)
+
+    async def _tell(self, notice: Notice | None) -> None:
+        """What was changed stays, whatever becomes of the message."""
         try:
-            await NoticeFolder.from_environment(environ).send(notice)
+            await self._post.after(notice)
         except (StoreroomError, OSError) as error:
             _log.warning("nobody was told of a new password: %s", getattr(error, "code", type(error).__name__))
 

@@ -47,6 +47,7 @@ from storeroom.identity.model import (
 )
 from storeroom.identity.own_accounts import OwnAccounts
 from storeroom.identity.revocations import Revocations
+from storeroom.notices import Notice
 from storeroom.tenants import settings_of
 
 
@@ -340,14 +341,14 @@ class Users(OwnAccounts):
             InvalidPassword, PasswordsBusy: as for `register`.
         """
         password_hash = await passwords.hashed(password)
-        await self._set_password(user_id, password_hash)
-        await self._tell_of_password(user_id)
+        await self._tell(await self._set_password(user_id, password_hash))
 
     @transactional
-    async def _set_password(self, user_id: UserId, password_hash: str) -> None:
+    async def _set_password(self, user_id: UserId, password_hash: str) -> Notice | None:
         await self._lock_managed(user_id)
         await queries.set_password(self.db, tenant_id=self.tenant_id, user_id=user_id, password_hash=password_hash)
         await self._end_sessions(user_id, "password set")
+        return await self._of_password(user_id)
 
     @audited("identity.merge_metadata", "user", "user_id", hidden=("changes",))
     @transactional

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, Self
+from typing import Final
 
 import msgspec
 from typing_extensions import override
@@ -12,8 +12,7 @@ from storeroom.core.contact import InvalidEmail, normal_email
 from storeroom.core.ids import SessionId, UserId, new_id
 from storeroom.core.secrets import new_token, token_hash
 from storeroom.core.visitor import Visitor
-from storeroom.database.executor import Executor
-from storeroom.database.service import ActorKind, Context, operation, transactional
+from storeroom.database.service import ActorKind, operation, transactional
 from storeroom.identity import checks, passwords, queries
 from storeroom.identity.errors import (
     AccountBlocked,
@@ -47,7 +46,7 @@ from storeroom.identity.model import (
 )
 from storeroom.identity.people import People
 from storeroom.identity.revocations import Revocations
-from storeroom.identity.tokens import TOKEN_LENGTH_MAX, RefreshToken, TokenKeys
+from storeroom.identity.tokens import TOKEN_LENGTH_MAX, RefreshToken
 
 _STATUSES: Final = list(MAY_SIGN_IN)
 
@@ -71,15 +70,6 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
 
 class Sessions(People):
     """The sessions of one tenant's guests and accounts."""
-
-    def __init__(self, context: Context, keys: TokenKeys | None = None) -> None:
-        """Without keys guests work, and signing in says that the installation has no secret."""
-        super().__init__(context)
-        self._keys = keys or TokenKeys(None)
-
-    @override
-    def bound(self, db: Executor) -> Self:
-        return type(self)(self.context.on(db), self._keys)
 
     # --- Guests -------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,5 @@
 """Codes by phone: asked for, sent, and tried a few times at most."""
 
-from os import environ
 from typing import Final, Self
 from uuid import UUID, uuid4
 
@@ -11,8 +10,8 @@ from storeroom.core.ids import new_id
 from storeroom.database.executor import Executor
 from storeroom.database.service import Context, Service, operation, transactional
 from storeroom.guests import GuestAttempts, GuestMethod
-from storeroom.identity import Users
-from storeroom.notices import Channel, Notice, NoticeFolder, Notices
+from storeroom.identity import TokenKeys, Users
+from storeroom.notices import Channel, Notice, Notices, Post
 from storeroom.tenants import settings_of
 from storeroom.verification import hashing, queries
 from storeroom.verification.errors import CodeRefused, PhoneProofRequired, TooManyCodes
@@ -33,20 +32,27 @@ _SENT: Final = "phone_code"  # the kind of the notice
 class PhoneCodes(Service):
     """Whether somebody has a phone: a code is sent there, and they say it."""
 
-    def __init__(self, context: Context, notices: Notices | None = None) -> None:
-        """Without a sender of its own, the folder that the environment names."""
+    def __init__(self, context: Context, keys: TokenKeys | None = None, notices: Notices | None = None) -> None:
+        """Without keys, messages go to the folder of notices.
+
+        Args:
+            context: see Service.
+            keys: seal a message in the queue.
+            notices: sends it after the commit, instead of the queue.
+        """
         super().__init__(context)
-        self._notices = notices or NoticeFolder.from_environment(environ)
+        self._keys = keys or TokenKeys(None)
+        self._notices = notices
+        self._post = Post(self._keys, notices)
 
     @override
     def bound(self, db: Executor) -> Self:
-        return type(self)(self.context.on(db), self._notices)
+        return type(self)(self.context.on(db), self._keys, self._notices)
 
     async def request(self, *, phone: str) -> CodeSent:
         """Send a code of CODE_DIGITS digits to a phone; it counts for CODE_LIFETIME, and replaces the one before.
 
-        The same answer for every number, whether or not an account has it. Give this no transaction of your own: the
-        message goes out when the code is committed.
+        The same answer for every number, whether or not an account has it. The message is queued with the code.
 
         Args:
             phone: a mobile, in the customs of the tenant's country or with its country code.
@@ -117,14 +123,12 @@ class PhoneCodes(Service):
 
     async def _send(self, phone: str) -> CodeSent:
         code = hashing.new_code()
-        sent = await self._replace(phone, await hashing.hashed(code))
-        await self._notices.send(
-            Notice(tenant_id=self.tenant_id, kind=_SENT, channel=Channel.SMS, to=phone, facts={"code": code})
-        )
+        sent, notice = await self._replace(phone, code, await hashing.hashed(code))
+        await self._post.after(notice)
         return sent
 
     @transactional
-    async def _replace(self, phone: str, otp_hash: str) -> CodeSent:
+    async def _replace(self, phone: str, code: str, otp_hash: str) -> tuple[CodeSent, Notice | None]:
         now = self.context.clock.now()
         counted = await queries.count_request(
             self.db,
@@ -140,16 +144,26 @@ class PhoneCodes(Service):
             raise TooManyCodes(retry_after_s=max(1, round(left_s)))
         await queries.forget_codes(self.db, tenant_id=self.tenant_id, phone=phone)
         session_id = uuid4()  # random to its last bit, where an id of ours says when it was made
+        code_id = new_id()
         expires_at = await queries.insert_code(
             self.db,
             tenant_id=self.tenant_id,
-            id=new_id(),
+            id=code_id,
             session_id=session_id,
             phone=phone,
             otp_hash=otp_hash,
             lifetime=CODE_LIFETIME,
         )
-        return CodeSent(session_id=session_id, expires_at=expires_at)
+        notice = Notice(
+            tenant_id=self.tenant_id,
+            kind=_SENT,
+            channel=Channel.SMS,
+            to=phone,
+            facts={"code": code, "minutes": int(CODE_LIFETIME.total_seconds() // 60)},
+            expires_at=expires_at,
+        )
+        left = await self._post.within(self.db, notice, entity_type=_SENT, entity_id=code_id)
+        return CodeSent(session_id=session_id, expires_at=expires_at), left
 
     @transactional
     async def _verified(self, code_id: UUID, session_id: UUID, phone: str) -> PhoneProof:
