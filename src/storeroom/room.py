@@ -44,6 +44,7 @@ from storeroom.inbox import Inbox, WebhookSources
 from storeroom.integration import Courier, Endpoints, Webhooks
 from storeroom.inventory import Inventory
 from storeroom.ledger import Ledger
+from storeroom.messaging import NoticeTemplates
 from storeroom.orders import Customers, Orders, ShippingRates
 from storeroom.payments import PaymentMethods, Payments
 from storeroom.promotions import Coupons
@@ -275,6 +276,11 @@ class Shop:
     def nonces(self) -> Nonces:
         """One-time permissions for dangerous acts."""
         return Nonces(self.context)
+
+    @cached_property
+    def notice_templates(self) -> NoticeTemplates:
+        """The words of what the shop tells its customers."""
+        return NoticeTemplates(self.context)
 
     @cached_property
     def orders(self) -> Orders:

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -14,6 +15,7 @@ import msgspec
 from storeroom.core.errors import Misconfigured
 from storeroom.core.networks import Network, networks
 from storeroom.core.secrets import Secret
+from storeroom.core.senders import Mailbox, SmsGateway, SmtpServer
 from storeroom.database.names import TableNames
 from storeroom.database.partitions import MONTHS_KEPT_MAX, MONTHS_KEPT_MIN
 from storeroom.database.pool import POOL_SIZE_MAX
@@ -99,6 +101,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     events_months: int = 0  # whole months of events that are kept before this one; 0: all
     events_drop: bool = False  # whether older ones are dropped, or only taken out of the table
     private_destinations: tuple[Network, ...] = ()  # networks that webhooks may go to although they are not public
+    smtp: SmtpServer | None = None  # takes our mail; None: it is written to the folder of notices
+    mail_from: Mailbox | None = None  # who mail is from, where a shop says nothing else
+    sms: SmsGateway | None = None  # takes our text messages; None: as for mail
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
@@ -117,6 +122,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             or read("APP_SECRET", _secrets, none)
         )
         others = read("STOREROOM_SECRET_PREVIOUS", _other_secrets, none)
+        smtp, mail_from = (
+            read("STOREROOM_SMTP_URL", SmtpServer.parse, None),
+            read("STOREROOM_MAIL_FROM", Mailbox.parse, None),
+        )
+        if smtp is not None and mail_from is None:
+            raise SettingInvalid(
+                variable="STOREROOM_MAIL_FROM", reason="who mail is from, as in Shop <mail@shop.example>"
+            )
         return cls(
             mode=read("STOREROOM_MODE", _one_of(Mode), Mode.DEVELOPMENT),
             host=read("STOREROOM_HOST", str, HOST_DEFAULT),
@@ -155,6 +168,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             events_months=read("STOREROOM_EVENTS_MONTHS", _months, 0),
             events_drop=read("STOREROOM_EVENTS_DROP", _switch, False),
             private_destinations=read("STOREROOM_PRIVATE_DESTINATIONS", _networks, ()),
+            smtp=smtp,
+            mail_from=mail_from,
+            sms=read("STOREROOM_SMS_URL", partial(_sms, given), None),
         )
 
     @property
@@ -318,6 +334,23 @@ def _secret_file(text: str) -> tuple[Secret, ...]:
         return _lines(Path(text).read_text("utf-8"))
     except (OSError, UnicodeDecodeError):
         raise ValueError("a file that can be read") from None
+
+
+def _sms(given: Mapping[str, str], url: str) -> SmsGateway:
+    """The gateway, from all the variables that begin so. No error repeats the token."""
+    known = SmsGateway(url=url)
+    try:
+        headers = msgspec.json.decode(given.get("STOREROOM_SMS_HEADERS") or "{}", type=dict[str, str])
+    except msgspec.MsgspecError:
+        raise ValueError('STOREROOM_SMS_HEADERS is a JSON object, as in {"X-Key": "{token}"}') from None
+    return SmsGateway(
+        url=url,
+        method=(given.get("STOREROOM_SMS_METHOD") or known.method).upper(),
+        body=given.get("STOREROOM_SMS_BODY") or known.body,
+        headers=headers,
+        sender=given.get("STOREROOM_SMS_FROM", ""),
+        token=Secret(given.get("STOREROOM_SMS_TOKEN", "")),
+    ).check()
 
 
 def _networks(text: str) -> tuple[Network, ...]:

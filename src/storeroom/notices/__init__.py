@@ -9,7 +9,7 @@ from storeroom.notices.folder import DATA_DIR, NOTICES_FOLDER, NoticeFolder
 from storeroom.notices.kinds import KINDS
 from storeroom.notices.model import Channel, Fact, Kind, Notice, Notices, Variable
 from storeroom.notices.post import Post
-from storeroom.notices.queue import Sealing, opened, queue
+from storeroom.notices.queueing import Sealing, opened, queue
 from storeroom.notices.sealed import NOTICE_SEALS
 
 __all__ = [

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
+from uuid import UUID
 
 import msgspec
 
@@ -30,12 +31,25 @@ class NoticeFolder:
 
     async def send(self, notice: Notice) -> None:
         """Write one file; its name says when and what kind."""
-        await asyncio.to_thread(self._write, notice)
+        await self.keep(notice, {}, notice_id=new_id(), at=datetime.now(UTC))
 
-    def _write(self, notice: Notice) -> None:
+    async def keep(self, notice: Notice, words: Mapping[str, str], *, notice_id: UUID, at: datetime) -> None:
+        """Write what would have been sent and what it says; a second time writes nothing."""
+        name = f"{at.astimezone(UTC):%Y%m%dT%H%M%S}-{notice.kind}-{notice_id}.json"
+        told = {**msgspec.to_builtins(notice), **words}
+        await asyncio.to_thread(self._write, name, msgspec.json.format(msgspec.json.encode(told), indent=2))
+
+    def _write(self, name: str, content: bytes) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{notice.kind}-{new_id()}.json"
-        # Made with its mode, not changed to it afterwards; never over a file that is there.
-        descriptor = os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(notice), indent=2))
+        # Under another name until it is whole, so that who looks for files finds no half of one, and who writes a file
+        # again finds it there. Made with its mode, not changed to it afterwards.
+        half = self._folder / f".{name}.{os.getpid()}"
+        descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            os.link(half, self._folder / name)
+        except FileExistsError:
+            pass
+        finally:
+            half.unlink()

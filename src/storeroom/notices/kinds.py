@@ -162,7 +162,7 @@ _ALL: Final = (
             _REFERENCE,
             _is("received", Fact.MONEY, "what arrived", _usd(13850)),
             _TOTAL,
-            _is("due", Fact.MONEY, "what is still to be paid; missing where nothing is", _usd(0), optional=True),
+            _is("due", Fact.MONEY, "what is still to be paid; missing where nothing is", _usd(1000), optional=True),
             _ORDER_LINK,
         ),
     ),

@@ -7,7 +7,7 @@ from uuid import UUID
 from storeroom.database.executor import Executor
 from storeroom.notices.folder import NoticeFolder
 from storeroom.notices.model import Notice, Notices
-from storeroom.notices.queue import Sealing, queue
+from storeroom.notices.queueing import Sealing, queue
 
 
 class Post:

@@ -7,7 +7,7 @@ from uuid import UUID
 from storeroom.database.executor import Executor
 from storeroom.database.sealed import SealedRow, SealedTable
 from storeroom.notices import queries
-from storeroom.notices.queue import PURPOSE, SEALED, place_of
+from storeroom.notices.queueing import PURPOSE, SEALED, place_of
 
 _FIRST: Final = UUID(int=0)
 

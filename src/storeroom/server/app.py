@@ -50,6 +50,7 @@ ROUTED: Final = (
     "integration",
     "inbox",
     "timetable",
+    "messaging",
 )
 
 _DESCRIPTION: Final = """\

@@ -6,10 +6,10 @@ from prometheus_client import CollectorRegistry
 
 from storeroom.flows.inbound import HANDLERS
 from storeroom.inbox import InboxProcessor
-from storeroom.integration import Courier, Dispatcher
+from storeroom.integration import Dispatcher
 from storeroom.room import Storeroom
 from storeroom.settings import Settings
-from storeroom.worker.carriers import carriers
+from storeroom.worker.carriers import carrying
 from storeroom.worker.model import Outcome
 from storeroom.worker.schedule import asking, schedule
 from storeroom.worker.service import Meters, Worker
@@ -31,13 +31,12 @@ async def work(
         registry: where the counters are shown; a registry takes one worker.
     """
     settings = settings or Settings()
-    async with Courier(allowed=settings.private_destinations) as courier, asyncio.TaskGroup() as tasks:
+    async with carrying(room, settings) as (courier, ours), asyncio.TaskGroup() as tasks:
         meters = Meters(registry)
         tasks.create_task(Worker(room.db, schedule=schedule(settings), meters=meters).run(stop), name="schedule")
         # By itself: a provider that does not answer keeps no reservation and no payment from expiring.
         asked = asking(room.token_keys, room.courier)
         tasks.create_task(Worker(room.db, schedule=asked, meters=meters).run(stop), name="asking")
-        ours = carriers(room, courier, settings)
         dispatcher = Dispatcher(room.db, courier, keys=room.token_keys, carriers=ours, registry=registry)
         tasks.create_task(dispatcher.run(stop), name="dispatcher")
         tasks.create_task(_inbox(room, registry).run(stop), name="inbox")
@@ -51,8 +50,7 @@ async def work_once(room: Storeroom, stop: asyncio.Event, *, settings: Settings 
     )
     if not stop.is_set():
         await _inbox(room).run_once()
-        async with Courier(allowed=settings.private_destinations) as courier:
-            ours = carriers(room, courier, settings)
+        async with carrying(room, settings) as (courier, ours):
             await Dispatcher(room.db, courier, keys=room.token_keys, carriers=ours).run_once()
     return outcomes
 

@@ -1,0 +1,190 @@
+"""The mail server: a few connections, kept open for a while, each step bounded in time."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Final, Self
+
+from aiosmtplib import SMTP, SMTPException, SMTPNotSupported, SMTPResponseException
+
+from storeroom.core.senders import SmtpServer, Tls
+from storeroom.messaging.mime import Letter
+
+CONNECTIONS_MAX: Final = 4  # of one process
+STEP_TIMEOUT_S: Final = 20.0  # for one answer of the server
+IDLE_MAX_S: Final = 30.0  # servers close what says nothing for long
+LETTERS_MAX: Final = 100  # by one connection
+PERMANENT: Final = 500
+
+
+class NotTaken(Exception):
+    """A mail was not taken. What the server said may hold the receiver's address, so it is cut by whoever shows it."""
+
+    def __init__(self, told: str, *, status: int | None = None, final: bool = False) -> None:
+        super().__init__(told)
+        self.told, self.status, self.final = told, status, final
+
+
+class _Line:
+    """One connection."""
+
+    def __init__(self, client: SMTP) -> None:
+        self.client = client
+        self.letters = 0
+        self.used_at = time.monotonic()
+
+    @property
+    def usable(self) -> bool:
+        fresh = time.monotonic() - self.used_at < IDLE_MAX_S and self.letters < LETTERS_MAX
+        return fresh and self.client.is_connected
+
+
+class Smtp:
+    """Hands mails to one server. `async with` it, or close it."""
+
+    def __init__(self, server: SmtpServer, *, timeout_s: float = STEP_TIMEOUT_S) -> None:
+        """Nothing is connected yet.
+
+        Args:
+            server: where it is.
+            timeout_s: for each answer.
+        """
+        self._server, self._timeout_s = server, timeout_s
+        self._idle: list[_Line] = []
+        self._free = asyncio.Semaphore(CONNECTIONS_MAX)
+        self._tls: ssl.SSLContext | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Say goodbye on all connections; the next mail opens another."""
+        lines, self._idle = self._idle, []
+        for line in lines:
+            await self._end(line)
+
+    async def send(self, letter: Letter) -> str:
+        """Hand one over; return what the server said.
+
+        Raises:
+            NotTaken: whether it may be tried again stands in it. What was refused for one receiver of a copy is not
+                an error: the mail is for the first.
+        """
+        async with self._line() as line:
+            return await self._hand_over(line.client, letter)
+
+    @asynccontextmanager
+    async def _line(self) -> AsyncIterator[_Line]:
+        async with self._free:
+            line = await self._connected()
+            try:
+                yield line
+            except NotTaken:
+                if not await self._cleared(line):
+                    line.client.close()
+                    raise
+                self._keep(line)
+                raise
+            except BaseException:
+                line.client.close()  # in the middle of something: nobody knows where
+                raise
+            self._keep(line)
+
+    def _keep(self, line: _Line) -> None:
+        line.letters += 1
+        line.used_at = time.monotonic()
+        self._idle.append(line)
+
+    async def _connected(self) -> _Line:
+        while self._idle:
+            line = self._idle.pop()
+            if line.usable and await self._cleared(line):
+                return line
+            await self._end(line)
+        server = self._server
+        try:
+            client = SMTP(
+                hostname=server.host,
+                port=server.port,
+                username=server.user,
+                password=server.password.reveal() if server.user and server.password else None,
+                timeout=self._timeout_s,
+                use_tls=server.tls is Tls.IMPLICIT,
+                start_tls={Tls.REQUIRED: True, Tls.AUTO: None}.get(server.tls, False),
+                tls_context=self._context(),
+            )
+            async with asyncio.timeout(self._timeout_s * 2):
+                await client.connect()
+        except (SMTPException, OSError, TimeoutError, ValueError) as error:
+            # Who is refused at the door is refused for our sake, not for this mail's: it waits.
+            status = error.code if isinstance(error, SMTPResponseException) else None
+            raise NotTaken(f"the mail server is not reached: {_said(error)}", status=status) from None
+        return _Line(client)
+
+    async def _hand_over(self, client: SMTP, letter: Letter) -> str:
+        options = ["SMTPUTF8", "BODY=8BITMIME"] if letter.utf8 else []
+        encoding = "utf-8" if letter.utf8 else "ascii"
+        if letter.utf8 and not client.supports_extension("smtputf8"):
+            raise NotTaken("the mail server takes no address beyond ASCII", final=True)
+        receiver, *copies = letter.receivers
+        step = "the sender"
+        try:
+            await client.mail(letter.sender, options=options, encoding=encoding)
+            step = "the receiver"
+            await client.rcpt(receiver, encoding=encoding)
+            for each in copies:
+                await self._copy(client, each, encoding)
+            step = "the mail"
+            answer = await client.data(letter.content)
+        except SMTPNotSupported as error:
+            raise NotTaken(_said(error), final=True) from None
+        except SMTPResponseException as error:
+            # A sender who is refused is our own: every mail would be, until somebody sets it right.
+            final = error.code >= PERMANENT and step != "the sender"
+            raise NotTaken(f"{step} was refused: {_said(error)}", status=error.code, final=final) from None
+        except (SMTPException, OSError, TimeoutError) as error:
+            raise NotTaken(f"the connection broke: {_said(error)}") from None
+        return f"{answer.code} {answer.message}"
+
+    async def _copy(self, client: SMTP, receiver: str, encoding: str) -> None:
+        try:
+            await client.rcpt(receiver, encoding=encoding)
+        except SMTPResponseException:
+            return
+
+    async def _cleared(self, line: _Line) -> bool:
+        """Whether the connection is there and ready for the next mail."""
+        try:
+            await line.client.rset()
+        except (SMTPException, OSError, TimeoutError):
+            return False
+        return True
+
+    async def _end(self, line: _Line) -> None:
+        try:
+            await line.client.quit(timeout=2)
+        except (SMTPException, OSError, TimeoutError):
+            pass
+        finally:
+            line.client.close()
+
+    def _context(self) -> ssl.SSLContext | None:
+        if self._server.tls is Tls.OFF:
+            return None
+        if self._tls is None:
+            self._tls = ssl.create_default_context(cafile=self._server.ca_file)
+        return self._tls
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, SMTPResponseException):
+        return f"{error.code} {error.message}"
+    return f"{type(error).__name__}: {error}".rstrip(": ")

@@ -1,0 +1,189 @@
+"""Mail from the queue to a real server, whatever the server says."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from postbox import LOGIN, Postbox, certificate, mailing
+from sending import ANN, Office
+
+from storeroom.identity import UserRole
+from storeroom.integration import WebhookStatus
+
+
+async def test_a_mail_says_who_it_is_from_and_what_happened(office: Office, postbox: Postbox) -> None:
+    queued = await office.queue()
+    await office.by_mail(postbox).work()
+    (letter,) = postbox.letters
+    mail = letter.mail
+    assert (letter.sender, letter.receivers) == ("mail@shop.example", [ANN])
+    assert (mail["From"], mail["To"]) == ("The shop <mail@shop.example>", ANN)
+    assert mail["Subject"] == "Your password was changed"
+    assert mail["Message-ID"] == f"<{queued}@shop.example>"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert "Hello Ann," in letter.part("plain") and "January 31, 2026" in letter.part("plain")
+    (row,) = await office.rows()
+    assert (row.status, row.attempts, row.response_status, row.payload) == (WebhookStatus.SUCCESS, 1, 250, None)
+
+
+async def test_a_shop_says_itself_who_it_is(office: Office, postbox: Postbox) -> None:
+    for key, value in {
+        "mail.from_address": "bestellung@bücher.example",
+        "mail.from_name": "Bücher, Gläser & Co",
+        "mail.reply_to": "help@shop.example",
+        "mail.logo_url": "https://shop.example/l.png",
+        "notices.shop_name": "Bücher",
+        "notices.order_url": "https://shop.example/orders/{number}",
+        "notices.order_placed_bcc": "books@shop.example, ann@example.com",
+    }.items():
+        await office.set(key, value)
+    usd = {"amount": 1000, "currency": "USD"}
+    lines = [{"name": "<b>Tea</b>", "quantity": 1, "unit_price": usd, "total": usd}]
+    await office.queue("order_placed", order_number="A/1", lines=lines, subtotal=usd, total=usd)
+    await office.by_mail(postbox).work()
+    (letter,) = postbox.letters
+    mail = letter.mail
+    assert mail["From"] == '"Bücher, Gläser & Co" <bestellung@xn--bcher-kva.example>'
+    assert (mail["Sender"], mail["Reply-To"]) == ("mail@shop.example", "help@shop.example")
+    assert (letter.sender, letter.receivers) == ("mail@shop.example", [ANN, "books@shop.example"])
+    assert "books@" not in letter.raw.decode(), "nobody sees who gets a copy"
+    html = letter.part("html")
+    assert "&lt;b&gt;Tea" in html and "<b>Tea" not in html
+    assert 'href="https://shop.example/orders/A%2F1"' in html and "https://shop.example/l.png" in html
+    assert "https://shop.example/orders/A%2F1" in letter.part("plain")
+
+
+async def test_what_the_server_cannot_take_now_is_tried_again_as_the_same_mail(
+    office: Office, postbox: Postbox
+) -> None:
+    await office.queue()
+    postbox.answers = ["451 4.3.0 try later", "421 4.3.2 closing"]
+    at = office.by_mail(postbox)
+    await at.work()
+    assert postbox.letters == []
+    (row,) = await office.rows()
+    assert (row.status, row.response_status) == (WebhookStatus.PENDING, 451)
+    assert row.last_error is not None and "451 4.3.0" in row.last_error
+    await at.again()
+    await at.again()
+    assert [row.status for row in await office.rows()] == [WebhookStatus.SUCCESS]
+    first = postbox.letters[0].raw
+    await office.run("UPDATE webhook_queue SET status = 'pending', completed_at = NULL")
+    await at.again()
+    assert postbox.letters[1].raw == first, "the same to the byte"
+
+
+async def test_a_receiver_that_does_not_exist_is_given_up_at_once(office: Office, postbox: Postbox) -> None:
+    postbox.refused = {ANN: f"550 5.1.1 <{ANN}> unknown", "copy@shop.example": "450 4.2.1 not now"}
+    await office.queue()
+    await office.queue(to="bo@example.com", bcc=("copy@shop.example",))
+    await office.by_mail(postbox).work()
+    gone, sent = await office.rows()
+    assert (gone.status, gone.attempts, gone.response_status) == (WebhookStatus.FAILED, 1, 550)
+    assert gone.last_error is not None and "550 5.1.1" in gone.last_error
+    assert ANN not in gone.last_error, "who a mail was for stands nowhere"
+    assert sent.status is WebhookStatus.SUCCESS, "a copy that is refused keeps nobody's mail back"
+    for _ in range(8):
+        await office.queue(to="bo@example.com")
+    postbox.connections = 0
+    await office.by_mail(postbox).work()
+    assert len(postbox.letters) == 9 and postbox.connections <= 2, "a connection serves many"
+
+
+async def test_a_server_that_is_not_there_is_waited_for(office: Office, postbox: Postbox) -> None:
+    await office.queue()
+    async with mailing() as gone:
+        pass
+    await office.by_mail(gone).work()
+    (row,) = await office.rows()
+    assert row.status is WebhookStatus.PENDING and "is not reached" in str(row.last_error)
+    await office.by_mail(postbox).again()
+    assert len(postbox.letters) == 1
+
+
+async def test_over_starttls_with_a_login(office: Office, tmp_path: Path) -> None:
+    context, trusted = certificate(tmp_path)
+    async with mailing(tls=context) as box:
+        await office.queue()
+        await office.by_mail(box, "smtp://shop%40shop.example:p%3Aa%2Fss%40word@127.0.0.1:{port}").work()
+        (row,) = await office.rows()
+        assert box.letters == [] and "CERTIFICATE" in str(row.last_error).upper(), "nobody vouches for this server"
+        url = "smtp://shop%40shop.example:{word}@127.0.0.1:{port}?ca=" + str(trusted)
+        await office.by_mail(box, url.replace("{word}", "wrong")).again()
+        (row,) = await office.rows()
+        assert (row.status, row.response_status) == (WebhookStatus.PENDING, 535), row.last_error
+        await office.by_mail(box, url.replace("{word}", "p%3Aa%2Fss%40word")).again()
+        (letter,) = box.letters
+        assert (letter.encrypted, letter.login) == (True, LOGIN[0].decode())
+        assert "p:a/ss@word" not in str([row.last_error for row in await office.rows()])
+
+
+async def test_where_tls_is_asked_for_nothing_goes_without(office: Office, postbox: Postbox, tmp_path: Path) -> None:
+    await office.queue()
+    await office.by_mail(postbox, "smtp://127.0.0.1:{port}?starttls=required").work()
+    assert postbox.letters == []
+    context, trusted = certificate(tmp_path)
+    async with mailing(tls=context, implicit=True) as box:
+        await office.by_mail(box, "smtps://127.0.0.1:{port}?ca=" + str(trusted)).again()
+        assert len(box.letters) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["Ann\r\nBcc: eve@example.com", "Ann\nSubject: x\n\nbody", "Ann\x00\u2028Bcc: e@x.example"]
+)
+async def test_no_fact_reaches_a_header(office: Office, postbox: Postbox, name: str) -> None:
+    usd = {"amount": 1000, "currency": "USD"}
+    await office.shop.notice_templates.create(
+        kind="order_cancelled",
+        channel="mail",
+        subject="{{ name }}\n{{ reason }}",
+        body="{{ name }}",  # type: ignore[arg-type]
+    )
+    await office.set("mail.from_name", "The shop")
+    await office.queue("order_cancelled", order_number="A-1", total=usd, name=name, reason=name)
+    await office.queue(to="eve@example.com\r\nRCPT TO:<bo@example.com>")
+    await office.by_mail(postbox).work()
+    (letter,) = postbox.letters
+    assert letter.receivers == [ANN]
+    assert set(letter.mail.keys()) == {
+        "Message-ID", "Date", "From", "To", "Subject", "Auto-Submitted", "X-Auto-Response-Suppress",
+        "Content-Type", "Content-Transfer-Encoding", "MIME-Version",
+    }  # fmt: skip
+    assert (await office.rows())[1].status is WebhookStatus.FAILED
+
+
+async def test_letters_beyond_ascii_in_an_address(office: Office, postbox: Postbox) -> None:
+    await office.queue(to="jürgen@bücher.example")
+    await office.by_mail(postbox).work()
+    (letter,) = postbox.letters
+    assert letter.receivers == ["jürgen@xn--bcher-kva.example"]
+
+
+async def test_what_is_worth_nothing_any_more_is_not_sent(office: Office, postbox: Postbox) -> None:
+    """A code that expired; an account that was closed; a shop that is suspended, until it is resumed."""
+    at = office.by_mail(postbox)
+    await office.queue(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    user = await office.shop.users.create(email="bo@example.com", role=UserRole.CUSTOMER)
+    await office.queue(entity=("user", user.id))
+    await office.shop.users.delete(user_id=user.id)
+    await at.work()
+    expired, closed = await office.rows()
+    assert (expired.status, expired.last_error) == (WebhookStatus.FAILED, "it expired before it could be sent")
+    assert (closed.status, closed.response_body) == (WebhookStatus.SUCCESS, "not sent: its account was closed")
+    await office.queue()
+    await office.room.tenants.suspend(office.shop.tenant_id)
+    await at.again()
+    assert postbox.letters == []
+    await office.room.tenants.resume(office.shop.tenant_id)
+    await at.again()
+    assert len(postbox.letters) == 1
+
+
+async def test_without_a_server_a_mail_is_a_file_that_one_can_read(office: Office) -> None:
+    await office.queue("verify_email", facts={"token": "a-token", "expires_at": "2026-01-31T12:00:00Z"})
+    await office.work()
+    await office.run("UPDATE webhook_queue SET status = 'pending', completed_at = NULL WHERE destination = 'mail'")
+    await office.again()
+    (file,) = office.files()
+    assert (file["kind"], file["to"], file["facts"]["token"]) == ("verify_email", ANN, "a-token")
+    assert file["subject"] == "Prove your mail address" and "a-token" in file["text"]
