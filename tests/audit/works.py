@@ -19,6 +19,7 @@ from storeroom.core.ids import ApiKeyId, OrderId, PaymentId, UserId
 from storeroom.core.money import Money
 from storeroom.database.service import Actor, ActorKind
 from storeroom.identity import Permission, ProfileChanges, UserRole
+from storeroom.notices import Channel
 from storeroom.orders import OrderStatus
 from storeroom.refunds import RefundQuoteDraft
 from storeroom.room import Shop
@@ -194,6 +195,12 @@ class Works:
             wallet="W",
             payment_method=SubscriptionPayment.MANUAL,
             billing_period=BillingPeriod.MONTH,
+        )
+        return made.id
+
+    async def template_id(self) -> UUID:
+        made = await self.shop.notice_templates.create(
+            kind="phone_code", channel=Channel.SMS, language="de", body="{{ code }}"
         )
         return made.id
 

@@ -90,6 +90,13 @@ RIGHTS: Final[dict[str, str]] = {
     "settings.write": """
         GET /v1/admin/account-settings
         PUT /v1/admin/account-settings
+        GET /v1/admin/notice-kinds
+        GET /v1/admin/notice-templates
+        POST /v1/admin/notice-templates
+        POST /v1/admin/notice-templates/preview
+        DELETE /v1/admin/notice-templates/{template_id}
+        GET /v1/admin/notice-templates/{template_id}
+        PATCH /v1/admin/notice-templates/{template_id}
         GET /v1/admin/configuration
         DELETE /v1/admin/configuration/{key}
         GET /v1/admin/configuration/{key}

@@ -29,7 +29,8 @@ from storeroom.identity import MailProofs, Permission, Proof, SavedAddress, Sess
 from storeroom.inbox import Scheme, WebhookSource
 from storeroom.integration import Endpoint, Webhook
 from storeroom.inventory import Reservation
-from storeroom.notices import Notice
+from storeroom.messaging import NoticeTemplate
+from storeroom.notices import Channel, Notice
 from storeroom.orders import ShippingRate
 from storeroom.payments import PaymentMethod
 from storeroom.promotions import Coupon
@@ -85,6 +86,7 @@ class Estate:
     key: ApiKey
     key_text: str
     domain: Domain
+    template: NoticeTemplate
     gateway: Gateway
     hosted: StripeSession
     mpgs: MpgsTransaction
@@ -268,6 +270,7 @@ async def build(room: Storeroom) -> Estate:
         cart.id,
         domain.domain_name,
     )
+    template = await shop.notice_templates.create(kind="phone_code", channel=Channel.SMS, body=f"{{{{ code }}}} {mark}")
     gateway = await shop.gateways.create(id=f"pay-{mark}", name="Pay", config={"api_key": f"sealed {mark}"})
     coupon = await make_coupon(shop, "10 %", auto_apply=True, product_ids=[product.id])
     endpoint, _ = await shop.endpoints.create(name="there", url=f"https://{mark}.example/hooks")
@@ -348,6 +351,7 @@ async def build(room: Storeroom) -> Estate:
         key=key,
         key_text=key_text,
         domain=domain,
+        template=template,
         gateway=gateway,
         hosted=hosted,
         mpgs=mpgs,

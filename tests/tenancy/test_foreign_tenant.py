@@ -63,6 +63,8 @@ from storeroom.identity import (
 from storeroom.inbox import MessageNotFound, SourceChanges, SourceNotFound
 from storeroom.integration import EndpointChanges, EndpointNotFound, WebhookNotFound
 from storeroom.inventory import ReservationNotFound, ReservedCartNotFound
+from storeroom.messaging import TemplateChanges, TemplateNotFound
+from storeroom.notices import Channel
 from storeroom.orders import OrderNotFound, OrderStatus, ShippingRateNotFound
 from storeroom.payments import Payer, PaymentMethodNotFound, PaymentNotFound, PaymentStatus
 from storeroom.promotions import CouponChanges, CouponNotFound, InvalidCoupon, Line
@@ -356,6 +358,16 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
         (
             nothing_set,
             lambda s, o, t: s.customer_syncs.synced(claim=t.waits.id, sync_id=t.waits.id, sap_customer_code="x"),
+        )
+    ],
+    "notice_templates.delete": [
+        (TemplateNotFound, lambda s, o, t: s.notice_templates.delete(template_id=t.template.id))
+    ],
+    "notice_templates.get": [(TemplateNotFound, lambda s, o, t: s.notice_templates.get(template_id=t.template.id))],
+    "notice_templates.update": [
+        (
+            TemplateNotFound,
+            lambda s, o, t: s.notice_templates.update(template_id=t.template.id, changes=TemplateChanges(body="x")),
         )
     ],
     "domains.delete": [(DomainNotFound, lambda s, o, t: s.domains.delete(domain_id=t.domain.id))],
@@ -1310,6 +1322,9 @@ READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
     "configuration.value": lambda s: s.configuration.value(SUPPORT_EMAIL),
     "customer_syncs.waiting": lambda s: s.customer_syncs.waiting(limit=100),
     "domains.list": lambda s: s.domains.list(limit=100),
+    "notice_templates.kinds": lambda s: s.notice_templates.kinds(),
+    "notice_templates.list": lambda s: s.notice_templates.list(limit=100),
+    "notice_templates.preview": lambda s: s.notice_templates.preview(kind="phone_code", channel=Channel.SMS),
     "inbox.depths": lambda s: s.inbox.depths(),
     "webhook_sources.list": lambda s: s.webhook_sources.list(),
     "endpoints.list": lambda s: s.endpoints.list(),
@@ -1364,6 +1379,7 @@ WRITES = {
     "customer_syncs.enrol_all",
     "customer_syncs.upsert",
     "domains.create",
+    "notice_templates.create",
     "endpoints.create",
     "inbox.refuse",
     "inbox.store",
