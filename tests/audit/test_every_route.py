@@ -89,10 +89,10 @@ CASES: dict[str, Case] = {
     "PUT /v1/admin/cart-reminders/rules": Case({"max_retries": 2}, refused={"bcc_emails": ["nobody"]}),
     "PUT /v1/admin/domains/{domain_id}/cart-reminders": Case({"retry_time_seconds": 60}),
     "POST /v1/admin/notice-templates": Case(
-        {"kind": "phone_code", "channel": "sms", "body": "{{ code }}"},
-        refused={"kind": "phone_code", "channel": "sms", "body": "{{ nothing }}"},
+        {"kind": "phone_code", "channel": "sms", "body": "It is {{ code }}"},
+        refused={"kind": "phone_code", "channel": "sms", "body": "It is {{ nothing }}"},
     ),
-    "PATCH /v1/admin/notice-templates/{template_id}": Case({"body": "{{ code }}!"}),
+    "PATCH /v1/admin/notice-templates/{template_id}": Case({"body": "Now {{ code }}"}),
     "DELETE /v1/admin/notice-templates/{template_id}": Case(),
     "PUT /v1/admin/configuration/{key}": Case({"value": "G-1"}, refused={"value": "G-1", "group": "No Group"}),
     "DELETE /v1/admin/configuration/{key}": Case(),
