@@ -13,7 +13,7 @@ import uvloop
 from rich.console import Console
 from rich.status import Status
 
-from bench import events, history, lines, orders, payments, serving, signing_in
+from bench import draining, events, history, lines, orders, payments, serving, signing_in
 from bench.ground import Ground, prepared
 from bench.importing import importing
 from bench.lines import LINES, Line
@@ -28,6 +28,7 @@ SMOKE_ROUNDS, SMOKE_SECONDS = 1, 1.0
 ORDERS_BEFORE, SMOKE_ORDERS_BEFORE = 5_000_000, 20_000
 IMPORT_ROWS, SMOKE_IMPORT_ROWS = 100_000, 2_000
 WIDTH = 140  # where no terminal says otherwise
+SMOKE_DRAINED_ROWS = 2_000
 IMPORTS_MAX = 3  # rounds of the import, which takes its time
 
 Found = Mapping[str, list[Measure]]
@@ -52,6 +53,7 @@ class Run:
         await self._stage(ground, self._http)
         await self._stage(ground, self._events)
         await self._stage(ground, self._queues)
+        await self._stage(ground, self._drain)
         await self._stage(ground, self._payments)
         await self._stage(ground, self._sign_in)
         await self._stage(ground, self._memory)
@@ -147,6 +149,12 @@ class Run:
                 lines.QUEUE_PROCRASTINATE: await stack.enter_async_context(queues.procrastinate(ground)),
             }
         )
+
+    async def _drain(self, ground: Ground, _: AsyncExitStack) -> None:
+        if self._needs(lines.DRAINED_LAST):
+            rows = SMOKE_DRAINED_ROWS if self.smoke else draining.ROWS
+            self.facts["rows drained"] = f"{rows:,}, three times"
+            self.found |= draining.as_measures(await draining.curves(ground, rows, self._say))
 
     async def _payments(self, ground: Ground, stack: AsyncExitStack) -> None:
         if not self._needs(lines.PAYMENTS):

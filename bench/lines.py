@@ -58,6 +58,9 @@ EVENTS_COPIED = "COPY, batches of 100"
 QUEUE = "queue, claim and finish"
 QUEUE_PGQUEUER = "pgqueuer, claim and finish"
 QUEUE_PROCRASTINATE = "procrastinate, claim and finish"
+DRAINED = "the queue drained"
+DRAINED_LAST = "the queue drained, the last fifth of the rows"
+DRAINED_FIRST = "the queue drained, the first fifth of the rows"
 PAYMENTS = "payments, 8 callers"
 PAYMENTS_BARE = "pgbench's bare INSERT of the same row, 8 clients"
 SIGN_IN = "POST /v1/auth/sign-in"
@@ -78,6 +81,7 @@ LINES: tuple[Line, ...] = (
     Line("events", "event intake over HTTP, batches of 100", EVENTS, 0.5, EVENTS_COPIED),
     Line("queue-pgqueuer", "queue of 20 tenants, batches of 10, against pgqueuer", QUEUE, 1.5, QUEUE_PGQUEUER),
     Line("queue-procrastinate", "the same, against procrastinate", QUEUE, 1.5, QUEUE_PROCRASTINATE),
+    Line("drain", "the last fifth of 100,000 queued rows, a second", DRAINED_LAST, 0.8, DRAINED_FIRST),
     Line("payments", "recording payments from wallets, 8 callers", PAYMENTS, 0.5, PAYMENTS_BARE),
     Line("sign-in", "a whole sign-in over HTTP, 2 callers", SIGN_IN, 0.7, VERIFY),
     Line("five-million", "checkout after five million orders", FILLED, 0.9, EMPTY),
