@@ -12,6 +12,7 @@ import sys
 from datetime import timedelta
 
 from storeroom.database.pool import Database
+from storeroom.settings import Settings
 from storeroom.worker import Job, Worker
 
 EVERY = timedelta(milliseconds=250)
@@ -20,12 +21,9 @@ LEASE = timedelta(seconds=1)
 
 def tick_job(who: str, name: str) -> Job:
     async def tick(db: Database, /, *, limit: int) -> int:
-        run = await db.fetchval(
-            "INSERT INTO ticks (who, due, started) "
-            "SELECT $1, last_started_at, clock_timestamp() FROM scheduled_jobs WHERE name = $2 RETURNING id",
-            who,
-            name,
-        )
+        begun = "SELECT $1, last_started_at, clock_timestamp() FROM {scheduled_jobs} WHERE name = $2 RETURNING id"
+        insert = f"INSERT INTO ticks (who, due, started) {db.names.render(begun)}"
+        run = await db.fetchval(insert, who, name)
         await asyncio.sleep(random.uniform(0.02, 0.15))  # the work
         await db.execute("UPDATE ticks SET ended = clock_timestamp() WHERE id = $1", run)
         return 0
@@ -34,7 +32,7 @@ def tick_job(who: str, name: str) -> Job:
 
 
 async def main(dsn: str, who: str, job: str) -> None:
-    async with await Database.open(dsn) as db:
+    async with await Database.open(dsn, names=Settings.from_environment().names) as db:
         await Worker(db, schedule=[tick_job(who, job)], lease=LEASE).run(asyncio.Event())
 
 

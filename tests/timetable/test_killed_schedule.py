@@ -17,6 +17,7 @@ import psutil
 import pytest
 from runner import EVERY, LEASE, tick_job
 
+import mapped
 from storeroom.database.pool import Database
 from storeroom.timetable import grid_origin
 from storeroom.worker import Worker
@@ -56,7 +57,13 @@ class Workers:
 async def workers(dsn: str) -> AsyncIterator[Workers]:
     made = Workers(
         await asyncio.create_subprocess_exec(
-            sys.executable, str(RUNNER), dsn, JOB, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            sys.executable,
+            str(RUNNER),
+            dsn,
+            JOB,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, **mapped.environment()},
         )
     )
     try:

@@ -196,16 +196,17 @@ async def test_the_table_does_not_grow(fresh_database: Callable[..., Awaitable[s
         names = [a_name() for _ in range(30)]
         ours = Timetable(db, every=dict.fromkeys(names, SECOND), wait_max=SECOND)
         await ours.register()
-        size = "SELECT pg_relation_size('scheduled_jobs') / current_setting('block_size')::int"
+        table = db.names.resolve("scheduled_jobs")
+        size = "SELECT pg_relation_size($1::text::regclass) / current_setting('block_size')::int"
         for n in range(600):
             await ours.end(await begun(ours, names[n % 30]), rows=n, took_s=0)
         await db.execute("SELECT pg_stat_force_next_flush()")
         updated, hot = await db.fetchrow(
-            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'scheduled_jobs'"
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = $1", table
         )
         assert updated == 1200
         assert hot >= 0.99 * updated
-        assert await db.fetchval(size) <= 8
+        assert await db.fetchval(size, table) <= 8
 
 
 # --- The worker that goes by it -----------------------------------------------------------------------------------------

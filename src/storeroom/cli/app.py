@@ -4,6 +4,7 @@ What a command needs is imported in it, so that `--help` and a refusal come at o
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 PASSWORD_VARIABLE: Final = "STOREROOM_PASSWORD"  # noqa: S105  # the name of a variable
 PASSWORD_LINE_MAX: Final = 1_000
 DEFAULT_TENANT: Final = "default"
+WAIT_S: Final = 1.0  # between two tries to reach a database
 
 app = typer.Typer(
     help="The room behind every shop. Settings come from the environment: STOREROOM_DATA_DIR and its like.",
@@ -128,7 +130,10 @@ def worker(
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with connect.opened(settings, require_secret=True) as room:
+        async with contextlib.AsyncExitStack() as stack:
+            room = await _when_it_answers(stack, settings, stop, once=once)
+            if room is None:
+                return []
             if once:
                 return await work_once(room, stop, settings=settings)
             warn("working")
@@ -176,6 +181,27 @@ def show_schedule(as_json: Json = False) -> None:
     ]
     heads = ("job", "every", "due", "last begun", "took", "rows", "error")
     show_table(heads, rows, empty="nothing: no worker has run here yet")
+
+
+async def _when_it_answers(
+    stack: contextlib.AsyncExitStack, settings: Settings, stop: asyncio.Event, *, once: bool
+) -> "Storeroom | None":
+    """The room, for a worker that may have been started before its database; None where it was stopped before."""
+    from storeroom.core.errors import Unavailable  # noqa: PLC0415
+
+    told = False
+    while not stop.is_set():
+        try:
+            return await stack.enter_async_context(connect.opened(settings, require_secret=True))
+        except Unavailable as error:
+            if once:
+                raise
+            if not told:
+                warn(f"waiting for the database: {error} [{error.code}]")
+            told = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), WAIT_S)
+    return None
 
 
 # --- The database -----------------------------------------------------------------------------------------------------

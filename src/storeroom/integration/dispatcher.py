@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from storeroom.core.clock import Clock, SystemClock
 from storeroom.core.crypto import KeyRing
-from storeroom.core.errors import StoreroomError
+from storeroom.core.errors import StoreroomError, Unavailable
 from storeroom.core.ids import TenantId, new_id
 from storeroom.core.secrets import Secret
 from storeroom.database.pool import Database
@@ -51,6 +51,7 @@ FAN_OUT_SIZE: Final = 500
 TENANTS_AT_ONCE: Final = 200
 DESTINATIONS_LOOKED_AT: Final = 1_000
 DESTINATIONS_AT_ONCE: Final = 64
+WRITE_AGAIN_S: Final = 0.5  # what came of a delivery, while the database is away
 
 _log: Final = logging.getLogger(__name__)
 _Flight = asyncio.Task[tuple[Claimed, Outcome]]
@@ -192,32 +193,71 @@ class Dispatcher:
             window = 1  # it failed last: one is enough to see whether it is back
         going = True
         flights: dict[_Flight, UUID] = {}
-        while going or flights:
-            if going and not stop.is_set() and len(flights) <= window // 2:
-                claim = new_id()
-                rows = await self._claim(destination, ordered, claim, window - len(flights))
-                going = len(rows) == window - len(flights)
-                if not rows and not flights:  # what is due waits for something before it, or a rival was faster
-                    self._rest(key, POLL_S)
-                for row in rows:
-                    sending = (
-                        self._carry(carrier, destination.tenant_id, row)
-                        if carrier
-                        else self._send(row, endpoint, secrets)
-                    )
-                    flights[asyncio.create_task(sending)] = claim
-            if stop.is_set():
-                going = False
-            if not flights:
-                break
-            done, _ = await asyncio.wait(flights, return_when=asyncio.FIRST_COMPLETED)
-            rested = await self._settle(destination, endpoint, {task: flights.pop(task) for task in done})
-            if rested:
-                going = False
-            elif ordered:
-                going = True  # what waited for these may go now
-            elif window == 1 and endpoint is not None:
-                window = endpoint.in_flight_max  # it is back
+        try:
+            while going or flights:
+                if going and not stop.is_set() and len(flights) <= window // 2:
+                    claim = new_id()
+                    rows = await self._claim(destination, ordered, claim, window - len(flights))
+                    going = len(rows) == window - len(flights)
+                    if not rows and not flights:  # what is due waits for something before it, or a rival was faster
+                        self._rest(key, POLL_S)
+                    for row in rows:
+                        sending = (
+                            self._carry(carrier, destination.tenant_id, row)
+                            if carrier
+                            else self._send(row, endpoint, secrets)
+                        )
+                        flights[asyncio.create_task(sending)] = claim
+                if stop.is_set():
+                    going = False
+                if not flights:
+                    break
+                done, _ = await asyncio.wait(flights, return_when=asyncio.FIRST_COMPLETED)
+                rested = await self._written(destination, endpoint, {task: flights[task] for task in done})
+                for task in done:
+                    del flights[task]
+                if rested:
+                    going = False
+                elif ordered:
+                    going = True  # what waited for these may go now
+                elif window == 1 and endpoint is not None:
+                    window = endpoint.in_flight_max  # it is back
+        except asyncio.CancelledError:
+            await self._let_go(destination, flights)
+            raise
+        except Exception:
+            if flights:  # what is on its way arrives, and is written down if that can be
+                await asyncio.wait(flights)
+                await self._written(destination, endpoint, flights)
+            raise
+
+    async def _let_go(self, destination: Destination, flights: dict[_Flight, UUID]) -> None:
+        """Cut off what is on its way, and give it back: whoever comes next may send it at once."""
+        for task in flights:
+            task.cancel()
+        try:
+            async with asyncio.timeout(POLL_S):
+                if flights:
+                    await asyncio.wait(flights)
+                for claim in set(flights.values()):
+                    await queries.release(self._db, tenant_id=destination.tenant_id, claim=claim)
+        except Exception as error:  # noqa: BLE001  # then it is due when the lease is over
+            _say(f"giving back what was for {destination.destination}", error)
+
+    async def _written(
+        self, destination: Destination, endpoint: EndpointKeys | None, done: dict[_Flight, UUID]
+    ) -> bool:
+        """As _settle; while the database is away it is tried again, for as long as the rows are surely ours."""
+        now = asyncio.get_running_loop().time
+        until = now() + self._lease.total_seconds() / 2
+        while True:
+            try:
+                return await self._settle(destination, endpoint, done)
+            except Unavailable as error:
+                if now() >= until:
+                    raise
+                _say(f"writing down what {destination.destination} answered", error)
+            await asyncio.sleep(WRITE_AGAIN_S)
 
     async def _endpoint(self, destination: Destination) -> tuple[EndpointKeys | None, Sequence[Secret]]:
         if destination.endpoint_id is None:

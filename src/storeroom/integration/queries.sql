@@ -324,6 +324,15 @@ UPDATE {webhook_queue} q
  WHERE q.tenant_id = :tenant_id
    AND q.id = lost.id;
 
+-- name: release(tenant_id, claim) -> count
+-- Given back by a worker that stops: the attempt it cut off does not count.
+UPDATE {webhook_queue}
+   SET status = 'pending', claim = NULL, lease_until = NULL, attempts = attempts - 1, next_attempt_at = now(),
+       last_error = 'the worker that sent it stopped'
+ WHERE tenant_id = :tenant_id
+   AND status = 'processing'
+   AND claim = :claim;
+
 -- name: tenants_with_old(before, size) -> TenantId*
 -- scope: all tenants
 WITH RECURSIVE step AS (
