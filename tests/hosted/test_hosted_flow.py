@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -40,7 +41,7 @@ from storeroom.hosted import (
     StripeSessionStatus,
     TransactionNotFound,
 )
-from storeroom.inbox import InboxProcessor, InboxStatus, Receipt
+from storeroom.inbox import InboxProcessor, InboxStatus, InvalidMessage, Receipt
 from storeroom.payments import (
     Payer,
     Payment,
@@ -436,6 +437,26 @@ async def test_a_stale_or_wrong_signature_changes_nothing(hosted: Hosted) -> Non
     assert [(each.status, each.signature_valid, each.attempts) for each in kept] == [("failed", False, 0)] * 4
     assert (await hosted.session(page)).status is S.PENDING
     assert await hosted.paid(order) == UNPAID
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"id": "evt_1", "type": "v2.core.event", "object": "v2.core.event"}, {"id": 1, "type": []}]
+)
+async def test_what_is_signed_and_no_event_that_we_know_is_kept_and_skipped(hosted: Hosted, said: Any) -> None:
+    """An answer that is no 2xx would have Stripe send it for days, and give our address up."""
+    taken = await hosted.take(json.dumps(said).encode())
+    assert taken.id is not None
+    processor = InboxProcessor(hosted.shop.context.db, handlers=HANDLERS, tenants=hosted.shop.context.tenants)  # type: ignore[arg-type]
+    assert await processor.process_next(hosted.shop.tenant_id)
+    kept = await hosted.shop.inbox.get(message_id=taken.id)
+    assert (kept.status, kept.attempts, kept.payload) == (InboxStatus.SKIPPED, 1, said)
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe", b"", b"[]", b'"x"', b'{"id": '])
+async def test_what_is_signed_and_cannot_be_read_is_refused(hosted: Hosted, body: bytes) -> None:
+    with pytest.raises((SignatureRefused, InvalidMessage)):
+        await hosted.take(body)
+    assert [each for each in (await hosted.shop.inbox.list()).items if each.signature_valid] == []
 
 
 async def test_either_of_two_gateways_may_sign(hosted: Hosted) -> None:

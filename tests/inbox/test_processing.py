@@ -155,7 +155,7 @@ async def test_a_source_says_how_often_its_messages_are_tried(desk: Desk) -> Non
     assert (failed.status, failed.attempts, failed.error_message) == (InboxStatus.FAILED, 5, "RuntimeError")
 
 
-@pytest.mark.requirement("SBB-WIN-05")
+@pytest.mark.requirement("SBB-WIN-03", "SBB-WIN-05")
 async def test_a_message_that_kills_its_workers_ends_as_well(desk: Desk) -> None:
     """Its attempt is counted when it is claimed, not when somebody is left to count it."""
 

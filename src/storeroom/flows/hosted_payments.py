@@ -59,7 +59,7 @@ from storeroom.hosted import (
     from_stripe,
     read_event,
     read_session,
-    verified,
+    require_signed,
 )
 from storeroom.identity import TokenKeys
 from storeroom.inbox import Handled, InboxMessage
@@ -297,7 +297,6 @@ class HostedPayments(Service):
         Raises:
             GatewayNotFound: the shop has no Stripe gateway with a webhook secret.
             SignatureRefused: signed with another secret, or too long ago.
-            ProviderDown: signed, and yet no message of Stripe's shape.
         """
         known = False
         for gateway in await self._gateways.list():
@@ -308,7 +307,7 @@ class HostedPayments(Service):
                 continue
             known = True
             try:
-                verified(body, signature, secret)
+                require_signed(body, signature, secret)
             except SignatureRefused:
                 continue
             return gateway.id
@@ -635,7 +634,11 @@ async def stripe_message(context: Context, message: InboxMessage) -> Handled:
     """What the inbox does with a message of Stripe."""
     _, _, gateway_id = (message.verified_by or "").partition(BY_GATEWAY)
     hosted = HostedPayments(context)
-    taken = await hosted.stripe_event(event=read_event(message.payload), gateway_id=gateway_id or None)
+    try:
+        event = read_event(message.payload)
+    except ProviderDown:
+        return Handled(result={"reason": "no event of the shape that we know"}, skipped=True)
+    taken = await hosted.stripe_event(event=event, gateway_id=gateway_id or None)
     order_id = None
     if taken.payment_id is not None:
         order_id = (await Payments(context).get(payment_id=taken.payment_id)).order_id

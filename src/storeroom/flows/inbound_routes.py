@@ -12,7 +12,7 @@ from litestar.types import ControllerRouterHandler
 
 from storeroom.flows.inbound import Inbound
 from storeroom.gateways import GatewayNotFound
-from storeroom.hosted import ProviderDown, ProviderMisconfigured, SignatureRefused
+from storeroom.hosted import ProviderMisconfigured, SignatureRefused
 from storeroom.identity import SigningSecretMissing
 from storeroom.inbox import BODY_BYTES_MAX, InvalidMessage, MessageForged, SourceNotFound
 from storeroom.web import AnyRequest, says
@@ -38,7 +38,6 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
             MessageForged,
             SignatureRefused,
             InvalidMessage,
-            ProviderDown,
             ProviderMisconfigured,
             SigningSecretMissing,
         ),

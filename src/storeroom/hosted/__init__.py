@@ -36,7 +36,14 @@ from storeroom.hosted.model import (
 from storeroom.hosted.mpgs import API_VERSION, MpgsProvider
 from storeroom.hosted.providers import Asked, Opened, Outcome, Provider, State
 from storeroom.hosted.service import HostedSessions
-from storeroom.hosted.stripe import Event, StripeProvider, from_stripe, read_event, read_session, verified
+from storeroom.hosted.stripe import (
+    Event,
+    StripeProvider,
+    from_stripe,
+    read_event,
+    read_session,
+    require_signed,
+)
 from storeroom.hosted.stripping import stripped
 from storeroom.hosted.transactions import MpgsTransactions, ensure_mpgs_transactions
 
@@ -85,6 +92,6 @@ __all__ = [
     "map_stripe_session",
     "read_event",
     "read_session",
+    "require_signed",
     "stripped",
-    "verified",
 ]

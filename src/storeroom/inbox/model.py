@@ -59,18 +59,6 @@ class InboxStatus(StrEnum):
     SKIPPED = "skipped"  # nobody here handles its type, or the handler had nothing to do
 
 
-S = InboxStatus
-INBOX_MOVES: Final[Mapping[S, frozenset[S]]] = MappingProxyType(
-    {
-        S.PENDING: frozenset({S.PROCESSING}),
-        S.PROCESSING: frozenset({S.PENDING, S.COMPLETED, S.FAILED, S.SKIPPED}),
-        S.COMPLETED: frozenset(),
-        S.FAILED: frozenset({S.PENDING}),  # replayed by staff
-        S.SKIPPED: frozenset({S.PENDING}),
-    }
-)
-
-
 class Scheme(StrEnum):
     """How the messages of a source are signed."""
 
