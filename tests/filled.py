@@ -40,6 +40,7 @@ SMALL = frozenset(
         "account_settings",
         "archival_runs",
         "payment_gateways",
+        "conversion_providers",
         "store_configs",
         "schema_migrations",
         "schema_functions",

@@ -14,6 +14,7 @@ from storeroom.audit import Audit, changed, record
 from storeroom.carts import Carts
 from storeroom.catalog import Batches, Categories, Products
 from storeroom.configuration import ConfigCache, Configuration
+from storeroom.conversions import Conversions
 from storeroom.core.clock import Clock, SystemClock
 from storeroom.core.ids import TenantId
 from storeroom.core.networks import Network
@@ -181,6 +182,11 @@ class Shop:
     def configuration(self) -> Configuration:
         """What staff set while the shop runs."""
         return Configuration(self.context, self._keys, self._configs)
+
+    @cached_property
+    def conversions(self) -> Conversions:
+        """What providers are told of purchases and carts."""
+        return Conversions(self.context, self._keys)
 
     @cached_property
     def coupons(self) -> Coupons:

@@ -104,6 +104,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     smtp: SmtpServer | None = None  # takes our mail; None: it is written to the folder of notices
     mail_from: Mailbox | None = None  # who mail is from, where a shop says nothing else
     sms: SmsGateway | None = None  # takes our text messages; None: as for mail
+    meta_url: str | None = None  # of the Graph API; None: Meta's own
+    ga4_url: str | None = None  # of the Measurement Protocol; None: Google's own
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
@@ -171,6 +173,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             smtp=smtp,
             mail_from=mail_from,
             sms=read("STOREROOM_SMS_URL", partial(_sms, given), None),
+            meta_url=read("STOREROOM_META_URL", _base_url, None),
+            ga4_url=read("STOREROOM_GA4_URL", _base_url, None),
         )
 
     @property
@@ -308,6 +312,12 @@ def _dsn(text: str) -> str:
     if not text.startswith(("postgresql://", "postgres://")):
         raise ValueError("an address that begins with postgresql://")  # it may hold a password: not repeated
     return text
+
+
+def _base_url(text: str) -> str:
+    if not text.startswith(("https://", "http://")) or "?" in text or "@" in text:
+        raise ValueError("an address that begins with https:// and has no query")
+    return text.rstrip("/")
 
 
 def _secrets(text: str) -> tuple[Secret, ...]:

@@ -118,6 +118,15 @@ CASES: dict[str, Case] = {
     "POST /v1/admin/webhook-endpoints/{endpoint_id}/secret": Case(),
     "DELETE /v1/admin/webhook-endpoints/{endpoint_id}/previous-secret": Case(),
     "DELETE /v1/admin/webhook-endpoints/{endpoint_id}": Case(),
+    "POST /v1/admin/conversion-providers": Case(
+        {"kind": "meta", "name": "pixel", "account_id": "1234", "secret": "EAAB"},
+        refused={"kind": "meta", "name": "pixel", "account_id": "G-1234", "secret": "EAAB"},
+    ),
+    "PATCH /v1/admin/conversion-providers/{provider_id}": Case({"name": "another"}),
+    "DELETE /v1/admin/conversion-providers/{provider_id}": Case(),
+    "POST /v1/admin/conversion-providers/{provider_id}/test": Case(),
+    "POST /v1/admin/conversion-providers/{provider_id}/retry": Case(),
+    "DELETE /v1/admin/conversions/{conversion_id}": Case(),
     "POST /v1/admin/webhooks": Case(
         {"url": "https://there.example/", "event_type": "order.told", "payload": {}},
         refused={"url": "no-address", "event_type": "order.told", "payload": {}},

@@ -15,6 +15,7 @@ from factories import HOME, make_coupon, make_method, make_product, place, usd
 from standin import MERCHANT, PASSWORD, STRIPE_KEY, serving
 from storeroom.audit import Entry
 from storeroom.catalog import ImageDraft, OptionDraft, VariantDraft
+from storeroom.conversions import ProviderKind
 from storeroom.core.ids import ApiKeyId, OrderId, PaymentId, UserId
 from storeroom.core.money import Money
 from storeroom.database.service import Actor, ActorKind
@@ -117,6 +118,16 @@ class Works:
 
     async def endpoint_id(self) -> UUID:
         return (await self.shop.endpoints.create(name="here", url="https://here.example/hooks"))[0].id
+
+    async def provider_id(self) -> UUID:
+        made = await self.shop.conversions.create_provider(
+            kind=ProviderKind.META, name="here", account_id="99", secret="EAAB"
+        )
+        return made.id
+
+    async def conversion_id(self) -> UUID:
+        await self.shop.conversions.test_provider(provider_id=await self.provider_id())
+        return (await self.shop.conversions.list()).items[0].id
 
     async def webhook_id(self) -> UUID:
         url = "https://here.example/hooks"

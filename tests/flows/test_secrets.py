@@ -21,6 +21,7 @@ from standardwebhooks import Webhook as StandardWebhook
 
 import mapped
 from factories import open_shop
+from storeroom.conversions import ProviderKind
 from storeroom.core.crypto import KeyRing, SealBroken, key_id
 from storeroom.core.ids import new_id
 from storeroom.core.secrets import Secret
@@ -59,6 +60,7 @@ async def sealed_shop(room: Storeroom) -> Shop:
     await shop.endpoints.change_secret(endpoint_id=endpoint.id)  # it keeps the one before, too
     await shop.webhook_sources.create(code="erp", secret=SIGNING)
     await shop.webhook_sources.rotate(code="erp")  # as above
+    await shop.conversions.create_provider(kind=ProviderKind.META, name="pixel", account_id="1", secret="EAAB")
     notice = Notice(tenant_id=shop.tenant_id, kind="phone_code", channel=Channel.SMS, to="1", facts={"code": "493817"})
     await queue(room.db, keys=room.token_keys, notice=notice, entity_type="phone_code", entity_id=new_id())
     return shop
@@ -107,6 +109,7 @@ async def test_everything_is_sealed_again(own: Database) -> None:
         ("webhook endpoints", "other"): 2,
         ("notices", "other"): 2,
         ("webhook sources", "other"): 2,
+        ("conversion providers", "other"): 2,
     }
     assert [(each.what, each.resealed, each.unreadable) for each in await rotate(own, both.token_keys)] == [
         ("second factors", 1, 0),
@@ -115,6 +118,7 @@ async def test_everything_is_sealed_again(own: Database) -> None:
         ("webhook endpoints", 2, 0),
         ("notices", 2, 0),
         ("webhook sources", 2, 0),
+        ("conversion providers", 2, 0),
     ]
     assert {each.resealed for each in await rotate(own, both.token_keys)} == {0}  # again is no error
     new = installation(own, NEW)
@@ -125,6 +129,7 @@ async def test_everything_is_sealed_again(own: Database) -> None:
         ("webhook endpoints", "current"): 2,
         ("notices", "current"): 2,
         ("webhook sources", "current"): 2,
+        ("conversion providers", "current"): 2,
     }
     assert [await opens(new, each) for each in (shop, second)] == [True, True]
     assert not await opens(old, shop)
@@ -212,6 +217,7 @@ async def test_what_no_key_opens_is_left_and_told(own: Database) -> None:
         "webhook endpoints": (1, 1),
         "notices": (1, 1),
         "webhook sources": (1, 1),
+        "conversion providers": (1, 1),
     }
     assert await own.fetch("SELECT config FROM payment_gateways WHERE tenant_id = $1", shop.tenant_id) == before
     assert await opens(both, good)
@@ -221,8 +227,8 @@ async def test_what_no_key_opens_is_left_and_told(own: Database) -> None:
         (shop.tenant_id, "payment gateways, mpgs", "does not open: salt, api_password"),
         (shop.tenant_id, "store configuration, mail.password", "does not open: value"),
     ]
-    assert (await seals_open(own, installation(own, OTHER).token_keys)).count == 5  # now the other shop's
-    assert (await seals_open(own, installation(own, None).token_keys)).count == 10
+    assert (await seals_open(own, installation(own, OTHER).token_keys)).count == 6  # now the other shop's
+    assert (await seals_open(own, installation(own, None).token_keys)).count == 12
     assert (await seals_open(own, installation(own, OLD, OTHER, NEW).token_keys)).count == 0
 
 
@@ -321,6 +327,6 @@ async def test_status_counts_rows_by_key(fresh_database: Callable[..., Awaitable
     async with rotation(dsn, "status", "--json") as process:
         out, error = await process.communicate()
         assert process.returncode == 1 and b"STOREROOM_SECRET_PREVIOUS" in error
-        assert out.count(b'"unknown"') == 5
+        assert out.count(b'"unknown"') == 6
     for secret in (OLD, NEW, OTHER):
         assert secret.encode() not in out + error

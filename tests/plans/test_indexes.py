@@ -39,6 +39,7 @@ ANSWERS = [
     ("inbox.entries", "idx_webhooks_inbox_status", "SBB-WIN-09"),
     ("inbox.entries", "idx_webhooks_inbox_source", "SBB-WIN-09"),
     ("inbox.entries", "idx_webhooks_inbox_received", "SBB-WIN-09"),
+    ("conversions.claim", "idx_events_status", "STO-EVT-07"),
     ("carts.active_of_user", "idx_carts_user_active", "SBB-IDX-04 SBB-CART-10"),
     ("carts.active_of_anonymous", "idx_carts_anonymous", "SBB-CART-11 SBB-MRG-01"),
     ("carts.tenants_with_idle", "idx_carts_abandoned", "SBB-CART-12 SBB-IDX-12"),

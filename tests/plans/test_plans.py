@@ -13,6 +13,8 @@ from storeroom.database.pool import prepare_connection
 READS_ALL = (
     "doctor.",
     "configuration.config_seals",
+    "conversions.depth",  # of a table that is small: what was told has left it
+    "conversions.provider_seals",
     "gateways.gateway_seals",
     "inbox.source_seals",
     "integration.endpoint_seals",

@@ -391,6 +391,7 @@ NO_NEWS = {
     ("hosted", "mpgs_transactions", "polled_at = now()"),
     ("configuration", "store_configs", "value = :value"),  # this and what follows: the same text under another key
     ("gateways", "payment_gateways", "config = config || :seals::jsonb"),
+    ("conversions", "conversion_providers", "secret = :secret"),
     ("integration", "webhook_endpoints", "secret = :secret, previous_secret = :previous_secret"),
     ("inbox", "webhook_sources", "secret = :secret, previous_secret = :previous_secret"),
     ("verification", "second_factors", "secret = :secret"),

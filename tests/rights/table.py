@@ -176,6 +176,18 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/admin/webhooks/{webhook_id}/attempts
         POST /v1/admin/webhooks/{webhook_id}/retry
     """,
+    "conversions.write": """
+        GET /v1/admin/conversion-providers
+        POST /v1/admin/conversion-providers
+        DELETE /v1/admin/conversion-providers/{provider_id}
+        GET /v1/admin/conversion-providers/{provider_id}
+        PATCH /v1/admin/conversion-providers/{provider_id}
+        POST /v1/admin/conversion-providers/{provider_id}/retry
+        POST /v1/admin/conversion-providers/{provider_id}/test
+        GET /v1/admin/conversions
+        GET /v1/admin/conversions/waiting
+        DELETE /v1/admin/conversions/{conversion_id}
+    """,
     "domains.write": """
         GET /v1/admin/cart-reminders/rules
         PUT /v1/admin/cart-reminders/rules
@@ -349,6 +361,7 @@ RIGHTS: Final[dict[str, str]] = {
     "arrival": """
         POST /v1/carts
         POST /v1/carts/restore
+        PUT /v1/conversion-consent
         POST /v1/events
     """,
     "visitor": """

@@ -22,6 +22,7 @@ BODIES = {
     "POST /v1/carts/{cart_id}/coupon": {"code": "SAVE"},
     "PATCH /v1/carts/{cart_id}/items/{item_id}": {"quantity": 1},
     "POST /v1/events": [{}],
+    "PUT /v1/conversion-consent": {"consents": True},
 }
 Refusal = tuple[int, str] | None  # None: let in
 INVALID = (401, "auth.invalid_token")

@@ -15,6 +15,7 @@ from factories import HOME, SECRET, make_coupon, make_method, make_product, open
 from storeroom.access import ApiKey
 from storeroom.catalog import Batch, Category, ImageDraft, Product
 from storeroom.configuration import Config
+from storeroom.conversions import Conversion, Provider, ProviderKind
 from storeroom.core.ids import InboxId, VariantId, new_id
 from storeroom.core.money import Money
 from storeroom.core.visitor import Visitor
@@ -102,6 +103,8 @@ class Estate:
     source: WebhookSource
     message_id: InboxId
     tracking_number: str
+    teller: Provider
+    conversion: Conversion
     config: Config
     account: ReceivingAccount
     cart_quote: CartQuote
@@ -144,6 +147,8 @@ class Estate:
             self.webhook.id,
             self.source.code,
             self.message_id,
+            self.teller.id,
+            self.conversion.id,
             self.account.id,
             self.cart_quote.id,
             self.signature,
@@ -287,6 +292,11 @@ async def build(room: Storeroom) -> Estate:
     )
     assert told.id is not None
     await shop.orders.set_tracking(order_id=order.order.id, tracking_number=f"1Z{mark}")
+    teller = await shop.conversions.create_provider(
+        kind=ProviderKind.GA4, name="stream", account_id=f"G-{mark.upper()[:12]}", secret=f"sealed {mark}"
+    )
+    await shop.conversions.test_provider(provider_id=teller.id)
+    conversion = (await shop.conversions.list()).items[0]
     config = await shop.configuration.set(key=f"marketing.{mark}", value=f"sealed {mark}", is_encrypted=True)
     account = await shop.receiving_accounts.create(asset="USDC", address=f"wallet-{mark}", label="Main")
     priced = QuoteItem(variant_id=variant_id, unit_price=Money(1_000_000, "USDC"))
@@ -367,6 +377,8 @@ async def build(room: Storeroom) -> Estate:
         source=source,
         message_id=told.id,
         tracking_number=f"1Z{mark}",
+        teller=teller,
+        conversion=conversion,
         config=config,
         account=account,
         cart_quote=cart_quote,

@@ -26,6 +26,7 @@ from storeroom.catalog import (
     VariantNotFound,
 )
 from storeroom.configuration import SUPPORT_EMAIL, ConfigNotFound
+from storeroom.conversions import ConversionNotFound, ProviderChanges, ProviderNotFound, SessionNeeded
 from storeroom.core.errors import NotFound, StoreroomError
 from storeroom.core.money import Money
 from storeroom.core.pages import Page
@@ -419,6 +420,28 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
         (
             SourceNotFound,
             lambda s, o, t: s.webhook_sources.update(code=t.source.code, changes=SourceChanges(is_active=False)),
+        )
+    ],
+    "conversions.retry": [(ProviderNotFound, lambda s, o, t: s.conversions.retry(provider_id=t.teller.id))],
+    "conversions.delete_provider": [
+        (ProviderNotFound, lambda s, o, t: s.conversions.delete_provider(provider_id=t.teller.id))
+    ],
+    "conversions.drop": [(ConversionNotFound, lambda s, o, t: s.conversions.drop(conversion_id=t.conversion.id))],
+    "conversions.get": [(ConversionNotFound, lambda s, o, t: s.conversions.get(conversion_id=t.conversion.id))],
+    "conversions.provider": [(ProviderNotFound, lambda s, o, t: s.conversions.provider(provider_id=t.teller.id))],
+    "conversions.set_signals": [
+        (SessionNeeded, lambda s, o, t: s.conversions.set_signals(visitor=t.visitor, consents=True))
+    ],
+    "conversions.signals": [(nothing_set, lambda s, o, t: s.conversions.signals(visitor=t.visitor))],
+    "conversions.test_provider": [
+        (ProviderNotFound, lambda s, o, t: s.conversions.test_provider(provider_id=t.teller.id))
+    ],
+    "conversions.update_provider": [
+        (
+            ProviderNotFound,
+            lambda s, o, t: s.conversions.update_provider(
+                provider_id=t.teller.id, changes=ProviderChanges(name="ours")
+            ),
         )
     ],
     "endpoints.change_secret": [
@@ -1321,6 +1344,9 @@ READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
     "configuration.list": lambda s: s.configuration.list(limit=100),
     "configuration.value": lambda s: s.configuration.value(SUPPORT_EMAIL),
     "customer_syncs.waiting": lambda s: s.customer_syncs.waiting(limit=100),
+    "conversions.list": lambda s: s.conversions.list(limit=100),
+    "conversions.providers": lambda s: s.conversions.providers(),
+    "conversions.waiting": lambda s: s.conversions.waiting(),
     "domains.list": lambda s: s.domains.list(limit=100),
     "notice_templates.kinds": lambda s: s.notice_templates.kinds(),
     "notice_templates.list": lambda s: s.notice_templates.list(limit=100),
@@ -1378,6 +1404,7 @@ WRITES = {
     "customer_syncs.claim",
     "customer_syncs.enrol_all",
     "customer_syncs.upsert",
+    "conversions.create_provider",
     "domains.create",
     "notice_templates.create",
     "endpoints.create",
@@ -1463,6 +1490,8 @@ def test_every_operation_is_tried() -> None:
             if each.endswith(("_id", "_ids", "number", "reference", "visitor"))
             and each
             not in {"legacy_id", "vendure_customer_id", "vendure_address_id"}  # another system's: any shop may use it
+            and (name, each)
+            != ("conversions.create_provider", "account_id")  # the provider's own, which any shop may tell
             and (name, each) != ("webhooks.enqueue", "entity_id")  # written down for the reader, and never looked up
         ]
         assert told == [], f"{name} is told something that may be another tenant's"

@@ -44,6 +44,7 @@ from storeroom.carts.model import (
     PriceChange,
 )
 from storeroom.catalog import VariantNotFound
+from storeroom.conversions import Item, added_to_cart
 from storeroom.core.ids import AddressId, CartId, CartItemId, SessionId, UserId, VariantId, new_id
 from storeroom.core.money import Money
 from storeroom.core.pages import Page, decode_cursor, page_of, page_size
@@ -239,7 +240,20 @@ class Carts(Service):
         )
         await self._retotal(cart_id)
         await self._note("cart.add", cart, visitor, variant_id=offer.variant_id, quantity=quantity)
-        return await self._line(cart_id, CartItemId(line_id))
+        line = await self._line(cart_id, CartItemId(line_id))
+        await added_to_cart(
+            self.context,
+            item=Item(
+                id=line.sku or str(line.variant_id),
+                name=line.product_name,
+                variant=line.variant_title,
+                quantity=quantity,
+                price=line.unit_price,
+            ),
+            user_id=cart.user_id,
+            session_id=_session_of(cart, visitor),
+        )
+        return line
 
     @transactional
     async def set_quantity(
@@ -275,7 +289,7 @@ class Carts(Service):
             self.context,
             event_name=event,
             user_id=cart.user_id,
-            session_id=cart.session_id or (visitor.session_id if visitor is not None else None),
+            session_id=_session_of(cart, visitor),
             cart_id=cart.id,
             properties=properties,
         )
@@ -565,6 +579,10 @@ class Carts(Service):
     async def _line(self, cart_id: CartId, line_id: CartItemId) -> CartLine:
         (line,) = await queries.lines(self.db, tenant_id=self.tenant_id, cart_id=cart_id, id=line_id)
         return line
+
+
+def _session_of(cart: LockedCart, visitor: Visitor | None) -> SessionId | None:
+    return cart.session_id or (visitor.session_id if visitor is not None else None)
 
 
 def _owns(visitor: Visitor | None, cart: Cart | LockedCart) -> bool:

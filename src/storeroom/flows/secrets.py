@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from storeroom.configuration import CONFIG_SEALS
+from storeroom.conversions import PROVIDER_SEALS
 from storeroom.core.crypto import KeyRing, SealBroken, key_id
 from storeroom.core.errors import Misconfigured
 from storeroom.database.executor import Executor
@@ -25,7 +26,15 @@ from storeroom.integration import ENDPOINT_SEALS
 from storeroom.notices import NOTICE_SEALS
 from storeroom.verification import FACTOR_SEALS
 
-SEALED_TABLES: Final = (FACTOR_SEALS, GATEWAY_SEALS, CONFIG_SEALS, ENDPOINT_SEALS, NOTICE_SEALS, SOURCE_SEALS)
+SEALED_TABLES: Final = (
+    FACTOR_SEALS,
+    GATEWAY_SEALS,
+    CONFIG_SEALS,
+    ENDPOINT_SEALS,
+    NOTICE_SEALS,
+    SOURCE_SEALS,
+    PROVIDER_SEALS,
+)
 BATCH_ROWS: Final = 100  # in one transaction; they are locked for as long
 
 

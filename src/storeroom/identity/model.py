@@ -155,6 +155,7 @@ class Permission(StrEnum):
     ANALYTICS_READ = "analytics.read"
     DISCOUNTS_WRITE = "discounts.write"
     WEBHOOKS_WRITE = "webhooks.write"
+    CONVERSIONS_WRITE = "conversions.write"  # whom the shop tells of purchases; secrets are set, never read
     KEYS_WRITE = "keys.write"  # make and revoke API keys; itself given to no key
 
 

@@ -96,10 +96,21 @@ class Courier:
             within: all of it has to be done.
             now: what the signature says; None: now.
         """
+        return await self._deliver(url, body, _headers(body, delivery_id, secrets, headers or {}, now), within)
+
+    async def post(self, url: str, body: bytes, *, within: timedelta = TIMEOUT_DEFAULT) -> Outcome:
+        """Post JSON to an interface that is no webhook's; otherwise as `send`.
+
+        Nothing of the address or the body stands in what comes back, unless the other side repeats it.
+        """
+        headers = {"content-type": "application/json", "user-agent": f"Storeroom/{__version__}"}
+        return await self._deliver(url, body, headers, within)
+
+    async def _deliver(self, url: str, body: bytes, headers: Mapping[str, str], within: timedelta) -> Outcome:
         began = time.monotonic()
         try:
             async with asyncio.timeout(within.total_seconds()):
-                status, text = await self._post(url, body, _headers(body, delivery_id, secrets, headers or {}, now))
+                status, text = await self._post(url, body, headers)
         except TimeoutError:
             return _failed(began, f"no answer within {within.total_seconds():g} s")
         except (DestinationRefused, InvalidWebhook) as refused:

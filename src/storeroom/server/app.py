@@ -51,6 +51,7 @@ ROUTED: Final = (
     "inbox",
     "timetable",
     "messaging",
+    "conversions",
 )
 
 _DESCRIPTION: Final = """\

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
+from storeroom.conversions import Purchases
 from storeroom.integration import Carrier, Courier
 from storeroom.messaging import Bureau, HappeningsCarrier, MailCarrier, SmsCarrier, Smtp
 from storeroom.notices import NOTICES_FOLDER, NoticeFolder
@@ -25,6 +26,7 @@ def carriers(room: Storeroom, courier: Courier, settings: Settings) -> tuple[Car
     """
     return (
         SapCustomers(lambda tenant_id: room.tenant(tenant_id).configuration),
+        Purchases(room.db, room.tenants.cache),
         *_notices(room, courier, settings),
     )
 

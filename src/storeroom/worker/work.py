@@ -8,10 +8,11 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
+from storeroom.conversions import ConversionSender, ProviderKind
 from storeroom.core.errors import StoreroomError
 from storeroom.flows.inbound import HANDLERS
 from storeroom.inbox import InboxProcessor
-from storeroom.integration import Dispatcher
+from storeroom.integration import Courier, Dispatcher
 from storeroom.room import Storeroom
 from storeroom.settings import Settings
 from storeroom.worker.carriers import carrying
@@ -51,6 +52,7 @@ async def work(
             "asking": Worker(room.db, schedule=asking(room.token_keys, room.courier), meters=meters).run,
             "dispatcher": Dispatcher(room.db, courier, keys=room.token_keys, carriers=ours, registry=registry).run,
             "inbox": _inbox(room, registry).run,
+            "conversions": _sender(room, courier, settings, registry).run,
         }
         tasks = [asyncio.create_task(_again(name, run, stop), name=name) for name, run in parts.items()]
         try:
@@ -86,8 +88,17 @@ async def work_once(room: Storeroom, stop: asyncio.Event, *, settings: Settings 
         await _inbox(room).run_once()
         async with carrying(room, settings) as (courier, ours):
             await Dispatcher(room.db, courier, keys=room.token_keys, carriers=ours).run_once()
+            await _sender(room, courier, settings, None).run_once()
     return outcomes
 
 
 def _inbox(room: Storeroom, registry: CollectorRegistry | None = None) -> InboxProcessor:
     return InboxProcessor(room.db, handlers=HANDLERS, tenants=room.tenants.cache, registry=registry)
+
+
+def _sender(
+    room: Storeroom, courier: Courier, settings: Settings, registry: CollectorRegistry | None
+) -> ConversionSender:
+    given = {ProviderKind.META: settings.meta_url, ProviderKind.GA4: settings.ga4_url}
+    bases = {kind: url for kind, url in given.items() if url is not None}
+    return ConversionSender(room.db, courier, keys=room.token_keys, bases=bases, registry=registry)

@@ -1,0 +1,377 @@
+"""Tells the providers what waits: claimed by tenant under a lease, each provider told what it does not have yet.
+
+A row is deleted when all have it. One provider's failure is that provider's alone: the others have the row noted, and
+what is tried again goes to the failing one. Rows whose worker died are due again when their lease ends.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from storeroom.conversions import queries
+from storeroom.conversions.model import (
+    ERROR_LENGTH_MAX,
+    PROVIDERS_MAX,
+    RETRIES_MAX,
+    Ask,
+    ClaimedConversion,
+    ProviderId,
+    ProviderKeys,
+    ProviderKind,
+    backoff,
+    pause,
+)
+from storeroom.conversions.providers import INTERFACES, Target, Verdict, halves
+from storeroom.conversions.sealed import PURPOSE, place_of
+from storeroom.core.clock import Clock, SystemClock
+from storeroom.core.errors import StoreroomError
+from storeroom.core.ids import TenantId, new_id
+from storeroom.core.secrets import Secret
+from storeroom.database.pool import Database
+from storeroom.identity import TokenKeys
+from storeroom.integration import Courier, Outcome
+from storeroom.outbox import CHANNEL
+
+POLL_S: Final = 1.0  # between two looks, where nobody wakes us
+GAUGES_S: Final = 15.0  # between two counts of what waits
+REST_S: Final = 5.0  # of a shop with which something of ours went wrong
+CLAIM_MAX: Final = 1_000
+TENANTS_LOOKED_AT: Final = 200
+TENANTS_AT_ONCE: Final = 16
+CALLS_MAX: Final = 200  # to one provider for one claim; what is not sent by then is due at once
+WITHIN: Final = timedelta(seconds=15)  # for an answer
+SENDING_S: Final = 60.0  # no call is begun later after a claim
+LEASE: Final = timedelta(minutes=2)  # longer than SENDING_S and WITHIN together
+
+_log: Final = logging.getLogger(__name__)
+
+
+class _Told(msgspec.Struct):
+    """What came of telling one provider."""
+
+    provider: ProviderKeys
+    sent: set[UUID]
+    refused: dict[UUID, str]  # with what it said
+    rests_until: datetime | None = None
+    late: set[UUID] = msgspec.field(default_factory=set)  # older than it takes them
+    silent: set[UUID] = msgspec.field(default_factory=set)  # there are no words for them
+
+
+class ConversionSender:
+    """One sender. Any number may run on one database, in this process and in others."""
+
+    def __init__(
+        self,
+        db: Database,
+        courier: Courier,
+        *,
+        keys: TokenKeys,
+        bases: Mapping[ProviderKind, str] | None = None,
+        lease: timedelta = LEASE,
+        clock: Clock | None = None,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            db: of the room.
+            courier: carries the requests; whoever made it closes it.
+            keys: open the secrets of providers.
+            bases: where the interface of a kind is, instead of where the provider has it.
+            lease: of a claim.
+            clock: for tests.
+            registry: where the counters are shown.
+        """
+        self._db, self._courier, self._keys, self._lease = db, courier, keys, lease
+        self._bases = dict(bases or {})
+        self._clock = clock or SystemClock()
+        self._busy: dict[TenantId, asyncio.Task[None]] = {}
+        self._resting: dict[TenantId, float] = {}
+        self._counted_at = 0.0
+        self._told = Counter("storeroom_conversions", "Events told.", ["kind", "outcome"], registry=registry)
+        self._waiting = Gauge("storeroom_conversions_waiting", "Events that wait.", registry=registry)
+        self._oldest = Gauge("storeroom_conversions_oldest_seconds", "Age of the oldest that waits.", registry=registry)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send until `stop` is set; then take no more, and finish what is under way."""
+        woken = asyncio.Event()
+        listener = await self._db.listen(CHANNEL, lambda _: woken.set())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                woken.clear()
+                try:
+                    await self._look(stop)
+                    await self._count()
+                except Exception as error:  # noqa: BLE001  # this is the edge: the next look may succeed
+                    _say("looking for conversions", error)
+                waking = asyncio.create_task(woken.wait())
+                await asyncio.wait({waking, stopping}, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+                waking.cancel()
+        finally:
+            stopping.cancel()
+            await listener.close()
+            await asyncio.gather(*self._busy.values(), return_exceptions=True)
+
+    async def run_once(self) -> None:
+        """Tell all that is due now, once; what fails is due later."""
+        self._resting.clear()
+        stop = asyncio.Event()
+        while await self._look(stop) or self._busy:
+            await asyncio.gather(*self._busy.values())
+
+    async def _look(self, stop: asyncio.Event) -> int:
+        """Begin with each shop that has something due; return how many were begun."""
+        due = await queries.tenants_due(self._db, size=TENANTS_LOOKED_AT)
+        random.shuffle(due)
+        now, begun = asyncio.get_running_loop().time(), 0
+        for tenant_id in due:
+            if tenant_id in self._busy or self._resting.get(tenant_id, 0) > now:
+                continue
+            if len(self._busy) >= TENANTS_AT_ONCE or stop.is_set():
+                break
+            self._resting.pop(tenant_id, None)
+            self._busy[tenant_id] = asyncio.create_task(
+                self._serve(tenant_id, stop), name=f"conversions of {tenant_id}"
+            )
+            begun += 1
+        return begun
+
+    async def _count(self) -> None:
+        now = time.monotonic()
+        if now - self._counted_at < GAUGES_S:
+            return
+        self._counted_at = now
+        depth = await queries.depth(self._db)
+        self._waiting.set(depth.rows)
+        self._oldest.set(0 if depth.oldest is None else (self._clock.now() - depth.oldest).total_seconds())
+
+    async def _serve(self, tenant_id: TenantId, stop: asyncio.Event) -> None:
+        try:
+            while not stop.is_set():
+                claim = new_id()
+                rows = await queries.claim(
+                    self._db, tenant_id=tenant_id, claim=claim, lease=self._lease, size=CLAIM_MAX
+                )
+                if not rows:
+                    break
+                if not await self._tell(tenant_id, claim, rows):
+                    self._rest(tenant_id, POLL_S)
+                    break
+        except Exception as error:  # noqa: BLE001  # one shop's trouble is not another's
+            _say(f"telling conversions of {tenant_id}", error)
+            self._rest(tenant_id, REST_S)
+        finally:
+            del self._busy[tenant_id]
+
+    def _rest(self, tenant_id: TenantId, seconds: float) -> None:
+        self._resting[tenant_id] = asyncio.get_running_loop().time() + seconds
+
+    # --- One claim ----------------------------------------------------------------------------------------------------
+
+    async def _tell(self, tenant_id: TenantId, claim: UUID, rows: Sequence[ClaimedConversion]) -> bool:
+        """Tell each provider what it does not have, all at the same time, and settle; False: all of it waits."""
+        rows = sorted(rows, key=lambda row: (row.created_at, row.id))
+        until = time.monotonic() + SENDING_S
+        providers = await queries.provider_keys(self._db, tenant_id=tenant_id, size=PROVIDERS_MAX)
+        telling = {asyncio.create_task(self._tell_one(tenant_id, each, rows, until)) for each in providers}
+        told: list[_Told] = []
+        while telling:
+            done, telling = await asyncio.wait(telling, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                one = task.result()
+                told.append(one)
+                if telling and one.sent:
+                    await queries.note_sent(
+                        self._db,
+                        tenant_id=tenant_id,
+                        claim=claim,
+                        ids=list(one.sent),
+                        provider=[str(one.provider.id)],
+                    )
+        return await self._settle(tenant_id, claim, rows, told)
+
+    async def _tell_one(
+        self, tenant_id: TenantId, provider: ProviderKeys, rows: Sequence[ClaimedConversion], until: float
+    ) -> _Told:
+        told, now = _Told(provider, set(), {}), self._clock.now()
+        interface = INTERFACES[provider.kind]
+        wanted = [row for row in rows if str(provider.id) not in row.providers_sent]
+        told.late = {row.id for row in wanted if now - row.created_at >= interface.age_max}
+        wanted = [row for row in wanted if row.id not in told.late]
+        if told.late:
+            self._told.labels(provider.kind, "expired").inc(len(told.late))
+            _log.warning("%s: %s does not take %d events any more: too old", tenant_id, provider.id, len(told.late))
+        if provider.paused_until is not None and provider.paused_until > now:
+            told.rests_until = provider.paused_until
+            return told
+        try:
+            target = self._target(tenant_id, provider)
+        except StoreroomError as error:  # the secret does not open: a matter for staff, and of this provider alone
+            told.refused = {row.id: str(error) for row in wanted}
+            await self._note(tenant_id, told, str(error), trouble=True)
+            return told
+        asks = deque(interface.asks(target, wanted))
+        told.silent.update(row.id for row in wanted)
+        told.silent.difference_update(row.id for ask in asks for row in ask.rows)
+        await self._ask_all(tenant_id, target, asks, told, until)
+        return told
+
+    async def _ask_all(
+        self,
+        tenant_id: TenantId,
+        target: Target,
+        asks: deque[Ask[ClaimedConversion]],
+        told: _Told,
+        until: float,
+    ) -> None:
+        """Call until all is said, the provider is in trouble, or there is no more time."""
+        kind, calls, trouble, refused = told.provider.kind, 0, "", ""
+        interface = INTERFACES[kind]
+        while asks and not trouble and calls < CALLS_MAX and time.monotonic() < until:
+            now = [asks.popleft() for _ in range(min(interface.at_once, len(asks), CALLS_MAX - calls))]
+            calls += len(now)
+            for ask, outcome in zip(now, await asyncio.gather(*(self._ask(ask) for ask in now)), strict=True):
+                verdict = interface.verdict(outcome, len(ask.rows))
+                ids = [row.id for row in ask.rows]
+                if verdict is Verdict.TAKEN:
+                    told.sent.update(ids)
+                    self._told.labels(kind, "sent").inc(len(ids))
+                    continue
+                if verdict is Verdict.REFUSED and len(ids) > 1:
+                    asks.extendleft(reversed(halves(interface, target, ask)))
+                    continue
+                error = _error(outcome, target.secret)
+                told.refused |= dict.fromkeys(ids, error)
+                self._told.labels(kind, "failed").inc(len(ids))
+                if verdict is Verdict.TROUBLE:
+                    trouble = error
+                else:
+                    refused = error
+        if calls:
+            await self._note(tenant_id, told, trouble or refused, trouble=bool(trouble))
+
+    async def _ask(self, ask: Ask[ClaimedConversion]) -> Outcome:
+        return await self._courier.post(ask.url, ask.body, within=WITHIN)
+
+    async def _note(self, tenant_id: TenantId, told: _Told, error: str, *, trouble: bool) -> None:
+        """Keep with the provider how it went."""
+        provider_id = told.provider.id
+        if trouble:
+            _log.warning("%s: %s is in trouble: %s", tenant_id, provider_id, error)
+            told.rests_until = await queries.provider_failed(
+                self._db,
+                tenant_id=tenant_id,
+                provider_id=provider_id,
+                error=error,
+                pause=pause(told.provider.failures + 1),
+            )
+        elif error:
+            await queries.refused_by_provider(self._db, tenant_id=tenant_id, provider_id=provider_id, error=error)
+        else:
+            await queries.provider_answered(self._db, tenant_id=tenant_id, provider_id=provider_id)
+
+    async def _settle(
+        self, tenant_id: TenantId, claim: UUID, rows: Sequence[ClaimedConversion], told: Sequence[_Told]
+    ) -> bool:
+        done: list[UUID] = []
+        later: list[_Later] = []
+        for row in rows:
+            later_of = self._later(row, told)
+            if later_of is None:
+                done.append(row.id)
+            elif later_of.retries >= RETRIES_MAX:
+                done.append(row.id)
+                for one in told:
+                    if row.id in one.refused:
+                        self._told.labels(one.provider.kind, "given_up").inc()
+                _log.warning(
+                    "%s: event %s is given up after %d tries: %s", tenant_id, row.id, RETRIES_MAX, later_of.error
+                )
+            else:
+                later.append(later_of)
+        if done:
+            await queries.done(self._db, tenant_id=tenant_id, claim=claim, ids=done)
+        if later:
+            await queries.again(
+                self._db,
+                tenant_id=tenant_id,
+                claim=claim,
+                ids=[each.id for each in later],
+                failed=[each.failed for each in later],
+                sent=[each.sent for each in later],
+                retries=[each.retries for each in later],
+                errors=[each.error for each in later],
+                again_at=[each.again_at for each in later],
+            )
+        return bool(done) or any(one.sent or one.refused for one in told)
+
+    def _later(self, row: ClaimedConversion, told: Sequence[_Told]) -> "_Later | None":
+        """When a row is tried again, and with whom; None: everybody has it who shall."""
+        now, sent, error = self._clock.now(), list(row.providers_sent), ""
+        failed, waits, again_at = False, False, now
+        for one in told:
+            own = str(one.provider.id)
+            if own in sent or row.id in one.late or row.id in one.silent:
+                continue
+            if row.id in one.sent:
+                sent.append(own)
+                continue
+            waits = True
+            if row.id in one.refused:
+                failed, error = True, one.refused[row.id]
+            again_at = max(again_at, one.rests_until or now)
+        if not waits:
+            return None
+        retries = row.retry_count + failed
+        if failed:
+            again_at = max(again_at, now + backoff(retries))
+        return _Later(
+            id=row.id,
+            failed=failed,
+            sent=msgspec.json.encode(sent).decode(),
+            retries=retries,
+            error=error,
+            again_at=again_at,
+        )
+
+    def _target(self, tenant_id: TenantId, provider: ProviderKeys) -> Target:
+        """Raises SealBroken, SigningSecretMissing."""
+        place = place_of(tenant_id, ProviderId(provider.id))
+        return Target(
+            base=self._bases.get(provider.kind, INTERFACES[provider.kind].base).rstrip("/"),
+            account_id=provider.account_id,
+            secret=Secret(self._keys.ring(PURPOSE).open(provider.secret, bound_to=place).decode()),
+            test_event_code=provider.test_event_code,
+        )
+
+
+class _Later(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    failed: bool
+    sent: str
+    retries: int
+    error: str
+    again_at: datetime
+
+
+def _error(outcome: Outcome, secret: Secret) -> str:
+    """What went wrong, for staff. Some answers repeat the token that they refuse."""
+    said = f"{outcome.error or 'its answer was not understood'}: {outcome.response_body or ''}".rstrip(": ")
+    return said.replace(secret.reveal(), "…")[:ERROR_LENGTH_MAX]
+
+
+def _say(what: str, error: Exception) -> None:
+    if isinstance(error, StoreroomError):  # said in one line; anything else is a fault of ours, with its place
+        _log.error("%s: %s (%s)", what, error, error.code)
+    else:
+        _log.error("%s failed", what, exc_info=error)
