@@ -48,6 +48,7 @@ STAY: dict[str, str] = {
     "tests/domains/test_helpers.py::test_a_process_asks_once_however_many_call": "reads the text of a statement",
     "tests/seeding/test_seeding.py::test_a_wrong_file_is_refused_whole": "reads the name of a table in a message",
     "tests/web/test_idempotency.py::test_the_key_of_a_killed_process": "its process is of an ordinary installation",
+    "tests/messaging/test_promises.py::test_a_worker_killed": "its process is of an ordinary installation",
     "tests/cli/test_commands.py::test_tables_may_have_other_names": "gives names itself",
     "tests/test_readme.py::test_the_program_of_the_readme_places_an_order": "the program is that of an ordinary installation",
 }

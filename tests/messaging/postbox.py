@@ -55,6 +55,8 @@ class Postbox:
     refused: dict[str, str] = field(default_factory=dict)
     connections: int = 0
     logins: list[Any] = field(default_factory=list)
+    silent: bool = False  # takes a mail and never says so
+    came: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: Any) -> str:  # noqa: N802
         if (answer := self.refused.get(address)) is not None:
@@ -71,6 +73,9 @@ class Postbox:
             self.letters.append(
                 Letter(str(envelope.mail_from), list(envelope.rcpt_tos), content, session.ssl is not None, login)
             )
+            self.came.set()
+            if self.silent:
+                await asyncio.Event().wait()
         return answer
 
     def authenticate(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:

@@ -52,7 +52,7 @@ class Office:
 
     async def again(self) -> None:
         """Bring it once more, now."""
-        await self.run("UPDATE webhook_queue SET next_attempt_at = now() WHERE status = 'pending'")
+        await self.run("UPDATE {webhook_queue} SET next_attempt_at = now() WHERE status = 'pending'")
         await self.work()
 
     async def queue(
@@ -94,7 +94,7 @@ class Office:
         return [row for row in reversed(page.items) if row.destination == destination]
 
     async def run(self, sql: str, *args: object) -> Any:
-        return await self.room.db.fetch(sql, *args)
+        return await self.room.db.fetch(self.room.db.names.render(sql), *args)
 
     def files(self) -> list[dict[str, Any]]:
         found = sorted(self.notices.iterdir(), key=lambda file: file.name[-41:]) if self.notices.exists() else []

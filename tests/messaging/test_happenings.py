@@ -142,8 +142,8 @@ async def test_an_event_that_is_brought_twice_is_told_once(office: Office, postb
     """As when a worker dies after it queued the mail and before it said so; two at once as well."""
     await bought(office)
     await office.work()
-    await office.run("DELETE FROM webhook_queue WHERE destination = 'mail'")
-    again = "UPDATE webhook_queue SET status = 'pending', completed_at = NULL WHERE destination = 'notices'"
+    await office.run("DELETE FROM {webhook_queue} WHERE destination = 'mail'")
+    again = "UPDATE {webhook_queue} SET status = 'pending', completed_at = NULL WHERE destination = 'notices'"
     for _ in range(2):
         await office.run(again)
         await asyncio.gather(office.by_mail(postbox).again(), office.by_mail(postbox).work())

@@ -68,7 +68,7 @@ async def test_what_the_server_cannot_take_now_is_tried_again_as_the_same_mail(
     await at.again()
     assert [row.status for row in await office.rows()] == [WebhookStatus.SUCCESS]
     first = postbox.letters[0].raw
-    await office.run("UPDATE webhook_queue SET status = 'pending', completed_at = NULL")
+    await office.run("UPDATE {webhook_queue} SET status = 'pending', completed_at = NULL")
     await at.again()
     assert postbox.letters[1].raw == first, "the same to the byte"
 
@@ -182,7 +182,7 @@ async def test_what_is_worth_nothing_any_more_is_not_sent(office: Office, postbo
 async def test_without_a_server_a_mail_is_a_file_that_one_can_read(office: Office) -> None:
     await office.queue("verify_email", facts={"token": "a-token", "expires_at": "2026-01-31T12:00:00Z"})
     await office.work()
-    await office.run("UPDATE webhook_queue SET status = 'pending', completed_at = NULL WHERE destination = 'mail'")
+    await office.run("UPDATE {webhook_queue} SET status = 'pending', completed_at = NULL WHERE destination = 'mail'")
     await office.again()
     (file,) = office.files()
     assert (file["kind"], file["to"], file["facts"]["token"]) == ("verify_email", ANN, "a-token")
