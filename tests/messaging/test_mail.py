@@ -152,6 +152,19 @@ async def test_no_fact_reaches_a_header(office: Office, postbox: Postbox, name: 
     assert (await office.rows())[1].status is WebhookStatus.FAILED
 
 
+async def test_where_one_may_turn_it_off_stands_in_a_header(office: Office, postbox: Postbox) -> None:
+    usd = {"amount": 1000, "currency": "USD"}
+    for link in ("https://shop.example/stop?token=a>\r\nBcc: eve@example.com", "javascript:alert(1)"):
+        await office.queue("abandoned_cart", lines=[], total=usd, stop_link=link)
+    await office.by_mail(postbox).work()
+    found = [letter.mail["List-Unsubscribe"] for letter in postbox.letters]
+    assert sorted(str(each).strip() for each in found) == [
+        "<https://shop.example/stop?token=a%3E%20Bcc:%20eve@example.com>",
+        "None",
+    ]
+    assert not [letter for letter in postbox.letters if letter.mail["Bcc"]]
+
+
 async def test_letters_beyond_ascii_in_an_address(office: Office, postbox: Postbox) -> None:
     await office.queue(to="jürgen@bücher.example")
     await office.by_mail(postbox).work()

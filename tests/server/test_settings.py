@@ -44,6 +44,14 @@ def test_everything_is_read() -> None:
             "STOREROOM_ADDRESS_CALLS": "0",
             "STOREROOM_EVENTS_MONTHS": "13",
             "STOREROOM_EVENTS_DROP": "on",
+            "STOREROOM_SMTP_URL": "smtp://shop%40shop.example:p%3Aass@mail.example?ca=/ca.pem",
+            "STOREROOM_MAIL_FROM": "Bücher & Co <Mail@Shop.example>",
+            "STOREROOM_SMS_URL": "https://sms.example/send",
+            "STOREROOM_SMS_METHOD": "put",
+            "STOREROOM_SMS_BODY": "To={to}&Text={text}",
+            "STOREROOM_SMS_HEADERS": '{"X-Key": "{token}"}',
+            "STOREROOM_SMS_FROM": "Shop",
+            "STOREROOM_SMS_TOKEN": "hunter2",
             "PATH": "/bin",
         }
     )
@@ -55,6 +63,38 @@ def test_everything_is_read() -> None:
     assert settings.names.resolve("orders") == "shop_orders"
     assert settings.signing_secret().reveal() == SECRET
     assert SECRET not in repr(settings)
+    assert settings.smtp is not None and settings.smtp.password is not None and settings.mail_from is not None
+    assert (settings.smtp.user, settings.smtp.password.reveal()) == ("shop@shop.example", "p:ass")
+    assert (settings.smtp.port, settings.smtp.tls, settings.smtp.ca_file) == (587, "required", "/ca.pem")
+    assert (settings.mail_from.name, settings.mail_from.address) == ("Bücher & Co", "mail@shop.example")
+    assert settings.sms is not None and (settings.sms.method, settings.sms.sender) == ("PUT", "Shop")
+    assert settings.sms.request(to="1", text="t", message_id="i").headers["X-Key"] == "hunter2"
+    assert "hunter2" not in repr(settings) and "p:ass" not in repr(settings)
+
+
+def test_who_sends_mail_says_who_it_is_from() -> None:
+    with pytest.raises(SettingInvalid, match="STOREROOM_MAIL_FROM"):
+        Settings.from_environment({"STOREROOM_SMTP_URL": "smtp://127.0.0.1"})
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"METHOD": "DELETE"},
+        {"BODY": '{"to": "{to}"'},
+        {"BODY": "To={to}"},
+        {"BODY": "To={to}&Text={text}&Key={key}"},
+        {"HEADERS": "X: y"},
+        {"HEADERS": '{"X Y": "z"}'},
+    ],
+)
+def test_a_gateway_that_cannot_be_asked_is_refused_at_the_start(more: dict[str, str]) -> None:
+    given = {f"STOREROOM_SMS_{name}": text for name, text in more.items()}
+    with pytest.raises(SettingInvalid) as refused:
+        Settings.from_environment(
+            {"STOREROOM_SMS_URL": "https://sms.example", "STOREROOM_SMS_TOKEN": "hunter2", **given}
+        )
+    assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +110,14 @@ def test_everything_is_read() -> None:
         ("STOREROOM_WORKER", "perhaps"),
         ("STOREROOM_DATABASE_URL", "mysql://user:hunter2@db/shop"),
         ("STOREROOM_SECRET", "hunter2"),
+        ("STOREROOM_SMTP_URL", "http://user:hunter2@mail.example"),
+        ("STOREROOM_SMTP_URL", "smtp://user:hunter2@mail.example:port"),
+        ("STOREROOM_SMTP_URL", "smtp://user:hunter2@mail.example?tls=no"),
+        ("STOREROOM_SMTP_URL", "smtps://mail.example?starttls=off"),
+        ("STOREROOM_MAIL_FROM", "The shop"),
+        ("STOREROOM_MAIL_FROM", "a@shop.example\r\nBcc: b@shop.example"),
+        ("STOREROOM_SMS_URL", "sms.example"),
+        ("STOREROOM_SMS_URL", "https://{to}.example/?text={text}"),
     ],
 )
 def test_what_cannot_be_read_names_its_variable(variable: str, text: str) -> None:

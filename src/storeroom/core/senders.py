@@ -114,6 +114,10 @@ class SmsGateway(msgspec.Struct, frozen=True, kw_only=True):
     sender: str = ""
     token: Secret = Secret("")
 
+    @override
+    def __repr__(self) -> str:
+        return f"SmsGateway({self.method})"  # its address and headers may hold what opens it
+
     def check(self) -> Self:
         """Raise ValueError where a template cannot be right."""
         parts = _split(self.url)

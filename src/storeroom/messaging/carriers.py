@@ -20,7 +20,7 @@ from storeroom.notices import Channel, NoticeFolder
 TOLD_MAX: Final = 500
 SMS_WITHIN: Final = timedelta(seconds=30)
 HOPELESS: Final = frozenset({400, 410, 413, 414, 422})  # of a gateway: it is this message that is wrong
-UNSUBSCRIBE: Final = "unsubscribe_link"  # a fact
+UNSUBSCRIBE: Final = "stop_link"  # a fact
 
 
 class _Carrier(ABC):

@@ -55,7 +55,7 @@ def letter(
         author: who it is from, as its reader sees.
         reply_to: who gets an answer.
         bcc: get a copy that the receiver does not see.
-        unsubscribe: where mails of this kind are turned off with one click: RFC 8058.
+        unsubscribe: the page where mails of this kind are turned off.
 
     Raises:
         NotAnAddress: `to` is none.
@@ -78,7 +78,6 @@ def letter(
     mail["X-Auto-Response-Suppress"] = "All"
     if unsubscribe and unsubscribe.isascii() and unsubscribe.startswith("https://"):
         mail["List-Unsubscribe"] = f"<{_line(unsubscribe).replace('>', '%3E').replace(' ', '%20')}>"
-        mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     mail.set_content(words.text)
     if words.html is not None:
         mail.add_alternative(words.html, subtype="html")
