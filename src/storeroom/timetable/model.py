@@ -36,6 +36,13 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     claim: UUID
     failures: int  # in a row, before this run
+    due_at: datetime  # the next one
+    begun_at: datetime | None
+
+    @property
+    def due_in(self) -> timedelta:
+        """From the begin of this run to the next due time."""
+        return self.due_at - (self.begun_at or self.due_at)
 
 
 class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,7 +39,7 @@ UPDATE {scheduled_jobs} j
        last_started_at = now(), runs = j.runs + 1
   FROM seen
  WHERE j.name = seen.name
-RETURNING j.name, :claim::uuid AS claim, j.failures;
+RETURNING j.name, :claim::uuid AS claim, j.failures, j.due_at, j.last_started_at AS begun_at;
 
 -- name: keep(name, claim, lease) -> count
 -- A sign of life; none where the run has become somebody else's.

@@ -124,9 +124,11 @@ class Worker:
     async def _round(self, stop: asyncio.Event) -> float:
         """Run what is due, in the order of the schedule; return the seconds until it is worth looking again."""
         await self._register()
+        now = asyncio.get_running_loop().time
         turns = await self._timetable.turns()
         self._meters.saw(list(turns.values()))
-        wait_s, ran, missed = LOOK_EVERY_S, False, False
+        looked = now()
+        look_at = looked + LOOK_EVERY_S
         for job in self._schedule:
             turn = turns.get(job.name)
             if turn is None:  # somebody removed the row
@@ -136,15 +138,16 @@ class Worker:
             if due_in_s is None:
                 continue
             if due_in_s > 0:
-                wait_s = min(wait_s, due_in_s)
+                look_at = min(look_at, looked + due_in_s)
             elif not stop.is_set():
-                hold = await self._timetable.begin(turn)
-                ran, missed = ran or hold is not None, missed or hold is None
-                if hold is not None:
-                    await self._run(job, hold, stop)
-        if ran:
-            return 0
-        return min(wait_s, LOOK_AGAIN_S) if missed else wait_s
+                hold, begun = await self._timetable.begin(turn), now()
+                if hold is None:
+                    look_at = min(look_at, now() + LOOK_AGAIN_S)
+                else:
+                    _, again_in = await self._run(job, hold, stop)
+                    due_at = begun + hold.due_in.total_seconds() if again_in is None else now() + again_in
+                    look_at = min(look_at, due_at)
+        return look_at - now()
 
     async def _in_turn(self, job: Job, stop: asyncio.Event) -> Outcome:
         now = asyncio.get_running_loop().time
@@ -156,14 +159,17 @@ class Worker:
             elif not self._timetable.is_held(turn):
                 hold = await self._timetable.begin(turn)
                 if hold is not None:
-                    return await self._run(job, hold, stop)
+                    return (await self._run(job, hold, stop))[0]
             elif now() > until:
                 return Outcome(job=job.name, rows=0, elsewhere=True)
             await _set_within(stop, LOOK_AGAIN_S)
         return Outcome(job=job.name, rows=0)
 
-    async def _run(self, job: Job, hold: Hold, stop: asyncio.Event) -> Outcome:
-        """Run a job that is ours, and write down what it came to."""
+    async def _run(self, job: Job, hold: Hold, stop: asyncio.Event) -> tuple[Outcome, float | None]:
+        """Run a job that is ours, and write down what it came to; with the seconds after which it comes again.
+
+        None: at the next point of the grid.
+        """
         now = asyncio.get_running_loop().time
         started, done = now(), _Done(job)
         error: str | None = None
@@ -194,7 +200,8 @@ class Worker:
         else:
             if not ours:
                 _log.warning("job %s: ended late, when it was somebody else's already", job.name)
-        return Outcome(job=job.name, rows=done.rows, error=error)
+        outcome = Outcome(job=job.name, rows=done.rows, error=error)
+        return outcome, None if again_in is None else again_in.total_seconds()
 
     async def _batches(self, done: "_Done", stop: asyncio.Event) -> None:
         job = done.job
