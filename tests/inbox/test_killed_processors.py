@@ -16,7 +16,6 @@ import pytest
 from reception import Desk
 from senders import body_of, standard
 
-import mapped
 from factories import SECRET, open_shop
 from process import ServerProcess
 from storeroom.database.pool import Database
@@ -46,7 +45,7 @@ async def start(dsn: str) -> asyncio.subprocess.Process:
         str(WORKER),
         dsn,
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, **mapped.environment(), "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path},
     )
     assert process.stdout is not None
     assert await process.stdout.readline() == b"ready\n"

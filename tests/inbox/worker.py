@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from reception import effect
 
+import mapped
 from storeroom.database.pool import Database
 from storeroom.database.service import Context
 from storeroom.inbox import Handled, InboxMessage, InboxProcessor
@@ -17,6 +18,7 @@ from storeroom.inbox.jobs import return_lost
 from storeroom.room import Storeroom
 from storeroom.worker import Job, Worker
 
+mapped.install()  # under the names of the run
 LEASE = timedelta(seconds=1)
 LOST = Job(name="inbox.return_lost", every=timedelta(milliseconds=300), run=return_lost, limit=1_000)
 
