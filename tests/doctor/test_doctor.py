@@ -306,6 +306,12 @@ FAULTS = [
         SELECT tenant_id, gen_random_uuid(), now(), now() - INTERVAL '1 hour' FROM orders LIMIT 1""",
     ),
     Fault(
+        "jobs_are_late",
+        1,
+        """INSERT INTO analytics_events (tenant_id, id, event_name, payload, next_attempt_at)
+        SELECT tenant_id, id, 'Purchase', '{{}}', now() - INTERVAL '1 hour' FROM orders ORDER BY id LIMIT 1""",
+    ),
+    Fault(
         "schedule_is_kept",
         2,
         "INSERT INTO scheduled_jobs (name, every, due_at, last_success_at, failures, last_error) VALUES "

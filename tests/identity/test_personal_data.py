@@ -32,6 +32,7 @@ async def test_everything_comes_out_and_no_secret(house: House) -> None:
     await house.shop.addresses.delete(user_id=user.id, address_id=address.id)
     market = Market(house.db, house.shop.context)
     shirt = await market.variant()
+    await house.shop.conversions.set_signals(visitor=Visitor(session_id=signed_in.session_id), consents=True)
     cart = await house.shop.carts.create(visitor=Visitor(user_id=user.id))
     await house.shop.carts.add(cart_id=cart.id, variant_id=shirt, quantity=2)
     held = await house.of(user).personal_data.export(user_id=user.id)
@@ -44,6 +45,7 @@ async def test_everything_comes_out_and_no_secret(house: House) -> None:
         "consents": 1,
         "addresses": 1,
         "sessions": 1,
+        "conversion_signals": 1,
         "carts": 1,
         "cart_items": 1,
     }
@@ -109,6 +111,7 @@ async def test_no_table_about_people_is_forgotten(house: House) -> None:
     }
     assert tables - LEFT_OUT.keys() == named.keys()
     assert (
-        set(named.values()) | {"account", "cart_items", "discounts", "invoices", "order_items", "refunds", "sap"}
+        set(named.values())
+        | {"account", "cart_items", "conversion_signals", "discounts", "invoices", "order_items", "refunds", "sap"}
         == PARTS.keys()
     )

@@ -668,6 +668,10 @@ SELECT x.tenant_id, x.subject, format('%s overdue', count(*)) AS detail
          WHERE (i.status = 'pending' AND i.next_attempt_at < now() - interval '10 minutes')
             OR (i.status = 'processing' AND i.lease_until < now() - interval '10 minutes')
          UNION ALL
+        SELECT e.tenant_id, 'conversions' FROM {analytics_events} e
+          JOIN {tenants} t ON t.tenant_id = e.tenant_id AND t.status = 'active'
+         WHERE e.next_attempt_at < now() - interval '10 minutes'
+         UNION ALL
         SELECT tenant_id, 'seals of the audit trail' FROM {audit_unsealed}
          WHERE created_at < now() - interval '10 minutes'
          UNION ALL

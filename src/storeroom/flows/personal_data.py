@@ -37,6 +37,7 @@ PARTS: Final = MappingProxyType(
         "subscriptions": queries.held_subscriptions,
         "statistics": queries.held_statistics,
         "events": queries.held_events,
+        "conversion_signals": queries.held_signals,
         "sap": queries.held_sap,
         "invoices": queries.held_invoices,
     }

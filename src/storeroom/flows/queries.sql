@@ -201,6 +201,15 @@ SELECT to_jsonb(r) - 'requested_by' AS row
    AND r.customer_id = :user_id
  LIMIT :rows;
 
+-- name: held_signals(tenant_id, user_id, rows) -> dict*
+-- Of visits that became the account's: whether it may be told of them, and what the browser is known by.
+SELECT to_jsonb(r) AS row
+  FROM {auth_sessions} s
+  JOIN {conversion_visitors} r ON r.tenant_id = :tenant_id AND r.session_id = s.id
+ WHERE s.tenant_id = :tenant_id
+   AND s.user_id = :user_id
+ LIMIT :rows;
+
 -- name: held_events(tenant_id, user_id, rows) -> dict*
 SELECT to_jsonb(r) AS row
   FROM {events} r
