@@ -1,14 +1,16 @@
 """The application put together: every slice's routes, their services, and what stands around them."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from importlib import import_module
+from inspect import signature
 from typing import Any, Final, get_type_hints
 
 from litestar import Litestar
 from litestar.di import Provide
+from litestar.handlers import BaseRouteHandler
 from litestar.openapi.config import OpenAPIConfig
-from litestar.types import ControllerRouterHandler
 
 from storeroom import __version__
 from storeroom.room import Shop, Storeroom
@@ -65,8 +67,8 @@ def create_app(room: Storeroom, settings: Settings | None = None) -> Litestar:
     gate, metrics = RoomGate(room, settings), Metrics()
     metrics.add(probes.Connections(room.db))
     app = Litestar(
-        route_handlers=[*_routes(), *pages.route_handlers, probes.health, probes.ready, probes.metrics],
-        dependencies={**DEPENDENCIES, **_services(room), **_constants(room, metrics)},
+        route_handlers=[*_routes(_services(room)), *pages.route_handlers, probes.health, probes.ready, probes.metrics],
+        dependencies={**DEPENDENCIES, **_constants(room, metrics)},
         exception_handlers=EXCEPTION_HANDLERS,
         after_exception=[denials(room)],
         middleware=[Idempotency()],
@@ -94,8 +96,20 @@ def create_app(room: Storeroom, settings: Settings | None = None) -> Litestar:
     return app
 
 
-def _routes() -> Sequence[ControllerRouterHandler]:
-    return [handler for room in ROUTED for handler in import_module(f"storeroom.{room}.routes").route_handlers]
+def _routes(services: Mapping[str, Provide]) -> Sequence[BaseRouteHandler]:
+    """The routes of each room, each with the services that it asks for.
+
+    With all services for all routes the framework compares each with each, for every route: half a second at the start.
+    """
+    rooms = [import_module(f"storeroom.{room}.routes") for room in ROUTED]
+    return [_served(handler, services) for room in rooms for handler in room.route_handlers]
+
+
+def _served(handler: BaseRouteHandler, services: Mapping[str, Provide]) -> BaseRouteHandler:
+    served = copy(handler)  # the room's own is that of every application of this process
+    asked = {name: services[name] for name in signature(handler.fn).parameters if name in services}
+    served.dependencies = {**(handler.dependencies or {}), **asked}
+    return served
 
 
 def _services(room: Storeroom) -> Mapping[str, Provide]:
