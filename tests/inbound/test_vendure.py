@@ -159,6 +159,12 @@ async def test_registering_yields_customer_and_addresses_and_step_three_is_retri
     nested = customer(addresses=[address(22, "2 Lake Road"), right])
     await shop.vendure.upsert_customer(customer=nested, at=at(2))
     assert {each.vendure_address_id for each in await shop.customers.addresses(customer_id=before.id)} == {"21", "22"}
+    held = await shop.personal_data.export(user_id=before.id)
+    assert {(row["kind"], row["external_id"]) for row in held.parts["records"]} == {
+        ("customer", "7"),
+        ("address", "21"),
+        ("address", "22"),
+    }
     await shop.vendure.delete_address(vendure_address_id="21", at=at(3))
     assert {each.vendure_address_id for each in await shop.customers.addresses(customer_id=before.id)} == {"22"}
 

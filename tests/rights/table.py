@@ -154,6 +154,7 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/admin/inbox/depths
         GET /v1/admin/inbox/{message_id}
         POST /v1/admin/inbox/{message_id}/replay
+        GET /v1/admin/vendure/unsynced
         GET /v1/admin/webhook-endpoints
         POST /v1/admin/webhook-endpoints
         DELETE /v1/admin/webhook-endpoints/{endpoint_id}

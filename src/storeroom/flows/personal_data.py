@@ -40,6 +40,7 @@ PARTS: Final = MappingProxyType(
         "conversion_signals": queries.held_signals,
         "sap": queries.held_sap,
         "invoices": queries.held_invoices,
+        "records": queries.held_records,
     }
 )
 

@@ -217,6 +217,29 @@ SELECT to_jsonb(r) AS row
    AND r.user_id = :user_id
  LIMIT :rows;
 
+-- name: held_records(tenant_id, user_id, rows) -> dict*
+-- What other systems told of the person, of their addresses and of their orders.
+SELECT to_jsonb(r) AS row
+  FROM {users} u
+  JOIN {source_records} r ON r.tenant_id = :tenant_id AND r.source = 'vendure' AND r.kind = 'customer'
+                         AND r.external_id = u.vendure_customer_id
+ WHERE u.tenant_id = :tenant_id
+   AND u.id = :user_id
+ UNION ALL
+SELECT to_jsonb(r) AS row
+  FROM {users} u
+  JOIN {source_records} r ON r.tenant_id = :tenant_id AND r.source = 'vendure' AND r.parent_id = u.vendure_customer_id
+ WHERE u.tenant_id = :tenant_id
+   AND u.id = :user_id
+ UNION ALL
+SELECT to_jsonb(r) AS row
+  FROM {users} u
+  JOIN {source_records} r ON r.tenant_id = :tenant_id AND r.source = 'epicor_propello' AND r.kind = 'customer'
+                         AND r.external_id = u.erp_customer_id
+ WHERE u.tenant_id = :tenant_id
+   AND u.id = :user_id
+ LIMIT :rows;
+
 -- What other systems name, for the messages that come of them -----------------------------------------------------------
 
 -- name: variants_of_skus(tenant_id, skus) -> NamedVariant*

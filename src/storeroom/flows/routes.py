@@ -27,6 +27,7 @@ from storeroom.flows import (
     refund_quote_routes,
     refunding_routes,
     sign_in_routes,
+    vendure_routes,
     wallet_payment_routes,
 )
 from storeroom.flows.checkout import Checkout
@@ -181,6 +182,7 @@ route_handlers: Sequence[ControllerRouterHandler] = (
     *hosted_routes.route_handlers,
     *inbound_routes.route_handlers,
     *sign_in_routes.route_handlers,
+    *vendure_routes.route_handlers,
     *wallet_payment_routes.route_handlers,
     *provider_routes.route_handlers,
     *personal_data_routes.route_handlers,
