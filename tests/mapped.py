@@ -45,6 +45,8 @@ STAY: dict[str, str] = {
     "tests/identity/test_sessions.py::test_no_token_and_no_password_is_anywhere_in_the_database": CATALOGUE,
     "tests/identity/test_users.py::test_signing_in_and_testing_tokens_never_read_profiles": CATALOGUE,
     "tests/worker/test_worker.py::test_every_job_of_the_schedule_finds_its_work": CATALOGUE,
+    "tests/conversions/test_sending.py::test_a_thousand_events": CATALOGUE,
+    "tests/conversions/test_sending.py::test_the_table_is_swept": CATALOGUE,
     "tests/domains/test_helpers.py::test_a_process_asks_once_however_many_call": "reads the text of a statement",
     "tests/seeding/test_seeding.py::test_a_wrong_file_is_refused_whole": "reads the name of a table in a message",
     "tests/web/test_idempotency.py::test_the_key_of_a_killed_process": "its process is of an ordinary installation",
