@@ -39,6 +39,7 @@ SMALL = frozenset(
         "scheduled_jobs",
         "account_settings",
         "archival_runs",
+        "erp_connections",
         "payment_gateways",
         "conversion_providers",
         "store_configs",

@@ -25,6 +25,7 @@ from storeroom.database.names import TableNames
 from storeroom.database.pool import POOL_SIZE_MAX, POOL_SIZE_MIN, Database, Transaction
 from storeroom.database.service import SYSTEM, Actor, ActorKind, Claim, Context
 from storeroom.domains import Domains
+from storeroom.erp import Erp
 from storeroom.flows.cancellation import Cancellation
 from storeroom.flows.cart_returns import CartReturns
 from storeroom.flows.checkout import Checkout, CheckoutGroups
@@ -207,6 +208,11 @@ class Shop:
     def endpoints(self) -> Endpoints:
         """Where events go."""
         return Endpoints(self.context, self._keys)
+
+    @cached_property
+    def erp(self) -> Erp:
+        """The ERP, and what it has of the shop."""
+        return Erp(self.context, self._keys, self._courier)
 
     @cached_property
     def erp_intake(self) -> ErpIntake:

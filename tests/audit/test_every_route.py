@@ -139,6 +139,15 @@ CASES: dict[str, Case] = {
     "POST /v1/admin/webhook-sources/{source}/secret": Case({}),
     "DELETE /v1/admin/webhook-sources/{source}/previous-secret": Case(),
     "DELETE /v1/admin/webhook-sources/{source}": Case(),
+    "PUT /v1/admin/erp/connection": Case(
+        {"base_url": "https://erp.example/api"}, refused={"base_url": "no-address-at-all"}
+    ),
+    "DELETE /v1/admin/erp/connection": Case(before=Works.connected),
+    "POST /v1/admin/erp/resync": Case(
+        {"entity": "user", "entity_id": "{user_id}"},
+        before=Works.connected,
+        refused={"entity": "user", "entity_id": str(uuid4())},
+    ),
     "POST /v1/admin/api-keys": Case(
         {"name": "till", "permissions": ["orders.read"]}, refused={"name": "till", "permissions": ["keys.write"]}
     ),

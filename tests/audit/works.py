@@ -129,6 +129,9 @@ class Works:
         await self.shop.conversions.test_provider(provider_id=await self.provider_id())
         return (await self.shop.conversions.list()).items[0].id
 
+    async def connected(self) -> None:
+        await self.shop.erp.connect(base_url="https://erp.example/api")
+
     async def webhook_id(self) -> UUID:
         url = "https://here.example/hooks"
         return (await self.shop.webhooks.enqueue(url=url, event_type="order.told", payload={})).id

@@ -28,6 +28,7 @@ from storeroom.core.secrets import Secret
 from storeroom.database.pool import Database
 from storeroom.database.service import SYSTEM
 from storeroom.doctor import seals_open
+from storeroom.erp import ErpAuth
 from storeroom.flows.secrets import KeyStanding, SecretNeeded, rotate, unreadable, uses
 from storeroom.identity import Proof, SigningSecretMissing, TokenRefused, UserRole
 from storeroom.notices import Channel, Notice, opened, queue
@@ -57,6 +58,7 @@ async def sealed_shop(room: Storeroom) -> Shop:
     await shop.gateways.create(id="mpgs", name="MPGS", config={"merchant_id": "M", "api_password": "p", "salt": "s"})
     await shop.configuration.set(key="mail.password", value="m")
     endpoint, _ = await shop.endpoints.create(name="there", url="https://there.example/hooks")
+    await shop.erp.connect(base_url="https://erp.example/api", auth=ErpAuth.BEARER, credential="t")
     await shop.endpoints.change_secret(endpoint_id=endpoint.id)  # it keeps the one before, too
     await shop.webhook_sources.create(code="erp", secret=SIGNING)
     await shop.webhook_sources.rotate(code="erp")  # as above
@@ -110,6 +112,7 @@ async def test_everything_is_sealed_again(own: Database) -> None:
         ("notices", "other"): 2,
         ("webhook sources", "other"): 2,
         ("conversion providers", "other"): 2,
+        ("erp connections", "other"): 2,
     }
     assert [(each.what, each.resealed, each.unreadable) for each in await rotate(own, both.token_keys)] == [
         ("second factors", 1, 0),
@@ -119,6 +122,7 @@ async def test_everything_is_sealed_again(own: Database) -> None:
         ("notices", 2, 0),
         ("webhook sources", 2, 0),
         ("conversion providers", 2, 0),
+        ("erp connections", 2, 0),
     ]
     assert {each.resealed for each in await rotate(own, both.token_keys)} == {0}  # again is no error
     new = installation(own, NEW)
@@ -130,6 +134,7 @@ async def test_everything_is_sealed_again(own: Database) -> None:
         ("notices", "current"): 2,
         ("webhook sources", "current"): 2,
         ("conversion providers", "current"): 2,
+        ("erp connections", "current"): 2,
     }
     assert [await opens(new, each) for each in (shop, second)] == [True, True]
     assert not await opens(old, shop)
@@ -218,6 +223,7 @@ async def test_what_no_key_opens_is_left_and_told(own: Database) -> None:
         "notices": (1, 1),
         "webhook sources": (1, 1),
         "conversion providers": (1, 1),
+        "erp connections": (1, 1),
     }
     assert await own.fetch("SELECT config FROM payment_gateways WHERE tenant_id = $1", shop.tenant_id) == before
     assert await opens(both, good)
@@ -227,8 +233,8 @@ async def test_what_no_key_opens_is_left_and_told(own: Database) -> None:
         (shop.tenant_id, "payment gateways, mpgs", "does not open: salt, api_password"),
         (shop.tenant_id, "store configuration, mail.password", "does not open: value"),
     ]
-    assert (await seals_open(own, installation(own, OTHER).token_keys)).count == 6  # now the other shop's
-    assert (await seals_open(own, installation(own, None).token_keys)).count == 12
+    assert (await seals_open(own, installation(own, OTHER).token_keys)).count == 7  # now the other shop's
+    assert (await seals_open(own, installation(own, None).token_keys)).count == 14
     assert (await seals_open(own, installation(own, OLD, OTHER, NEW).token_keys)).count == 0
 
 
@@ -327,6 +333,6 @@ async def test_status_counts_rows_by_key(fresh_database: Callable[..., Awaitable
     async with rotation(dsn, "status", "--json") as process:
         out, error = await process.communicate()
         assert process.returncode == 1 and b"STOREROOM_SECRET_PREVIOUS" in error
-        assert out.count(b'"unknown"') == 6
+        assert out.count(b'"unknown"') == 7
     for secret in (OLD, NEW, OTHER):
         assert secret.encode() not in out + error

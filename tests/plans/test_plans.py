@@ -15,6 +15,7 @@ READS_ALL = (
     "configuration.config_seals",
     "conversions.depth",  # of a table that is small: what was told has left it
     "conversions.provider_seals",
+    "erp.connection_seals",
     "gateways.gateway_seals",
     "inbox.source_seals",
     "integration.endpoint_seals",
@@ -28,11 +29,6 @@ WHOLE_INDEX_IS_FINE: frozenset[str] = frozenset()
 # Indexes whose statements come with a later step of the requirements: the ERP's queue.
 WAITING = frozenset(
     {
-        "idx_users_erp_sync",
-        "idx_products_erp_sync",
-        "idx_orders_erp_sync",
-        "idx_payments_erp_sync",
-        "idx_refunds_erp_sync",
         "idx_webhook_queue_status",
         "idx_webhook_queue_entity",
     }

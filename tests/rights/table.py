@@ -137,6 +137,14 @@ RIGHTS: Final[dict[str, str]] = {
         POST /v1/admin/gateways/{gateway_id}/activate
         POST /v1/admin/gateways/{gateway_id}/deactivate
     """,
+    "erp.write": """
+        GET /v1/admin/erp
+        DELETE /v1/admin/erp/connection
+        GET /v1/admin/erp/connection
+        GET /v1/admin/erp/connection/test
+        PUT /v1/admin/erp/connection
+        POST /v1/admin/erp/resync
+    """,
     "discounts.write": """
         GET /v1/admin/coupons
         POST /v1/admin/coupons

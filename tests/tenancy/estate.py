@@ -297,6 +297,7 @@ async def build(room: Storeroom) -> Estate:
     )
     await shop.conversions.test_provider(provider_id=teller.id)
     conversion = (await shop.conversions.list()).items[0]
+    await shop.erp.connect(base_url=f"http://127.0.0.1:9/{mark}")
     config = await shop.configuration.set(key=f"marketing.{mark}", value=f"sealed {mark}", is_encrypted=True)
     account = await shop.receiving_accounts.create(asset="USDC", address=f"wallet-{mark}", label="Main")
     priced = QuoteItem(variant_id=variant_id, unit_price=Money(1_000_000, "USDC"))

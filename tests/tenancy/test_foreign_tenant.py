@@ -34,6 +34,7 @@ from storeroom.core.visitor import Visitor
 from storeroom.credit import CreditReason
 from storeroom.database.service import Service
 from storeroom.domains import DomainChanges, DomainNotFound
+from storeroom.erp import ErpEntity, ErpEntityNotFound
 from storeroom.flows.errors import (
     BuyerNotActive,
     CartUnknown,
@@ -456,6 +457,12 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
         (
             EndpointNotFound,
             lambda s, o, t: s.endpoints.update(endpoint_id=t.endpoint.id, changes=EndpointChanges(name="ours")),
+        )
+    ],
+    "erp.resync": [
+        (
+            ErpEntityNotFound,
+            lambda s, o, t: s.erp.resync(entity=ErpEntity.ORDER, entity_id=t.order.order.id),
         )
     ],
     "events.last": [(nothing, lambda s, o, t: s.events.last(user_id=t.user.id, name="user.login.success"))],
@@ -1354,6 +1361,9 @@ READS: dict[str, Callable[[Shop], Awaitable[Any]]] = {
     "inbox.depths": lambda s: s.inbox.depths(),
     "webhook_sources.list": lambda s: s.webhook_sources.list(),
     "endpoints.list": lambda s: s.endpoints.list(),
+    "erp.connection": lambda s: s.erp.connection(),
+    "erp.status": lambda s: s.erp.status(),
+    "erp.test": lambda s: s.erp.test(),
     "gateways.list": lambda s: s.gateways.list(),
     "gateways.offered": lambda s: s.gateways.offered(),
     "subscriptions.list_by_status": lambda s: s.subscriptions.list_by_status(status="active", limit=100),
@@ -1412,6 +1422,9 @@ WRITES = {
     "inbox.store",
     "webhook_sources.create",
     "webhooks.enqueue",
+    "erp.connect",
+    "erp.disconnect",
+    "erp.resync_all",
     "gateways.create",
     "inventory.expire",
     "payment_methods.ensure_store_credit",

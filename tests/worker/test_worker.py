@@ -202,6 +202,12 @@ async def test_every_job_of_the_schedule_finds_its_work(room: Storeroom) -> None
         ),
         (
             (
+                "INSERT INTO {erp_connections} (tenant_id, code, base_url, auth) "
+                "VALUES ($1, 'epicor_propello', 'https://erp.example', 'none')"
+            ),
+        ),
+        (
+            (
                 "INSERT INTO {webhook_queue} (tenant_id, id, destination, event_type, payload, status, claim, lease_until) "
                 "VALUES ($1, $2, 'url:gone', 'order.told', '{}', 'processing', $2, now() - interval '1 s')"
             ),
@@ -234,7 +240,9 @@ async def test_every_job_of_the_schedule_finds_its_work(room: Storeroom) -> None
 
     done = rows(await Worker(room.db).run_once())
 
-    many = {"orders.fill_search", "audit.seal"}
+    waiting = "SELECT count(*) FROM {webhook_queue} WHERE tenant_id = $1 AND destination = 'epicor_propello'"
+    assert done["erp.queue_unsynced"] == await one(room, waiting) > 1
+    many = {"orders.fill_search", "audit.seal", "erp.queue_unsynced"}
     assert {job: count for job, count in done.items() if job not in many} == dict.fromkeys(
         [job.name for job in SCHEDULE if job.name not in many], 1
     )

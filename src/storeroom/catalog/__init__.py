@@ -3,6 +3,7 @@
 from storeroom.catalog.batches import Batches
 from storeroom.catalog.categories import Categories
 from storeroom.catalog.drafts import ImageDraft, OptionDraft, VariantDraft
+from storeroom.catalog.erp_link import PRODUCTS_SYNCED
 from storeroom.catalog.errors import (
     BatchesShort,
     BatchExpired,
@@ -58,6 +59,7 @@ from storeroom.catalog.shopify import ImportProgress, ImportReport, RowError, im
 
 __all__ = [
     "DEFAULT_TITLE",
+    "PRODUCTS_SYNCED",
     "PRODUCT_MOVES",
     "Allocation",
     "Batch",

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from storeroom import outbox
 from storeroom.audit import record
 from storeroom.catalog import queries
 from storeroom.catalog.drafts import (
@@ -41,7 +42,7 @@ from storeroom.catalog.model import (
     SkuOwner,
     Variant,
 )
-from storeroom.catalog.products import Products
+from storeroom.catalog.products import PRODUCT_CREATED, PRODUCT_UPDATED, Products, told_of
 from storeroom.core.errors import Invalid
 from storeroom.core.ids import ProductId, VariantId, new_id
 from storeroom.core.states import sources
@@ -118,6 +119,27 @@ class _Plan(msgspec.Struct):
     counts: list[tuple[VariantId, int]] = []  # stock that may differ
     images: list[dict[str, Any]] = []
 
+    def moves(self, head: ProductHead) -> bool:
+        """Whether its status becomes another."""
+        return self.incoming.status in PRODUCT_MOVES[head.status]
+
+    def told(self) -> dict[str, Any]:
+        """What others hear of it."""
+        status = self.incoming.status if self.head is None or self.moves(self.head) else self.head.status
+        return told_of(self.id, name=self.row["name"], slug=self.incoming.slug, status=status)
+
+    def changes(self, head: ProductHead) -> bool:
+        """Whether a product that was there becomes another, its stock aside."""
+        return bool(
+            self.new
+            or self.known
+            or self.moved_skus
+            or self.images
+            or self.options != head.options
+            or self.moves(head)
+            or _differs(self.row, head)
+        )
+
 
 class Bulk(Products):
     """Products, written by the lot."""
@@ -137,6 +159,7 @@ class Bulk(Products):
         await self._write_images(images)
         result.images = len(images)
         await self._write_categories(plans, result)
+        await self._tell_all(plans)
         for plan in plans:
             result.products_created += plan.head is None
             result.products_updated += plan.head is not None
@@ -204,6 +227,19 @@ class Bulk(Products):
         row = product_row(checked(ProductDraft, draft, InvalidProduct), currency=currency) | extra
         return _Plan(incoming, row["id"], head, row, _fit_options(incoming, head, known))
 
+    async def _tell_all(self, plans: Sequence[_Plan]) -> None:
+        """One event for each product that is new or changed; what the file only repeats is no news."""
+        await outbox.enqueue_many(
+            self.db,
+            tenant_id=self.tenant_id,
+            entity_type="product",
+            events=[
+                (PRODUCT_UPDATED if plan.head else PRODUCT_CREATED, plan.id, plan.told())
+                for plan in plans
+                if plan.head is None or plan.changes(plan.head)
+            ],
+        )
+
     # Writing it -----------------------------------------------------------------------------------------------------
 
     async def _write_heads(self, plans: Sequence[_Plan]) -> None:
@@ -217,7 +253,7 @@ class Bulk(Products):
             moving = [
                 plan.id
                 for plan in plans
-                if plan.head is not None and plan.incoming.status is to and to in PRODUCT_MOVES[plan.head.status]
+                if plan.head is not None and plan.incoming.status is to and plan.moves(plan.head)
             ]
             if moving:
                 await queries.move_products(

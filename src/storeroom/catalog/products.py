@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, Unpack
 
+from storeroom import outbox
 from storeroom.audit import audited
 from storeroom.catalog import queries
 from storeroom.catalog.drafts import (
@@ -57,6 +58,8 @@ from storeroom.database.errors import violations
 from storeroom.database.service import transactional
 
 CATEGORIES_OF_PRODUCT_MAX: Final = 100
+PRODUCT_CREATED: Final = "product.created"  # what others hear of
+PRODUCT_UPDATED: Final = "product.updated"
 
 
 class Products(Listing):
@@ -140,7 +143,7 @@ class Products(Listing):
                 await queries.assign(
                     self.db, tenant_id=self.tenant_id, rows=[{"product_id": made, "category_id": category_id}]
                 )
-        return await self.get(product_id=made)
+        return await self._told(made, PRODUCT_CREATED)
 
     @audited("catalog.update_product", "product", "product_id")
     @transactional
@@ -166,7 +169,7 @@ class Products(Listing):
         row = product_row(draft, currency=product.currency) | {"id": product_id}
         with _taken(row):
             await queries.update_products(self.db, tenant_id=self.tenant_id, rows=[row])
-        return await self.get(product_id=product_id)
+        return await self._told(product_id)
 
     @audited("catalog.publish", "product", "product_id")
     @transactional
@@ -209,6 +212,7 @@ class Products(Listing):
         product = await self.get(product_id=product_id)
         if not moved:
             raise ProductMoveRefused(current="deleted" if product.deleted_at else product.status, wanted=to)
+        await self._tell(product)
         return product
 
     @audited("catalog.delete_product", "product", "product_id")
@@ -221,8 +225,10 @@ class Products(Listing):
         Raises:
             ProductNotFound: no such product.
         """
-        if not await queries.delete_product(self.db, tenant_id=self.tenant_id, product_id=product_id):
-            await self.get(product_id=product_id)
+        deleted = await queries.delete_product(self.db, tenant_id=self.tenant_id, product_id=product_id)
+        product = await self.get(product_id=product_id)
+        if deleted:
+            await self._tell(product)
 
     @audited("catalog.set_options", "product", "product_id")
     @transactional
@@ -247,7 +253,7 @@ class Products(Listing):
         await self._write_options(product_id, chosen)
         await self._update_variants(rows)
         await queries.touch_product(self.db, tenant_id=self.tenant_id, product_id=product_id)
-        return await self.get(product_id=product_id)
+        return await self._told(product_id)
 
     @audited("catalog.add_variant", "variant")
     @transactional
@@ -267,6 +273,7 @@ class Products(Listing):
         if variant.position is None:
             row["position"] = max((v.position for v in product.variants), default=0) + 1
         await self._add_variants([row])
+        await self._tell(product)
         return await self.variant(variant_id=variant_id)
 
     @audited("catalog.update_variant", "variant", "variant_id")
@@ -286,6 +293,7 @@ class Products(Listing):
         variant = await self.variant(variant_id=variant_id)
         draft = checked(VariantDraft, draft_of_variant(variant) | dict(fields), InvalidVariant)
         await self._update_variants([_row_of(draft, variant_id, product, product.options)])
+        await self._tell(product)
         return await self.variant(variant_id=variant_id)
 
     async def deactivate_variant(self, *, variant_id: VariantId) -> Variant:
@@ -309,16 +317,17 @@ class Products(Listing):
         if len(product.images) >= IMAGES_MAX and rows[0]["url"] not in {i.url for i in product.images}:
             raise InvalidProduct(field="images", reason=f"at most {IMAGES_MAX}")
         await self._write_images(rows)
-        written = await self.get(product_id=product_id)
+        written = await self._told(product_id)
         return next(shown for shown in written.images if shown.url == rows[0]["url"])
 
     @audited("catalog.remove_image", "product", "product_id")
     @transactional
     async def remove_image(self, *, product_id: ProductId, image_id: Any) -> None:
         """Show a picture no more; the file stays where it is."""
-        await self._locked(product_id)
+        product = await self._locked(product_id)
         if not await queries.remove_image(self.db, tenant_id=self.tenant_id, product_id=product_id, image_id=image_id):
             raise ImageNotFound(image_id=image_id)
+        await self._tell(product)
 
     async def _locked(self, product_id: ProductId) -> Product:
         """The product, which nobody else changes until the transaction ends."""
@@ -328,6 +337,23 @@ class Products(Listing):
         if product.deleted_at is not None:
             raise ProductDeleted(product_id=product_id)
         return product
+
+    async def _told(self, product_id: ProductId, event: str = PRODUCT_UPDATED) -> Product:
+        """The product as it is now, which others hear of."""
+        product = await self.get(product_id=product_id)
+        await self._tell(product, event)
+        return product
+
+    async def _tell(self, product: Product, event: str = PRODUCT_UPDATED) -> None:
+        payload = told_of(product.id, name=product.name, slug=product.slug, status=product.status)
+        await outbox.enqueue(
+            self.db,
+            tenant_id=self.tenant_id,
+            event_type=event,
+            payload=payload | {"deleted": product.deleted_at is not None},
+            entity_type="product",
+            entity_id=product.id,
+        )
 
     async def _write_options(self, product_id: ProductId, options: Sequence[Option]) -> None:
         await queries.remove_options(self.db, tenant_id=self.tenant_id, product_ids=[product_id])
@@ -378,6 +404,11 @@ class Products(Listing):
     async def _update_variants(self, rows: Sequence[Mapping[str, Any]]) -> None:
         with _taken_by_variants(rows):
             await queries.update_variants(self.db, tenant_id=self.tenant_id, rows=rows)
+
+
+def told_of(product_id: ProductId, *, name: str, slug: str, status: ProductStatus) -> dict[str, Any]:
+    """What others hear of a product: which one; what it is like they ask for."""
+    return {"id": product_id, "name": name, "slug": slug, "status": status, "deleted": False}
 
 
 def _row_of(draft: VariantDraft, variant_id: VariantId, product: Product, options: Sequence[Option]) -> dict[str, Any]:

@@ -691,3 +691,33 @@ SELECT b.tenant_id, b.id, b.product_id, (now() AT TIME ZONE t.time_zone)::DATE A
    AND b.expires_at < (now() AT TIME ZONE t.time_zone)::DATE
  ORDER BY b.expires_at, b.tenant_id, b.product_id, b.id
  LIMIT :limit;
+
+-- The ERP -------------------------------------------------------------------------------------------------------------
+
+-- name: mark_synced(tenant_id, id, erp_id) -> count
+-- One that the ERP knows under another id is left alone: it would be there twice.
+UPDATE {products}
+   SET erp_item_id = :erp_id, erp_synced_at = now(), updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :id
+   AND (erp_item_id IS NULL OR erp_item_id = :erp_id);
+
+-- name: reset_synced(tenant_id, id) -> count
+UPDATE {products}
+   SET erp_synced_at = NULL, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :id;
+
+-- name: reset_some_synced(tenant_id, size) -> count
+UPDATE {products} r
+   SET erp_synced_at = NULL, updated_at = now()
+  FROM (SELECT id
+          FROM {products}
+         WHERE tenant_id = :tenant_id
+           AND erp_item_id IS NOT NULL
+           AND erp_synced_at IS NOT NULL
+         ORDER BY erp_synced_at
+         LIMIT :size
+           FOR NO KEY UPDATE SKIP LOCKED) d
+ WHERE r.tenant_id = :tenant_id
+   AND r.id = d.id;

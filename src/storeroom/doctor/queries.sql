@@ -290,6 +290,47 @@ SELECT i.tenant_id, o.order_number, format('line %s: %s units refunded, %s by re
  ORDER BY tenant_id, subject
  LIMIT :size;
 
+-- name: erp_links_are_whole(size) -> Finding*
+-- scope: all tenants
+-- What was sent to the ERP has an id there, which nothing else of its kind has; a line has one only where its order has.
+WITH linked AS (
+    SELECT tenant_id, 'account' AS kind, id, erp_customer_id AS erp_id, erp_synced_at
+      FROM {users}
+     WHERE erp_customer_id IS NOT NULL OR erp_synced_at IS NOT NULL
+     UNION ALL
+    SELECT tenant_id, 'product', id, erp_item_id, erp_synced_at
+      FROM {products}
+     WHERE erp_item_id IS NOT NULL OR erp_synced_at IS NOT NULL
+     UNION ALL
+    SELECT tenant_id, 'order', id, erp_order_id, erp_synced_at
+      FROM {orders}
+     WHERE erp_order_id IS NOT NULL OR erp_synced_at IS NOT NULL
+     UNION ALL
+    SELECT tenant_id, 'payment', id, erp_payment_id, erp_synced_at
+      FROM {payments}
+     WHERE erp_payment_id IS NOT NULL OR erp_synced_at IS NOT NULL
+     UNION ALL
+    SELECT tenant_id, 'refund', id, erp_refund_id, erp_synced_at
+      FROM {refunds}
+     WHERE erp_refund_id IS NOT NULL OR erp_synced_at IS NOT NULL)
+SELECT tenant_id, id::text AS subject, format('%s sent, and without an id there', kind) AS detail
+  FROM linked
+ WHERE erp_id IS NULL
+ UNION ALL
+SELECT tenant_id, min(id::text), format('%s %s of the ERP is %s rows', kind, erp_id, count(*))
+  FROM linked
+ WHERE erp_id IS NOT NULL
+ GROUP BY tenant_id, kind, erp_id
+HAVING count(*) > 1
+ UNION ALL
+SELECT i.tenant_id, o.order_number, format('line %s is %s, its order is not there', i.position, i.erp_line_id)
+  FROM {order_items} i
+  JOIN {orders} o ON o.tenant_id = i.tenant_id AND o.id = i.order_id
+ WHERE i.erp_line_id IS NOT NULL
+   AND o.erp_order_id IS NULL
+ ORDER BY 1, 2
+ LIMIT :size;
+
 -- name: credit_is_its_entries(size) -> Finding*
 -- scope: all tenants
 -- A balance of store credit is the sum of its entries, and no entry is without a balance.

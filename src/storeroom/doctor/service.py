@@ -73,6 +73,7 @@ CHECKS: Final[tuple[tuple[Check, Gravity], ...]] = (
     (queries.signatures_are_kept_once, Gravity.BROKEN),
     (queries.accounts_say_what_sap_has, Gravity.BROKEN),
     (queries.messages_found_what_exists, Gravity.BROKEN),
+    (queries.erp_links_are_whole, Gravity.BROKEN),
     (queries.accounts_have_one_shop, Gravity.NOTE),
     (queries.units_are_oversold, Gravity.NOTE),
     (queries.money_is_due_back, Gravity.NOTE),

@@ -19,6 +19,7 @@ from storeroom.core.errors import Misconfigured
 from storeroom.database.executor import Executor
 from storeroom.database.pool import Database, Transaction
 from storeroom.database.sealed import SealedRow, SealedTable
+from storeroom.erp import ERP_SEALS
 from storeroom.gateways import GATEWAY_SEALS
 from storeroom.identity import TokenKeys
 from storeroom.inbox import SOURCE_SEALS
@@ -34,6 +35,7 @@ SEALED_TABLES: Final = (
     NOTICE_SEALS,
     SOURCE_SEALS,
     PROVIDER_SEALS,
+    ERP_SEALS,
 )
 BATCH_ROWS: Final = 100  # in one transaction; they are locked for as long
 

@@ -1,6 +1,7 @@
 """People of a shop: accounts and what they may do, profiles, addresses, guests and signing in."""
 
 from storeroom.identity.addresses import Addresses
+from storeroom.identity.erp_link import USERS_SYNCED
 from storeroom.identity.errors import (
     AccountBlocked,
     AddressNotFound,
@@ -92,6 +93,7 @@ __all__ = [
     "REVOCATIONS_EVERY",
     "REVOCATIONS_KEPT",
     "SESSION_IDLE_MAX",
+    "USERS_SYNCED",
     "USER_MOVES",
     "AccessClaims",
     "AccountBlocked",

@@ -156,6 +156,7 @@ class Permission(StrEnum):
     DISCOUNTS_WRITE = "discounts.write"
     WEBHOOKS_WRITE = "webhooks.write"
     CONVERSIONS_WRITE = "conversions.write"  # whom the shop tells of purchases; secrets are set, never read
+    ERP_WRITE = "erp.write"  # where the ERP is, and what it is sent once more; credentials are set, never read
     KEYS_WRITE = "keys.write"  # make and revoke API keys; itself given to no key
 
 

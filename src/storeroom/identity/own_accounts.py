@@ -29,8 +29,9 @@ from storeroom.identity.model import (
     ProfileChanges,
     TokenPurpose,
     User,
+    UserStatus,
 )
-from storeroom.identity.people import People
+from storeroom.identity.people import CUSTOMER_UPDATED, People
 from storeroom.notices import Notice
 
 
@@ -78,10 +79,8 @@ class OwnAccounts(People):
             UserNotFound: no such account.
             InvalidPerson: no name, or more than 100 characters.
         """
-        name = checks.required(full_name, field="full_name", length_max=FULL_NAME_LENGTH_MAX)
-        await self._lock_own(user_id)
-        await queries.set_name(self.db, tenant_id=self.tenant_id, user_id=user_id, full_name=name)
-        return await self._user(user_id)
+        await self._rename(user_id, full_name)
+        return await self._announced(user_id)
 
     @audited("identity.update_user", "user", "user_id")
     @transactional
@@ -98,14 +97,15 @@ class OwnAccounts(People):
         Raises:
             as they do.
         """
+        changed = full_name is not UNSET
         if full_name is not UNSET:
-            await self.set_name(user_id=user_id, full_name=full_name)
+            await self._rename(user_id, full_name)
         if phone is not UNSET:
-            await self.change_phone(user_id=user_id, phone=phone)
+            changed |= await self._renumber(user_id, phone)
         if profile is not None:
-            await self.update_profile(user_id=user_id, changes=profile)
+            changed |= await self._change_profile(user_id, profile)
         self._check_customer(user_id)
-        return await self._user(user_id)
+        return await (self._announced(user_id) if changed else self._user(user_id))
 
     @audited("identity.change_email", "user", "user_id")
     @transactional
@@ -120,8 +120,8 @@ class OwnAccounts(People):
         known = normal_email(email)
         await self._lock_own(user_id)
         with violations({"users_email_unique": EmailTaken}, self.db.names):
-            await queries.set_email(self.db, tenant_id=self.tenant_id, user_id=user_id, email=known)
-        return await self._user(user_id)
+            changed = await queries.set_email(self.db, tenant_id=self.tenant_id, user_id=user_id, email=known)
+        return await (self._announced(user_id) if changed else self._user(user_id))
 
     @audited("identity.change_phone", "user", "user_id")
     @transactional
@@ -133,11 +133,8 @@ class OwnAccounts(People):
             InvalidPhone: not a number.
             PhoneTaken: somebody has it.
         """
-        number = await self._phone(phone)
-        await self._lock_own(user_id)
-        with violations({"users_phone_unique": PhoneTaken}, self.db.names):
-            await queries.set_phone(self.db, tenant_id=self.tenant_id, user_id=user_id, phone=number)
-        return await self._user(user_id)
+        changed = await self._renumber(user_id, phone)
+        return await (self._announced(user_id) if changed else self._user(user_id))
 
     @transactional
     async def phone_proven(self, *, phone: str) -> None:
@@ -169,30 +166,8 @@ class OwnAccounts(People):
             UserNotFound: no such account.
             InvalidPerson, UnknownCurrency: a field cannot be taken. Nothing was written.
         """
-        given = self._checked(changes)
-        await self._lock_own(user_id)
-        await self._ensure_profile(user_id)
-        known = await self._profile(user_id)
-        fields = (
-            "first_name",
-            "last_name",
-            "display_name",
-            "date_of_birth",
-            "preferred_currency",
-            "timezone",
-            "locale",
-        )
-        if changed := {name: given[name] for name in fields if name in given and given[name] != getattr(known, name)}:
-            merged: dict[str, Any] = {name: changed.get(name, getattr(known, name)) for name in fields}
-            await queries.update_profile(self.db, tenant_id=self.tenant_id, user_id=user_id, **merged)
-        if "date_of_birth" in changed:
-            await queries.clear_age_verified(self.db, tenant_id=self.tenant_id, user_id=user_id)
-        for kind, field, change in (
-            (ConsentKind.MARKETING, "marketing_consent", queries.set_marketing_consent),
-            (ConsentKind.SMS, "sms_consent", queries.set_sms_consent),
-        ):
-            if field in given and await change(self.db, tenant_id=self.tenant_id, user_id=user_id, given=given[field]):
-                await self._note_consent(user_id, kind, given=given[field])
+        if await self._change_profile(user_id, changes):
+            await self._announced(user_id)
         return await self._profile(user_id)
 
     @operation
@@ -225,7 +200,9 @@ class OwnAccounts(People):
         for purpose in (TokenPurpose.VERIFY_EMAIL, TokenPurpose.RESET_PASSWORD):
             await queries.delete_account_tokens(self.db, tenant_id=self.tenant_id, user_id=user_id, purpose=purpose)
         await queries.clear_password(self.db, tenant_id=self.tenant_id, user_id=user_id)
+        user = await self._user(user_id)
         await queries.delete_user(self.db, tenant_id=self.tenant_id, user_id=user_id)
+        await self._announce(CUSTOMER_UPDATED, msgspec.structs.replace(user, status=UserStatus.DELETED))
         await self._end_sessions(user_id, "account deleted")
 
     async def close(self, *, user_id: UserId, current_password: str | None = None) -> None:
@@ -245,6 +222,48 @@ class OwnAccounts(People):
         await self.delete(user_id=user_id)
 
     # --- Shared steps -------------------------------------------------------------------------------------------------
+
+    async def _rename(self, user_id: UserId, full_name: str) -> None:
+        name = checks.required(full_name, field="full_name", length_max=FULL_NAME_LENGTH_MAX)
+        await self._lock_own(user_id)
+        await queries.set_name(self.db, tenant_id=self.tenant_id, user_id=user_id, full_name=name)
+
+    async def _renumber(self, user_id: UserId, phone: str | None) -> bool:
+        """Whether it is another number."""
+        number = await self._phone(phone)
+        await self._lock_own(user_id)
+        with violations({"users_phone_unique": PhoneTaken}, self.db.names):
+            return bool(await queries.set_phone(self.db, tenant_id=self.tenant_id, user_id=user_id, phone=number))
+
+    async def _change_profile(self, user_id: UserId, changes: ProfileChanges) -> bool:
+        """Whether anything is another than it was."""
+        given = self._checked(changes)
+        await self._lock_own(user_id)
+        await self._ensure_profile(user_id)
+        known = await self._profile(user_id)
+        fields = (
+            "first_name",
+            "last_name",
+            "display_name",
+            "date_of_birth",
+            "preferred_currency",
+            "timezone",
+            "locale",
+        )
+        if changed := {name: given[name] for name in fields if name in given and given[name] != getattr(known, name)}:
+            merged: dict[str, Any] = {name: changed.get(name, getattr(known, name)) for name in fields}
+            await queries.update_profile(self.db, tenant_id=self.tenant_id, user_id=user_id, **merged)
+        if "date_of_birth" in changed:
+            await queries.clear_age_verified(self.db, tenant_id=self.tenant_id, user_id=user_id)
+        consented = False
+        for kind, field, change in (
+            (ConsentKind.MARKETING, "marketing_consent", queries.set_marketing_consent),
+            (ConsentKind.SMS, "sms_consent", queries.set_sms_consent),
+        ):
+            if field in given and await change(self.db, tenant_id=self.tenant_id, user_id=user_id, given=given[field]):
+                await self._note_consent(user_id, kind, given=given[field])
+                consented = True
+        return bool(changed) or consented
 
     async def _profile(self, user_id: UserId) -> Profile:
         profile = await queries.profile(self.db, tenant_id=self.tenant_id, user_id=user_id)

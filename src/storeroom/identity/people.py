@@ -5,6 +5,7 @@ from typing import Final, Self
 
 from typing_extensions import override
 
+from storeroom import outbox
 from storeroom.core.contact import normal_phone
 from storeroom.core.errors import StoreroomError
 from storeroom.core.ids import SessionId, UserId, new_id
@@ -28,6 +29,8 @@ from storeroom.identity.tokens import TokenKeys
 from storeroom.notices import Channel, Notice, Notices, Post
 from storeroom.tenants import settings_of
 
+CUSTOMER_CREATED: Final = "customer.created"  # what others hear of
+CUSTOMER_UPDATED: Final = "customer.updated"
 PASSWORD_CHANGED: Final = "password_changed"  # noqa: S105  # a kind of notice
 
 _log: Final = logging.getLogger(__name__)
@@ -113,6 +116,29 @@ class People(Service):
         if phone is None:
             return None
         return normal_phone(phone, (await settings_of(self.context)).country_code)
+
+    async def _announce(self, event: str, user: User) -> None:
+        """Others hear that an account was made or changed; what they may know of it, they ask for."""
+        await outbox.enqueue(
+            self.db,
+            tenant_id=self.tenant_id,
+            event_type=event,
+            payload={
+                "id": user.id,
+                "email": user.email,
+                "full_name": user.full_name,
+                "role": user.role,
+                "status": user.status,
+            },
+            entity_type="user",
+            entity_id=user.id,
+        )
+
+    async def _announced(self, user_id: UserId) -> User:
+        """The account as it is now, which others hear of."""
+        user = await self._user(user_id)
+        await self._announce(CUSTOMER_UPDATED, user)
+        return user
 
     async def _of_password(self, user_id: UserId) -> Notice | None:
         """Somebody who did not do it has to hear of it: queued with the change, or given back for `_tell`."""

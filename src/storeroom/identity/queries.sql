@@ -755,3 +755,33 @@ UPDATE {user_addresses}
    AND vendure_address_id IS NOT NULL
    AND deleted_at IS NULL
    AND is_default;
+
+-- The ERP -------------------------------------------------------------------------------------------------------------
+
+-- name: mark_synced(tenant_id, id, erp_id) -> count
+-- One that the ERP knows under another id is left alone: it would be there twice.
+UPDATE {users}
+   SET erp_customer_id = :erp_id, erp_synced_at = now(), updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :id
+   AND (erp_customer_id IS NULL OR erp_customer_id = :erp_id);
+
+-- name: reset_synced(tenant_id, id) -> count
+UPDATE {users}
+   SET erp_synced_at = NULL, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :id;
+
+-- name: reset_some_synced(tenant_id, size) -> count
+UPDATE {users} r
+   SET erp_synced_at = NULL, updated_at = now()
+  FROM (SELECT id
+          FROM {users}
+         WHERE tenant_id = :tenant_id
+           AND erp_customer_id IS NOT NULL
+           AND erp_synced_at IS NOT NULL
+         ORDER BY erp_synced_at
+         LIMIT :size
+           FOR NO KEY UPDATE SKIP LOCKED) d
+ WHERE r.tenant_id = :tenant_id
+   AND r.id = d.id;

@@ -46,6 +46,7 @@ from storeroom.identity.model import (
     age_on,
 )
 from storeroom.identity.own_accounts import OwnAccounts
+from storeroom.identity.people import CUSTOMER_CREATED
 from storeroom.identity.revocations import Revocations
 from storeroom.notices import Notice
 from storeroom.tenants import settings_of
@@ -172,7 +173,9 @@ class Users(OwnAccounts):
         await self._ensure_profile(user_id, attribution)
         if signed_up:
             await note(self.db, self.context, event_name="user.signup.completed", user_id=user_id)
-        return await self._user(user_id)
+        user = await self._user(user_id)
+        await self._announce(CUSTOMER_CREATED, user)
+        return user
 
     # --- Finding ------------------------------------------------------------------------------------------------------
 
@@ -292,7 +295,7 @@ class Users(OwnAccounts):
             raise UserStatusRefused(status=user.status, to=status)
         if status not in MAY_SIGN_IN:
             await self._end_sessions(user_id, f"account {status}")
-        return await self._user(user_id)
+        return await self._announced(user_id)
 
     @audited("identity.verify_age", "user", "user_id")
     @transactional
@@ -367,7 +370,7 @@ class Users(OwnAccounts):
     # --- Shared steps -------------------------------------------------------------------------------------------------
 
     async def _with_new_rights(self, user_id: UserId) -> User:
-        user = await self._user(user_id)
+        user = await self._announced(user_id)
         Revocations.of(self.db).note(self.db, Rights(self.tenant_id, user_id, user.role, user.permissions))
         return user
 

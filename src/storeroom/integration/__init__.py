@@ -1,7 +1,8 @@
 """What leaves the shop for other systems: endpoints, the queue, and the dispatcher that sends."""
 
 from storeroom.integration.carriers import Carrier
-from storeroom.integration.courier import Answer, Courier
+from storeroom.integration.courier import OWN_HEADERS, Answer, Courier
+from storeroom.integration.destinations import checked_url
 from storeroom.integration.dispatcher import Dispatcher
 from storeroom.integration.endpoints import EndpointChanges, Endpoints
 from storeroom.integration.errors import (
@@ -21,6 +22,7 @@ from storeroom.integration.webhooks import Webhooks
 
 __all__ = [
     "ENDPOINT_SEALS",
+    "OWN_HEADERS",
     "Answer",
     "Attempt",
     "Carrier",
@@ -45,4 +47,5 @@ __all__ = [
     "WebhookNotRetriable",
     "WebhookStatus",
     "Webhooks",
+    "checked_url",
 ]

@@ -20,7 +20,10 @@ class Carrier(Protocol):
 
     @property
     def event_types(self) -> frozenset[str]:
-        """Events of which it gets a row each, where `wants`; none: its rows are queued by name."""
+        """Events of which it gets a row each, where `wants`; none: its rows are queued by name.
+
+        `order.created:payment_received` are those `order.created` alone whose payload has that status.
+        """
         ...
 
     @property

@@ -7,8 +7,8 @@ VALUES (:tenant_id, :webhook_id, :destination, :url, :event_type, :payload, :hea
 
 -- name: fan_out(tenant_id, destinations, event_types, size) -> int
 -- Events that wait for their receivers become one row for each endpoint that asked for them, and for each of our own
--- destinations that hears of their type; those nobody asked for are done. A row's id is made of both, so that an event
--- reaches a receiver once however often this runs.
+-- destinations that hears of their type, or of their type with that status; those nobody asked for are done. A row's id
+-- is made of both, so that an event reaches a receiver once however often this runs.
 WITH due AS (
     SELECT id, event_type, payload, entity_type, entity_id, created_at
       FROM {webhook_queue}
@@ -37,7 +37,7 @@ carried AS (
            d.entity_id, d.created_at
       FROM due d
       JOIN unnest(:destinations::text[], :event_types::text[]) AS c (destination, event_type)
-        ON c.event_type = d.event_type
+        ON c.event_type IN (d.event_type, d.event_type || ':' || (d.payload->>'status'))
         ON CONFLICT DO NOTHING),
 done AS (
     UPDATE {webhook_queue} q

@@ -1,6 +1,7 @@
 """Orders: what was agreed, where it stands, and how it came there."""
 
 from storeroom.orders.customers import Customers
+from storeroom.orders.erp_link import ORDERS_SYNCED
 from storeroom.orders.errors import (
     InvalidOrderInput,
     InvalidShippingRate,
@@ -52,6 +53,7 @@ from storeroom.orders.synced import SyncedOrders
 
 __all__ = [
     "CASH_ON_DELIVERY_MOVES",
+    "ORDERS_SYNCED",
     "ORDER_MOVES",
     "REASON_LENGTH_MAX",
     "STATUS_WORDS",

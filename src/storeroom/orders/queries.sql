@@ -612,3 +612,41 @@ SELECT :tenant_id, :history_id, :order_id,
        coalesce((SELECT max(h.sequence) FROM {order_status_history} h
                   WHERE h.tenant_id = :tenant_id AND h.order_id = :order_id), 0) + 1,
        :from_status, :to_status, :reason, :changed_by, :changed_by_type, :changed_by_name, :request_id;
+
+-- The ERP -------------------------------------------------------------------------------------------------------------
+
+-- name: mark_synced(tenant_id, id, erp_id) -> count
+-- One that the ERP knows under another id is left alone: it would be there twice.
+UPDATE {orders}
+   SET erp_order_id = :erp_id, erp_synced_at = now(), updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :id
+   AND (erp_order_id IS NULL OR erp_order_id = :erp_id);
+
+-- name: reset_synced(tenant_id, id) -> count
+UPDATE {orders}
+   SET erp_synced_at = NULL, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :id;
+
+-- name: reset_some_synced(tenant_id, size) -> count
+UPDATE {orders} r
+   SET erp_synced_at = NULL, updated_at = now()
+  FROM (SELECT id
+          FROM {orders}
+         WHERE tenant_id = :tenant_id
+           AND erp_order_id IS NOT NULL
+           AND erp_synced_at IS NOT NULL
+         ORDER BY erp_synced_at
+         LIMIT :size
+           FOR NO KEY UPDATE SKIP LOCKED) d
+ WHERE r.tenant_id = :tenant_id
+   AND r.id = d.id;
+
+-- name: mark_lines_synced(tenant_id, order_id, line_ids, erp_ids) -> count
+UPDATE {order_items} i
+   SET erp_line_id = t.erp_id
+  FROM unnest(:line_ids::uuid[], :erp_ids::text[]) AS t (id, erp_id)
+ WHERE i.tenant_id = :tenant_id
+   AND i.order_id = :order_id
+   AND i.id = t.id;

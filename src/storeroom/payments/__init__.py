@@ -1,5 +1,6 @@
 """Payments by hand and the ways to pay: the face of the slice."""
 
+from storeroom.payments.erp_link import PAYMENTS_SYNCED
 from storeroom.payments.errors import (
     AmountOutsideLimits,
     FilesUnavailable,
@@ -45,6 +46,7 @@ from storeroom.payments.proofs import FilesMisconfigured, ProofStore
 from storeroom.payments.service import Payments
 
 __all__ = [
+    "PAYMENTS_SYNCED",
     "PAYMENT_MOVES",
     "PROOF_BYTES_MAX",
     "STORE_CREDIT_CODE",

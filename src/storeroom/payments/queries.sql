@@ -469,3 +469,33 @@ SELECT :tenant_id, u.attempt_id, u.payment_id,
            AND a.payment_id = u.payment_id),
        'failed', 'auto_expire', 'system', TRUE
   FROM unnest(:attempt_ids::uuid[], :payment_ids::uuid[]) AS u (attempt_id, payment_id);
+
+-- The ERP -------------------------------------------------------------------------------------------------------------
+
+-- name: mark_synced(tenant_id, id, erp_id) -> count
+-- One that the ERP knows under another id is left alone: it would be there twice.
+UPDATE {payments}
+   SET erp_payment_id = :erp_id, erp_synced_at = now(), updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :id
+   AND (erp_payment_id IS NULL OR erp_payment_id = :erp_id);
+
+-- name: reset_synced(tenant_id, id) -> count
+UPDATE {payments}
+   SET erp_synced_at = NULL, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :id;
+
+-- name: reset_some_synced(tenant_id, size) -> count
+UPDATE {payments} r
+   SET erp_synced_at = NULL, updated_at = now()
+  FROM (SELECT id
+          FROM {payments}
+         WHERE tenant_id = :tenant_id
+           AND erp_payment_id IS NOT NULL
+           AND erp_synced_at IS NOT NULL
+         ORDER BY erp_synced_at
+         LIMIT :size
+           FOR NO KEY UPDATE SKIP LOCKED) d
+ WHERE r.tenant_id = :tenant_id
+   AND r.id = d.id;

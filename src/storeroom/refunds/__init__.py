@@ -1,6 +1,7 @@
 """Refunds: money that goes back."""
 
 from storeroom.refunds.disputes import Disputes
+from storeroom.refunds.erp_link import REFUNDS_SYNCED
 from storeroom.refunds.errors import (
     CreditNeedsAccount,
     DisputeClosed,
@@ -45,6 +46,7 @@ from storeroom.refunds.service import Refunds
 __all__ = [
     "DISPUTE_MOVES",
     "QUOTES_BATCH_MAX",
+    "REFUNDS_SYNCED",
     "REFUND_MOVES",
     "REFUND_QUOTE_MOVES",
     "CreditNeedsAccount",

@@ -345,3 +345,33 @@ UPDATE {disputes}
    AND status = 'lost'
 RETURNING id, provider, provider_dispute_id, payment_id, amount, reason, status, refund_id, opened_at, closed_at, created_at,
           updated_at, currency;
+
+-- The ERP -------------------------------------------------------------------------------------------------------------
+
+-- name: mark_synced(tenant_id, id, erp_id) -> count
+-- One that the ERP knows under another id is left alone: it would be there twice.
+UPDATE {refunds}
+   SET erp_refund_id = :erp_id, erp_synced_at = now(), updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :id
+   AND (erp_refund_id IS NULL OR erp_refund_id = :erp_id);
+
+-- name: reset_synced(tenant_id, id) -> count
+UPDATE {refunds}
+   SET erp_synced_at = NULL, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND id = :id;
+
+-- name: reset_some_synced(tenant_id, size) -> count
+UPDATE {refunds} r
+   SET erp_synced_at = NULL, updated_at = now()
+  FROM (SELECT id
+          FROM {refunds}
+         WHERE tenant_id = :tenant_id
+           AND erp_refund_id IS NOT NULL
+           AND erp_synced_at IS NOT NULL
+         ORDER BY erp_synced_at
+         LIMIT :size
+           FOR NO KEY UPDATE SKIP LOCKED) d
+ WHERE r.tenant_id = :tenant_id
+   AND r.id = d.id;

@@ -54,6 +54,7 @@ ROUTED: Final = (
     "timetable",
     "messaging",
     "conversions",
+    "erp",
 )
 
 _DESCRIPTION: Final = """\

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from storeroom.conversions import Purchases
+from storeroom.erp import ErpCarrier
 from storeroom.integration import Carrier, Courier
 from storeroom.messaging import Bureau, HappeningsCarrier, MailCarrier, SmsCarrier, Smtp
 from storeroom.notices import NOTICES_FOLDER, NoticeFolder
@@ -27,6 +28,7 @@ def carriers(room: Storeroom, courier: Courier, settings: Settings) -> tuple[Car
     return (
         SapCustomers(lambda tenant_id: room.tenant(tenant_id).configuration),
         Purchases(room.db, room.tenants.cache),
+        ErpCarrier(room.db, courier, keys=room.token_keys),
         *_notices(room, courier, settings),
     )
 

@@ -11,6 +11,7 @@ from storeroom.analytics.jobs import make_partitions, retire_months
 from storeroom.audit.jobs import make_months, seal
 from storeroom.carts.jobs import abandon_carts
 from storeroom.catalog.jobs import deactivate_expired_batches
+from storeroom.erp.jobs import queue_unsynced
 from storeroom.flows.cancellation import cancel_unpaid
 from storeroom.flows.hosted_payments import POLLED_MAX, poll_hosted
 from storeroom.flows.vendure import retry_waiting
@@ -61,6 +62,7 @@ SCHEDULE: Final[tuple[Job, ...]] = (
     _every(300, "wallets.remove_lapsed_quotes", remove_lapsed_quotes, limit=5_000),
     _every(60, "web.delete_expired_keys", delete_expired_keys, limit=1_000),
     _every(60, "web.delete_old_counters", delete_old_counters, limit=1_000),
+    _every(15, "erp.queue_unsynced", queue_unsynced),
     _every(5, "integration.return_lost", return_lost),
     _every(600, "integration.purge", purge, limit=1_000),
     _every(5, "inbox.return_lost", return_lost_messages),

@@ -1,0 +1,64 @@
+"""The receiver under examples/ as a person runs it: a process of its own, told everything that syncs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sync import RECEIVER, TOKEN, Sync
+from test_erp_sync import ERP_IDS, history
+
+DEADLINE_S = 30.0
+
+
+@asynccontextmanager
+async def running(file: Path) -> AsyncIterator[tuple[str, asyncio.StreamReader]]:
+    arguments = ("serve", "--port", "0", "--file", str(file), "--token", TOKEN)
+    process = await asyncio.create_subprocess_exec(sys.executable, str(RECEIVER), *arguments, stdout=PIPE)
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(DEADLINE_S):
+            said = (await process.stdout.readline()).decode()
+        found = re.search(r"http://\S+", said)
+        assert found is not None, said
+        yield found[0], process.stdout
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@pytest.mark.requirement("SBB-OI-07", "SBB-USR-10", "SBB-PROD-14", "SBB-PAY-07")
+async def test_a_whole_shop_is_synced_to_the_example(sync: Sync, tmp_path: Path) -> None:
+    await history(sync)
+    await sync.send()  # there is no ERP yet: nobody hears what happened
+    async with running(tmp_path / "erp.sqlite") as (url, output):
+        await sync.connect(url)
+        await sync.sweep()
+        await sync.send()
+        assert await sync.rows(ERP_IDS) == [(0, 0, 0, 0, 0, 0)]
+        async with asyncio.timeout(DEADLINE_S):
+            told = [(await output.readline()).decode().split() for _ in range(6)]
+        assert sorted(line[0] for line in told) == ["Credit", "Customer", "Item", "Item", "Payment/Receipt", "Sales"]
+    async with running(tmp_path / "erp.sqlite") as (url, _):  # it died and came back: it knows what it had
+        await sync.connect(url)
+        await sync.run("UPDATE {orders} SET erp_synced_at = NULL WHERE tenant_id = $1")
+        await sync.sweep()
+        await sync.send()
+        orders = await shown(url, "sales-order")
+        assert [(order["erp_id"], order["times_sent"]) for order in orders] == [(orders[0]["erp_id"], 2)]
+        (known,) = await sync.rows("SELECT erp_order_id, erp_synced_at IS NOT NULL FROM {orders} WHERE tenant_id = $1")
+        assert known == (orders[0]["erp_id"], True)
+
+
+async def shown(url: str, entity: str) -> list[dict[str, Any]]:
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as http:
+        items: list[dict[str, Any]] = (await http.get(f"{url}/{entity}")).json()["items"]
+    return items
