@@ -197,6 +197,7 @@ async def test_without_a_secret_messages_go_to_the_folder_once_it_is_committed(
     assert await mailbox.read() == []
 
 
+@pytest.mark.requirement("SBB-WOUT-07")
 async def test_a_message_is_queued_with_its_change_or_not_at_all(house: House, mailbox: Mailbox) -> None:
     user = await house.customer()
     with pytest.raises(ZeroDivisionError):
@@ -206,6 +207,9 @@ async def test_a_message_is_queued_with_its_change_or_not_at_all(house: House, m
             raise ZeroDivisionError
     assert await mailbox.read() == []
     await sign_in(house)
+    async with house.shop.transaction() as tx:
+        await tx.users.set_password(user_id=user.id, password=NEXT)
+    assert [notice["kind"] for notice in await mailbox.read()] == ["password_changed"]
 
 
 async def test_of_two_who_use_one_token_at_once_one_sets_the_password(house: House, mailbox: Mailbox) -> None:

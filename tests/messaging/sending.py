@@ -66,6 +66,7 @@ class Office:
         bcc: tuple[str, ...] = (),
         language: str | None = None,
         facts: dict[str, Any] | None = None,
+        not_before: datetime | None = None,
         **more: Any,
     ) -> UUID:
         facts = {**(facts or {}), **more} or {"name": "Ann", "changed_at": "2026-01-31T12:00:00Z"}
@@ -82,7 +83,12 @@ class Office:
         entity_type, entity_id = entity or ("test", new_id())
         async with self.room.db.transaction() as tx:
             return await queue(
-                tx, keys=self.room.token_keys, notice=notice, entity_type=entity_type, entity_id=entity_id
+                tx,
+                keys=self.room.token_keys,
+                notice=notice,
+                entity_type=entity_type,
+                entity_id=entity_id,
+                not_before=not_before,
             )
 
     async def set(self, key: str, value: str) -> None:

@@ -7,8 +7,10 @@ import pytest
 from postbox import LOGIN, Postbox, certificate, mailing
 from sending import ANN, Office
 
+from storeroom.core.ids import new_id
 from storeroom.identity import UserRole
 from storeroom.integration import WebhookStatus
+from storeroom.notices import Channel
 
 
 async def test_a_mail_says_who_it_is_from_and_what_happened(office: Office, postbox: Postbox) -> None:
@@ -150,6 +152,22 @@ async def test_no_fact_reaches_a_header(office: Office, postbox: Postbox, name: 
         "Content-Type", "Content-Transfer-Encoding", "MIME-Version",
     }  # fmt: skip
     assert (await office.rows())[1].status is WebhookStatus.FAILED
+
+
+@pytest.mark.requirement("SBB-WOUT-02", "SBB-WOUT-03")
+async def test_a_mail_waits_for_its_time_and_is_listed_with_what_it_is_about(office: Office, postbox: Postbox) -> None:
+    order_id = new_id()
+    await office.queue(entity=("order", order_id), not_before=datetime.now(UTC) + timedelta(hours=1))
+    await office.queue("phone_code", channel=Channel.SMS, to="12125550199", entity=("order", order_id), code="493817")
+    await office.by_mail(postbox).work()
+    assert postbox.letters == []
+    told = await office.shop.webhooks.of_entity(entity_type="order", entity_id=order_id)
+    assert {(row.destination, row.status, row.payload) for row in told} == {
+        ("mail", WebhookStatus.PENDING, None),
+        ("sms", WebhookStatus.SUCCESS, None),
+    }
+    await office.by_mail(postbox).again()
+    assert [letter.receivers for letter in postbox.letters] == [[ANN]]
 
 
 async def test_where_one_may_turn_it_off_stands_in_a_header(office: Office, postbox: Postbox) -> None:

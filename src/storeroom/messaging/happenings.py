@@ -93,7 +93,12 @@ class HappeningsCarrier:
                 return order, {"carrier": said.get("carrier"), "tracking_number": said.get("tracking_number")}
             case "order_cancelled":
                 order = await self._order(tenant_id, said.get("id"))
-                return order, {"total": _money(order.total_amount), "reason": said.get("reason")}
+                paid = order.total_amount - order.amount_due
+                return order, {
+                    "total": _money(order.total_amount),
+                    "reason": said.get("reason"),
+                    **({"paid": _money(paid)} if paid.amount > 0 else {}),
+                }
             case "refund_completed":
                 if said.get("method") == "chargeback":
                     raise NotSent("the buyer's bank took it", unwanted=True)

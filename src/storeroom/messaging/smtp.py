@@ -110,23 +110,27 @@ class Smtp:
                 return line
             await self._end(line)
         server = self._server
+        client = SMTP(
+            hostname=server.host,
+            port=server.port,
+            username=server.user,
+            password=server.password.reveal() if server.user and server.password else None,
+            timeout=self._timeout_s,
+            use_tls=server.tls is Tls.IMPLICIT,
+            start_tls={Tls.REQUIRED: True, Tls.AUTO: None}.get(server.tls, False),
+            tls_context=self._context(),
+        )
         try:
-            client = SMTP(
-                hostname=server.host,
-                port=server.port,
-                username=server.user,
-                password=server.password.reveal() if server.user and server.password else None,
-                timeout=self._timeout_s,
-                use_tls=server.tls is Tls.IMPLICIT,
-                start_tls={Tls.REQUIRED: True, Tls.AUTO: None}.get(server.tls, False),
-                tls_context=self._context(),
-            )
             async with asyncio.timeout(self._timeout_s * 2):
                 await client.connect()
         except (SMTPException, OSError, TimeoutError, ValueError) as error:
+            client.close()
             # Who is refused at the door is refused for our sake, not for this mail's: it waits.
             status = error.code if isinstance(error, SMTPResponseException) else None
             raise NotTaken(f"the mail server is not reached: {_said(error)}", status=status) from None
+        except BaseException:
+            client.close()
+            raise
         return _Line(client)
 
     async def _hand_over(self, client: SMTP, letter: Letter) -> str:
@@ -180,7 +184,10 @@ class Smtp:
         if self._server.tls is Tls.OFF:
             return None
         if self._tls is None:
-            self._tls = ssl.create_default_context(cafile=self._server.ca_file)
+            try:
+                self._tls = ssl.create_default_context(cafile=self._server.ca_file)
+            except OSError as error:
+                raise NotTaken(f"its authorities cannot be read: {type(error).__name__}") from None
         return self._tls
 
 

@@ -202,7 +202,14 @@ _ALL: Final = (
         channels=_MAIL,
         switchable=True,
         event_types=("order.cancelled",),
-        variables=(_NUMBER, _NAME, _TOTAL, _REASON, _ORDER_LINK),
+        variables=(
+            _NUMBER,
+            _NAME,
+            _TOTAL,
+            _is("paid", Fact.MONEY, "what was paid; missing where nothing was", _usd(13850), optional=True),
+            _REASON,
+            _ORDER_LINK,
+        ),
     ),
     Kind(
         name="refund_completed",
