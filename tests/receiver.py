@@ -52,6 +52,15 @@ async def reset(_: Request, writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+async def drip(_: Request, writer: asyncio.StreamWriter) -> None:
+    """An answer that never ends, and never stands still for long."""
+    writer.write(b"HTTP/1.1 200 OK\r\nx-drip: ")
+    while not writer.is_closing():
+        writer.write(b".")
+        await writer.drain()
+        await asyncio.sleep(0.1)
+
+
 async def hang(_: Request, __: asyncio.StreamWriter) -> None:
     await asyncio.Event().wait()
 

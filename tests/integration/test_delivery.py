@@ -8,7 +8,7 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from receiver import Receiver, garbage, hang, receiving, reset, status
+from receiver import Receiver, drip, garbage, hang, receiving, reset, status
 from storeroom import outbox
 from storeroom.core.ids import WebhookId
 from storeroom.integration import Courier, Dispatcher, Endpoint, EndpointChanges, WebhookStatus
@@ -100,8 +100,9 @@ async def test_each_endpoint_gets_what_it_asked_for_once(outlet: Shop, dispatche
         (garbage, "Protocol"),
         (reset, "Error"),
         (hang, "no answer within 1 s"),
+        (drip, "no answer within 1 s"),
     ],
-    ids=["500", "redirect", "garbage", "reset", "hang"],
+    ids=["500", "redirect", "garbage", "reset", "hang", "drip"],
 )
 @pytest.mark.requirement("CED-OP-041", "CED-WQ-05")
 async def test_a_receiver_that_fails_gets_it_again_under_the_same_id(

@@ -188,7 +188,9 @@ class Worker:
             error = _say(f"job {job.name}", caught)
         took_s = now() - started
         self._meters.seconds.labels(job.name).inc(took_s)
-        if error is not None:
+        if error is None:
+            self._meters.ended_well.labels(job.name).set_to_current_time()  # until the table is looked at again
+        else:
             self._meters.failures.labels(job.name).inc()
         again_in = timedelta(0) if done.more else None
         if error is not None:
