@@ -1,11 +1,14 @@
 """Templates that staff write: tried before they are taken, and unable to do anything but say what a notice has."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sending import Office
 
+from factories import open_shop
+from storeroom.database.service import SYSTEM
 from storeroom.messaging import (
     InvalidTemplate,
     NoticeTemplate,
@@ -16,6 +19,7 @@ from storeroom.messaging import (
 from storeroom.messaging.rendering import COMMON, Place, check
 from storeroom.messaging.words import shipped
 from storeroom.notices import KINDS, Channel, NoticeUnknown
+from storeroom.room import Storeroom
 
 HOSTILE = (
     "{{ ''.__class__.__mro__ }}", "{{ name.__class__ }}", "{{ name['__class__'] }}", "{{ lines[0] }}", "{{ self }}",
@@ -29,6 +33,12 @@ HOSTILE = (
     "{{ nothing_like_it }}", "{{ name", "{% if %}", "x" * 20_001, "{{ " + "(" * 5_000 + "name" + ")" * 5_000 + " }}",
     "{{ " + "not " * 3_000 + "name }}", "{{ " + " and ".join(["name"] * 2_000) + " }}",
 )  # fmt: skip
+
+
+@pytest.fixture
+async def office(room: Storeroom, tmp_path: Path) -> Office:
+    """Nothing is sent here, so the database may be everybody's."""
+    return Office(room, await open_shop(room, actor=SYSTEM), tmp_path)
 
 
 async def wrote(office: Office, **more: Any) -> NoticeTemplate:
