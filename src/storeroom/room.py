@@ -25,6 +25,7 @@ from storeroom.database.names import TableNames
 from storeroom.database.pool import POOL_SIZE_MAX, POOL_SIZE_MIN, Database, Transaction
 from storeroom.database.service import SYSTEM, Actor, ActorKind, Claim, Context
 from storeroom.domains import Domains
+from storeroom.downloads import Downloads
 from storeroom.erp import Erp
 from storeroom.flows.cancellation import Cancellation
 from storeroom.flows.cart_returns import CartReturns
@@ -203,6 +204,11 @@ class Shop:
     def domains(self) -> Domains:
         """The sites of the shop."""
         return Domains(self.context)
+
+    @cached_property
+    def downloads(self) -> Downloads:
+        """Files of digital goods, and links to them."""
+        return Downloads(self.context, self._keys)
 
     @cached_property
     def endpoints(self) -> Endpoints:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
@@ -22,7 +23,10 @@ def app(room: Storeroom) -> Litestar:
 
 
 @pytest.fixture
-async def works(room: Storeroom, app: Litestar) -> AsyncIterator[Works]:
+async def works(
+    room: Storeroom, app: Litestar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Works]:
+    monkeypatch.setenv("STOREROOM_FILES_URL", str(tmp_path))
     shop = await open_shop(room, actor=SYSTEM)
     admin = await shop.users.create(email="ann@shop.example", role=UserRole.SUPER_ADMIN)
     signed_in = await shop.sessions.start(proof=Proof(user_id=admin.id))

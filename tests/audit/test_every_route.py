@@ -161,6 +161,7 @@ CASES: dict[str, Case] = {
     ),
     "PATCH /v1/admin/products/{product_id}": Case({"name": "Cap"}),
     "DELETE /v1/admin/products/{product_id}": Case(),
+    "PUT /v1/admin/products/{product_id}/file": Case({"a": "file"}, before=Works.digital),
     "POST /v1/admin/products/{product_id}/publish": Case(),
     "POST /v1/admin/products/{product_id}/unpublish": Case(before=Works.published),
     "POST /v1/admin/products/{product_id}/discontinue": Case(before=Works.published),
@@ -187,6 +188,7 @@ CASES: dict[str, Case] = {
     "PUT /v1/admin/orders/{order_id}/tracking": Case({"tracking_number": "1Z"}, before=Works.sent),
     "POST /v1/admin/orders/{order_id}/deliver": Case({}, before=Works.sent),
     "POST /v1/admin/orders/{order_id}/notes": Case({"note": "called"}),
+    "POST /v1/admin/orders/{order_id}/downloads/send": Case(before=Works.downloadable),
     "POST /v1/admin/orders/{order_id}/cancel": Case({"reason": "sold twice"}),
     "POST /v1/admin/receiving-accounts": Case(
         {"asset": "USDC", "address": "second", "label": "Second"},

@@ -260,6 +260,20 @@ class Works:
         product_id = await self.id_of("product_id")
         await self.shop.products.publish(product_id=product_id)  # type: ignore[arg-type]
 
+    async def digital(self) -> None:
+        product_id = await self.id_of("product_id")
+        await self.shop.products.update(product_id=product_id, is_digital=True)  # type: ignore[arg-type]
+
+    async def downloadable(self) -> None:
+        """The order that is walked has a line to download, and is paid."""
+        path = f"{self.shop.tenant_id}/goods/book.pdf"
+        book = await make_product(self.shop, is_digital=True, file_path=path)
+        method = await make_method(self.shop, code="downloads")
+        placed = await place(self.shop, (book, 1), payment_method=method.code)
+        assert placed.order.payment is not None
+        await self.by_admin.payments.verify(payment_id=placed.order.payment.id)
+        self.ids["order_id"] = placed.order.id
+
     async def assigned(self) -> None:
         product_id, category_id = await self.id_of("product_id"), await self.id_of("category_id")
         await self.shop.categories.assign(product_id=product_id, category_id=category_id)  # type: ignore[arg-type]

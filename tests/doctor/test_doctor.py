@@ -324,6 +324,25 @@ FAULTS = [
         "('failed', '1 s', now(), now() - INTERVAL '2 minutes', 1, 'database.busy')",
     ),
     Fault("jobs_are_late", 1, "UPDATE order_search SET document = NULL, created_at = now() - INTERVAL '1 hour'"),
+    Fault(
+        "sent_links_are_there",
+        1,
+        "UPDATE order_items SET download_link_sent = TRUE WHERE id = (SELECT id FROM order_items ORDER BY id LIMIT 1)",
+    ),
+    Fault(
+        "jobs_are_late",
+        1,
+        """UPDATE products SET file_path = tenant_id || '/goods/x.pdf', updated_at = now() - INTERVAL '1 hour';
+        UPDATE orders SET paid_at = now() - INTERVAL '1 hour' WHERE paid_at IS NOT NULL;
+        UPDATE order_items SET is_digital = TRUE""",
+    ),
+    Fault(
+        "jobs_are_late",
+        1,
+        """INSERT INTO cart_reminders (tenant_id, id, cart_id, kind, waiting_since)
+        SELECT tenant_id, id, id, 'abandoned', now() - INTERVAL '1 day' FROM carts ORDER BY id LIMIT 1
+        ON CONFLICT (tenant_id, cart_id) DO UPDATE SET waiting_since = EXCLUDED.waiting_since""",
+    ),
     Fault("retired_months_lie_about", 1, "CREATE TABLE events_y2020m01 (tenant_id TEXT)"),
 ]
 

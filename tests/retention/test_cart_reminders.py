@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
@@ -25,6 +26,8 @@ from storeroom.notices import Notice
 from storeroom.retention import CartReminderNotFound, CartReminderStatus
 from storeroom.retention.jobs import note_idle, remind, remind_due
 from storeroom.room import Shop, Storeroom
+from storeroom.server import create_app
+from storeroom.settings import Settings
 
 DUE = timedelta(seconds=7_201)
 QUEUED = "SELECT id, payload FROM webhook_queue WHERE tenant_id = $1 AND destination = 'mail' ORDER BY id"
@@ -409,3 +412,24 @@ async def test_without_a_secret_nothing_is_done(desk: Desk) -> None:
     await desk.back()
     assert await remind(desk.db, keys=TokenKeys(None)) == 0
     assert await desk.statuses() == [(S.WAITING, 0)]
+
+
+async def test_over_http_a_guest_follows_the_link_and_stops_the_mails(desk: Desk) -> None:
+    await desk.shop.configuration.set(key="general.storefront_url", value="https://pages.example")
+    await desk.cart(await desk.buyer())
+    await desk.back()
+    await left(desk)
+    token = await token_of(desk)
+    app = create_app(desk.room, Settings(flood_requests=0))
+    headers = {"Storeroom-Tenant": desk.shop.tenant_id}
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="https://pages.example", headers=headers
+    ) as http:
+        found = (await http.post("/v1/carts/restore", json={"token": token})).json()
+        assert (found["order_number"], found["lines_left_out"]) == (None, 0)
+        guest = {"Authorization": f"Bearer {found['guest_token']}"}
+        cart = (await http.get(f"/v1/carts/{found['cart_id']}", headers=guest)).json()
+        assert [(item["variant_id"], item["quantity"]) for item in cart["items"]] == [(str(desk.variant), 2)]
+        assert (await http.post("/v1/cart-reminders/stop", json={"token": token})).status_code == 204
+        for path in ("/v1/carts/restore", "/v1/cart-reminders/stop"):
+            assert (await http.post(path, json={"token": "1.ab.cd"})).json()["code"] == "retention.link_not_found"

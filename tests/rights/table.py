@@ -43,6 +43,7 @@ RIGHTS: Final[dict[str, str]] = {
         POST /v1/cart-reminders/stop
         GET /v1/cart-quotes/{cart_quote_id}
         GET /v1/categories
+        GET /v1/downloads/{token}
         POST /v1/checkout
         GET /v1/order-statuses
         POST /v1/orders/lookup
@@ -233,6 +234,7 @@ RIGHTS: Final[dict[str, str]] = {
         PUT /v1/admin/products/{product_id}/options
         POST /v1/admin/products/{product_id}/out-of-stock
         POST /v1/admin/products/{product_id}/publish
+        PUT /v1/admin/products/{product_id}/file
         POST /v1/admin/products/{product_id}/unpublish
         POST /v1/admin/products/{product_id}/variants
         GET /v1/admin/variants/{variant_id}
@@ -248,6 +250,7 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/admin/orders/pages
         GET /v1/admin/orders/revenue
         GET /v1/admin/orders/{order_id}
+        GET /v1/admin/orders/{order_id}/downloads
         GET /v1/admin/orders/{order_id}/history
         GET /v1/admin/sap/orders/{order_id}/invoice
         GET /v1/admin/shipping-rates
@@ -257,6 +260,7 @@ RIGHTS: Final[dict[str, str]] = {
     """,
     "orders.write": """
         POST /v1/admin/orders/{order_id}/cancel
+        POST /v1/admin/orders/{order_id}/downloads/send
         POST /v1/admin/orders/{order_id}/deliver
         POST /v1/admin/orders/{order_id}/move
         POST /v1/admin/orders/{order_id}/notes

@@ -22,6 +22,7 @@ from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database
 from storeroom.database.service import SYSTEM, Actor, ActorKind
 from storeroom.domains import Domain
+from storeroom.downloads.links import token_of
 from storeroom.flows.model import Placement
 from storeroom.flows.wallet_payments import VerifiedPayment
 from storeroom.gateways import Gateway
@@ -113,6 +114,7 @@ class Estate:
     waits: CustomerSync
     kept: UUID
     cart_token: str
+    download_token: str
     vendure_address: str
 
     @property
@@ -264,6 +266,15 @@ async def build(room: Storeroom) -> Estate:
     )
     domain = await shop.domains.create(domain_name=f"{mark}.example")
     await shop.cart_reminders.upsert(domain_id=domain.id, bcc_emails=[f"{mark}@shop.example"])
+    await shop.context.db.execute(
+        shop.context.db.names.render(
+            "INSERT INTO {downloads} (tenant_id, order_item_id, order_id, downloads_max, expires_at) "
+            "VALUES ($1, $2, $3, 5, now() + INTERVAL '1 day')"
+        ),
+        shop.tenant_id,
+        bought.id,
+        returned.order.id,
+    )
     kept = new_id()
     await shop.context.db.execute(
         shop.context.db.names.render(
@@ -387,6 +398,7 @@ async def build(room: Storeroom) -> Estate:
         sync=sync,
         waits=waits,
         kept=kept,
+        download_token=token_of(TokenKeys.of(SECRET), tenant_id=shop.tenant_id, order_item_id=bought.id, generation=1),
         cart_token=link_token(
             TokenKeys.of(SECRET), tenant_id=shop.tenant_id, reminder_id=kept, now=shop.context.clock.now()
         ),

@@ -2,7 +2,7 @@
 
 import inspect
 import typing
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -34,6 +34,7 @@ from storeroom.core.visitor import Visitor
 from storeroom.credit import CreditReason
 from storeroom.database.service import Service
 from storeroom.domains import DomainChanges, DomainNotFound
+from storeroom.downloads import DownloadNotFound
 from storeroom.erp import ErpEntity, ErpEntityNotFound
 from storeroom.flows.errors import (
     BuyerNotActive,
@@ -112,6 +113,11 @@ EVENT = EventDraft(event_name="page.view", event_category=EventCategory.PAGE, se
 
 Expected = type[StoreroomError] | Callable[[Any], bool]
 Try = Callable[[Shop, Estate, Estate], Awaitable[Any]]
+
+
+async def no_chunks() -> AsyncIterator[bytes]:
+    for chunk in ():
+        yield chunk
 
 
 def nothing(result: Any) -> bool:
@@ -372,6 +378,17 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
             lambda s, o, t: s.notice_templates.update(template_id=t.template.id, changes=TemplateChanges(body="x")),
         )
     ],
+    "downloads.of_order": [(OrderNotFound, lambda s, o, t: s.downloads.of_order(order_id=t.order.order.id))],
+    "downloads.open": [(DownloadNotFound, lambda s, o, t: s.downloads.open(token=t.download_token))],
+    "downloads.put_file": [
+        (
+            ProductNotFound,
+            lambda s, o, t: s.downloads.put_file(
+                product_id=t.product.id, chunks=no_chunks(), content_type="application/pdf"
+            ),
+        ),
+    ],
+    "downloads.send": [(OrderNotFound, lambda s, o, t: s.downloads.send(order_id=t.order.order.id))],
     "domains.delete": [(DomainNotFound, lambda s, o, t: s.domains.delete(domain_id=t.domain.id))],
     "domains.get": [(DomainNotFound, lambda s, o, t: s.domains.get(domain_id=t.domain.id))],
     "domains.resolve": [(nothing, lambda s, o, t: s.domains.resolve(host=t.domain.domain_name))],

@@ -657,6 +657,18 @@ SELECT s.tenant_id, coalesce(v.sku, v.id::text) AS subject, format('on hand %s, 
  ORDER BY s.tenant_id, s.variant_id
  LIMIT :size;
 
+-- name: sent_links_are_there(size) -> Finding*
+-- scope: all tenants
+-- A digital line counts as sent where its link was made, and nowhere else.
+SELECT i.tenant_id, o.order_number AS subject, format('line %s: sent %s, link %s', i.position, i.download_link_sent,
+       d.order_item_id IS NOT NULL) AS detail
+  FROM {order_items} i
+  JOIN {orders} o ON o.tenant_id = i.tenant_id AND o.id = i.order_id
+  LEFT JOIN {downloads} d ON d.tenant_id = i.tenant_id AND d.order_item_id = i.id
+ WHERE i.download_link_sent <> (d.order_item_id IS NOT NULL)
+ ORDER BY i.tenant_id, i.order_id, i.position
+ LIMIT :size;
+
 -- name: money_is_due_back(size) -> Finding*
 -- scope: all tenants
 -- More arrived than an order came to, or money for one that was cancelled: it is owed to the customer.
@@ -703,6 +715,20 @@ SELECT x.tenant_id, x.subject, format('%s overdue', count(*)) AS detail
          UNION ALL
         SELECT tenant_id, 'order search' FROM {order_search}
          WHERE document IS NULL AND created_at < now() - interval '10 minutes'
+         UNION ALL
+        SELECT i.tenant_id, 'links to downloads' FROM {order_items} i
+          JOIN {orders} o ON o.tenant_id = i.tenant_id AND o.id = i.order_id
+          JOIN {products} p ON p.tenant_id = i.tenant_id AND p.id = i.product_id
+         WHERE i.is_digital AND NOT i.download_link_sent AND i.created_at > now() - interval '29 days'
+           AND i.quantity > greatest(i.quantity_refunded, i.quantity_cancelled)
+           AND o.status NOT IN ('pending_payment', 'cancelled', 'refunded') AND o.paid_at < now() - interval '10 minutes'
+           AND starts_with(p.file_path, i.tenant_id || '/goods/') AND p.updated_at < now() - interval '10 minutes'
+         UNION ALL
+        SELECT r.tenant_id, 'reminders of carts' FROM {cart_reminders} r
+          LEFT JOIN {domains} d ON d.tenant_id = r.tenant_id AND lower(d.domain_name) = r.domain
+          LEFT JOIN {retain_cart_configs} c ON c.tenant_id = r.tenant_id AND c.domain_id IS NOT DISTINCT FROM d.id
+         WHERE r.status = 'waiting' AND coalesce(c.is_active, TRUE)
+           AND r.waiting_since < now() - interval '10 minutes' - make_interval(secs => coalesce(c.retry_time_seconds, 7200))
          UNION ALL
         SELECT i.tenant_id, 'messages of other systems' FROM {webhooks_inbox} i
           JOIN {tenants} t ON t.tenant_id = i.tenant_id AND t.status = 'active'

@@ -47,7 +47,7 @@ from storeroom.orders.model import (
     to_word,
     traffic_source,
 )
-from storeroom.orders.service import Orders
+from storeroom.orders.service import Orders, mark_links_sent
 from storeroom.orders.shipping_rates import ShippingRates
 from storeroom.orders.synced import SyncedOrders
 
@@ -96,6 +96,7 @@ __all__ = [
     "Vocabulary",
     "customer_view",
     "from_word",
+    "mark_links_sent",
     "to_word",
     "traffic_source",
 ]

@@ -338,6 +338,15 @@ UPDATE {order_items}
    AND id = :line_id
    AND batch_id IS NULL;
 
+-- name: set_links_sent(tenant_id, line_ids) -> count
+-- The state of delivery of digital lines. Whoever sends them holds their rows.
+UPDATE {order_items}
+   SET download_link_sent = TRUE
+ WHERE tenant_id = :tenant_id
+   AND id = ANY (:line_ids)
+   AND is_digital
+   AND NOT download_link_sent;
+
 -- name: order_of_parcel(tenant_id, tracking_number) -> OrderId?
 -- Carriers use a number again after some time: the newest order is meant.
 SELECT id

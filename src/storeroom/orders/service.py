@@ -1,6 +1,6 @@
 """What is done with orders once they are placed. Placing them is the checkout's (`storeroom.flows`)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -11,9 +11,10 @@ from storeroom.audit import audited
 from storeroom.catalog import Batches
 from storeroom.core.clock import utc
 from storeroom.core.contact import InvalidPhone, normal_phone
-from storeroom.core.ids import OrderId, UserId, new_id
+from storeroom.core.ids import OrderId, OrderLineId, UserId, new_id
 from storeroom.core.pages import Page, decode_cursor, page_of, page_size
 from storeroom.core.states import sources
+from storeroom.database.executor import Executor
 from storeroom.database.pool import Transaction
 from storeroom.database.service import Service, operation, transactional
 from storeroom.guests import GuestAttempts, GuestMethod
@@ -724,3 +725,8 @@ def _pattern(words: str) -> str:
     """A LIKE pattern for documents, which are in lower case, that contain the words as they are written."""
     literal = words.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{literal}%"
+
+
+async def mark_links_sent(tx: Executor, *, tenant_id: str, line_ids: Sequence[OrderLineId]) -> int:
+    """Note, in the transaction that queues them, that the links of digital lines are sent; return of how many."""
+    return await queries.set_links_sent(tx, tenant_id=tenant_id, line_ids=line_ids)

@@ -117,6 +117,17 @@ class ProofStore:
             raise FilesUnavailable(reason=_first_line(error)) from error
         return ProofFile(path=path, content_type=kind)
 
+    async def keep(self, path: str, chunks: AsyncIterator[bytes]) -> None:
+        """Keep what comes in pieces, under this path; what breaks off is not kept.
+
+        Raises:
+            FilesUnavailable: the store does not answer.
+        """
+        try:
+            await obstore.put_async(self._store, path, chunks)
+        except (BaseError, OSError) as error:
+            raise FilesUnavailable(reason=_first_line(error)) from error
+
     async def open(self, path: str) -> tuple[int, AsyncIterator[bytes]] | None:
         """Size and content of a file; None where the store has no such file.
 

@@ -9,6 +9,7 @@ import msgspec
 
 from storeroom import notices
 from storeroom.audit import record
+from storeroom.catalog import DEFAULT_TITLE
 from storeroom.configuration import STOREFRONT_URL, Configuration
 from storeroom.core.ids import CartId, TenantId
 from storeroom.database.executor import Executor
@@ -113,7 +114,9 @@ async def remind_due(tx: Executor, *, context: Context, keys: TokenKeys, limit: 
 
 
 async def _queue(tx: Executor, context: Context, keys: TokenKeys, due: DueReminder, email: str) -> None:
-    lines = await queries.lines_told(tx, tenant_id=context.tenant_id, cart_id=due.cart_id, rows=LINES_TOLD_MAX)
+    lines = await queries.lines_told(
+        tx, tenant_id=context.tenant_id, cart_id=due.cart_id, default_title=DEFAULT_TITLE, rows=LINES_TOLD_MAX
+    )
     facts = {
         "name": due.name,
         "order_number": due.order_number,
@@ -130,8 +133,9 @@ async def _queue(tx: Executor, context: Context, keys: TokenKeys, due: DueRemind
         language=due.locale,
         bcc=tuple(due.bcc_emails),
     )
-    about = ("cart", due.cart_id) if due.order_id is None else ("order", due.order_id)
-    await notices.queue(tx, keys=keys, notice=notice, entity_type=about[0], entity_id=about[1])
+    # Of an order, or of an account: by these the sender knows that it was closed meanwhile, and sends nothing.
+    about, about_id = ("order", due.order_id) if due.order_id is not None else ("user", due.user_id)
+    await notices.queue(tx, keys=keys, notice=notice, entity_type=about, entity_id=about_id or due.cart_id)
 
 
 async def _links(tx: Executor, context: Context, keys: TokenKeys, due: DueReminder) -> dict[str, str]:

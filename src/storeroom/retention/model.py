@@ -152,7 +152,7 @@ class ReminderLine(msgspec.Struct, frozen=True, kw_only=True):
     """What a mail says of a line."""
 
     name: str
-    variant: str
+    variant: str | None  # None: there is nothing to choose
     quantity: int
     total: Money
 

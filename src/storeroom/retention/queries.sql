@@ -155,7 +155,8 @@ SELECT r.id, r.cart_id, r.order_id, r.kind, r.domain, coalesce(d.is_active, FALS
        CASE WHEN r.order_id IS NOT NULL THEN o.customer_email
             WHEN u.deleted_at IS NULL AND u.status IN ('active', 'pending_verification') AND g.marketing_consent THEN u.email
        END AS email,
-       coalesce(o.customer_name, u.full_name) AS name, g.locale,
+       coalesce(o.customer_name, u.full_name) AS name,
+       nullif(g.locale, 'en-US') AS locale,    -- what a profile says that nobody has asked
        CASE WHEN r.order_id IS NOT NULL
             THEN EXISTS (SELECT FROM {orders} n
                           WHERE n.tenant_id = :tenant_id
@@ -189,8 +190,8 @@ SELECT r.id, r.cart_id, r.order_id, r.kind, r.domain, coalesce(d.is_active, FALS
  LIMIT :rows
    FOR UPDATE OF r SKIP LOCKED;
 
--- name: lines_told(tenant_id, cart_id, rows) -> ReminderLine*
-SELECT p.name, v.title AS variant, i.quantity, i.quantity * i.unit_price AS total, c.currency
+-- name: lines_told(tenant_id, cart_id, default_title, rows) -> ReminderLine*
+SELECT p.name, CASE WHEN v.title <> :default_title THEN v.title END AS variant, i.quantity, i.quantity * i.unit_price AS total, c.currency
   FROM {cart_items} i
   JOIN {carts} c ON c.tenant_id = :tenant_id AND c.id = i.cart_id
   JOIN {product_variants} v ON v.tenant_id = :tenant_id AND v.id = i.variant_id

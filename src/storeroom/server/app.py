@@ -42,6 +42,7 @@ ROUTED: Final = (
     "orders",
     "payments",
     "hosted",
+    "downloads",
     "credit",
     "refunds",
     "wallets",

@@ -34,7 +34,8 @@ ALL_PERMISSIONS_ROLES: Final = frozenset({"admin", "super_admin"})
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TENANT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_TENANT_IN_PATH: Final = re.compile(r"/v1/(?:webhooks|returns)/([^/]+)/")  # whoever is sent there can send no header
+# Whoever is sent there can send no header.
+_TENANT_IN_PATH: Final = re.compile(r"/v1/(?:(?:webhooks|returns)/([^/]+)/|downloads/([^/.]+)\.)")
 _WANTED: Final = frozenset(
     (
         b"authorization",
@@ -202,7 +203,7 @@ class Call:
                 headers[name] = headers[name] + b"," + value if name in headers else value
         self._headers = headers
         in_path = _TENANT_IN_PATH.match(str(scope.get("path", "")))
-        self._path_tenant = in_path[1] if in_path else None
+        self._path_tenant = (in_path[1] or in_path[2]) if in_path else None
         self.gate = gate
         self.request_id = _request_id(headers.get(b"x-request-id"))
         self.ip = _client(scope.get("client"), headers.get(b"x-forwarded-for"), trusted_proxies)

@@ -11,6 +11,7 @@ from storeroom.analytics.jobs import make_partitions, retire_months
 from storeroom.audit.jobs import make_months, seal
 from storeroom.carts.jobs import abandon_carts
 from storeroom.catalog.jobs import deactivate_expired_batches
+from storeroom.downloads.jobs import send_links
 from storeroom.erp.jobs import queue_unsynced
 from storeroom.flows.cancellation import cancel_unpaid
 from storeroom.flows.hosted_payments import POLLED_MAX, poll_hosted
@@ -27,7 +28,7 @@ from storeroom.payments.jobs import expire_payments
 from storeroom.refunds.jobs import remove_expired_quotes
 from storeroom.retention.jobs import note_idle, remind
 from storeroom.sap import sync_customers
-from storeroom.settings import Settings
+from storeroom.settings import Mode, Settings
 from storeroom.subscriptions.jobs import renew_due
 from storeroom.verification.jobs import remove_expired_codes, remove_expired_nonces
 from storeroom.wallets.jobs import Archival, remove_lapsed_quotes
@@ -73,9 +74,20 @@ SCHEDULE: Final[tuple[Job, ...]] = (
 )
 
 
-def schedule(settings: Settings) -> tuple[Job, ...]:
-    """What the worker of an installation runs: SCHEDULE, and what its settings ask for."""
+def sealing(keys: TokenKeys) -> tuple[Job, ...]:
+    """What queues mail with links, and needs keys to seal them."""
+    return (
+        _every(30, "retention.remind", partial(remind, keys=keys)),
+        _every(10, "downloads.send_links", partial(send_links, keys=keys), limit=1_000),
+    )
+
+
+def schedule(settings: Settings, keys: TokenKeys | None = None) -> tuple[Job, ...]:
+    """What the worker of an installation runs: SCHEDULE, and what its settings and its secret allow."""
     jobs = [*SCHEDULE]
+    # Where mail goes nowhere in production, nobody counts as reminded, and no link as sent.
+    if keys and (settings.smtp is not None or settings.mode is not Mode.PRODUCTION):
+        jobs += sealing(keys)
     if settings.archival_enabled:
         archival = Archival(retention=settings.archival_retention, interval=settings.archival_interval)
         every = min(settings.archival_interval, LOOK_EVERY_MAX)
@@ -87,9 +99,8 @@ def schedule(settings: Settings) -> tuple[Job, ...]:
 
 
 def asking(keys: TokenKeys, courier: Courier) -> tuple[Job, ...]:
-    """What needs the keys: to read how other systems are called, or to seal what is sent."""
+    """What calls other systems, and needs keys to read how."""
     return (
         _every(30, "flows.poll_hosted", partial(poll_hosted, keys=keys, courier=courier), limit=POLLED_MAX),
         _every(10, "sap.sync_customers", partial(sync_customers, keys=keys, courier=courier), limit=100),
-        _every(30, "retention.remind", partial(remind, keys=keys)),
     )

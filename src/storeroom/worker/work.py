@@ -47,7 +47,7 @@ async def work(
     async with carrying(room, settings) as (courier, ours):
         meters = Meters(registry)
         parts: dict[str, Callable[[asyncio.Event], Awaitable[None]]] = {
-            "schedule": Worker(room.db, schedule=schedule(settings), meters=meters).run,
+            "schedule": Worker(room.db, schedule=schedule(settings, room.token_keys), meters=meters).run,
             # By itself: a provider that does not answer keeps no reservation and no payment from expiring.
             "asking": Worker(room.db, schedule=asking(room.token_keys, room.courier), meters=meters).run,
             "dispatcher": Dispatcher(room.db, courier, keys=room.token_keys, carriers=ours, registry=registry).run,
@@ -81,9 +81,8 @@ async def _again(name: str, run: Callable[[asyncio.Event], Awaitable[None]], sto
 async def work_once(room: Storeroom, stop: asyncio.Event, *, settings: Settings | None = None) -> list[Outcome]:
     """Run each job once, process what came and send what is due; return what the jobs came to."""
     settings = settings or Settings()
-    outcomes = await Worker(room.db, schedule=(*schedule(settings), *asking(room.token_keys, room.courier))).run_once(
-        stop
-    )
+    jobs = (*schedule(settings, room.token_keys), *asking(room.token_keys, room.courier))
+    outcomes = await Worker(room.db, schedule=jobs).run_once(stop)
     if not stop.is_set():
         await _inbox(room).run_once()
         async with carrying(room, settings) as (courier, ours):

@@ -1,0 +1,141 @@
+-- Links to files of digital products. Lines of orders are read here and marked by `orders`.
+
+-- name: goods(tenant_id, product_id) -> Goods?
+SELECT id, is_digital, file_path
+  FROM {products}
+ WHERE tenant_id = :tenant_id
+   AND id = :product_id
+   AND deleted_at IS NULL;
+
+-- name: tenants_with_unsent(within, rows) -> str*
+-- scope: all tenants
+-- One step of the index for each shop with digital lines that have no link; which of them are to be sent, each claim says.
+WITH RECURSIVE step AS (
+    (SELECT tenant_id
+       FROM {order_items}
+      WHERE is_digital
+        AND NOT download_link_sent
+      ORDER BY tenant_id, created_at
+      LIMIT 1)
+     UNION ALL
+    SELECT n.tenant_id
+      FROM step s
+     CROSS JOIN LATERAL (
+           SELECT i.tenant_id
+             FROM {order_items} i
+            WHERE i.is_digital
+              AND NOT i.download_link_sent
+              AND i.tenant_id > s.tenant_id
+            ORDER BY i.tenant_id, i.created_at
+            LIMIT 1) n)
+SELECT s.tenant_id
+  FROM step s
+  JOIN {tenants} t ON t.tenant_id = s.tenant_id AND t.status = 'active'
+ WHERE EXISTS (SELECT FROM {order_items} i
+                 JOIN {orders} o ON o.tenant_id = i.tenant_id AND o.id = i.order_id
+                 JOIN {products} p ON p.tenant_id = i.tenant_id AND p.id = i.product_id
+                WHERE i.tenant_id = s.tenant_id
+                  AND i.is_digital
+                  AND NOT i.download_link_sent
+                  AND i.created_at > now() - :within::interval
+                  AND i.quantity > greatest(i.quantity_refunded, i.quantity_cancelled)
+                  AND o.status NOT IN ('pending_payment', 'cancelled', 'refunded')
+                  AND starts_with(p.file_path, s.tenant_id || '/goods/')
+                  AND p.file_path !~ '/[./]|/$|[^A-Za-z0-9._/-]' AND length(p.file_path) <= 255)
+ ORDER BY s.tenant_id
+ LIMIT :rows;
+
+-- name: claim_unsent(tenant_id, within, rows) -> LineToSend*
+-- Held until they are marked in the same transaction, so that of two workers one sends. A line that is held is passed over.
+SELECT i.id, i.order_id, i.product_name, o.order_number, o.customer_email AS email, o.customer_name AS name,
+       lower(o.domain) AS domain,
+       EXISTS (SELECT FROM {tenant_hosts} h WHERE h.host = lower(o.domain) AND h.tenant = :tenant_id)
+       OR EXISTS (SELECT FROM {domains} d
+                   WHERE d.tenant_id = :tenant_id AND lower(d.domain_name) = lower(o.domain) AND d.is_active) AS domain_known,
+       nullif(g.locale, 'en-US') AS locale     -- what a profile says that nobody has asked
+  FROM {order_items} i
+  JOIN {orders} o ON o.tenant_id = :tenant_id AND o.id = i.order_id
+  JOIN {products} p ON p.tenant_id = :tenant_id AND p.id = i.product_id
+  LEFT JOIN {user_profiles} g ON g.tenant_id = :tenant_id AND g.user_id = o.user_id
+ WHERE i.tenant_id = :tenant_id
+   AND i.is_digital
+   AND NOT i.download_link_sent
+   AND i.created_at > now() - :within::interval
+   AND i.quantity > greatest(i.quantity_refunded, i.quantity_cancelled)
+   AND o.status NOT IN ('pending_payment', 'cancelled', 'refunded')
+   AND starts_with(p.file_path, :tenant_id || '/goods/')
+   AND p.file_path !~ '/[./]|/$|[^A-Za-z0-9._/-]' AND length(p.file_path) <= 255    -- as is_good
+ ORDER BY i.created_at
+ LIMIT :rows
+   FOR UPDATE OF i SKIP LOCKED;
+
+-- name: lines_of_order(tenant_id, order_id, rows) -> LineToSend*
+-- To be sent by hand, sent before or not. Whoever sends them just now is waited for.
+SELECT i.id, i.order_id, i.product_name, o.order_number, o.customer_email AS email, o.customer_name AS name,
+       lower(o.domain) AS domain,
+       EXISTS (SELECT FROM {tenant_hosts} h WHERE h.host = lower(o.domain) AND h.tenant = :tenant_id)
+       OR EXISTS (SELECT FROM {domains} d
+                   WHERE d.tenant_id = :tenant_id AND lower(d.domain_name) = lower(o.domain) AND d.is_active) AS domain_known,
+       nullif(g.locale, 'en-US') AS locale     -- what a profile says that nobody has asked
+  FROM {order_items} i
+  JOIN {orders} o ON o.tenant_id = :tenant_id AND o.id = i.order_id
+  JOIN {products} p ON p.tenant_id = :tenant_id AND p.id = i.product_id
+  LEFT JOIN {user_profiles} g ON g.tenant_id = :tenant_id AND g.user_id = o.user_id
+ WHERE i.tenant_id = :tenant_id
+   AND i.order_id = :order_id
+   AND i.is_digital
+   AND i.quantity > greatest(i.quantity_refunded, i.quantity_cancelled)
+   AND o.status NOT IN ('pending_payment', 'cancelled', 'refunded')
+   AND starts_with(p.file_path, :tenant_id || '/goods/')
+   AND p.file_path !~ '/[./]|/$|[^A-Za-z0-9._/-]' AND length(p.file_path) <= 255    -- as is_good
+ ORDER BY i.id
+ LIMIT :rows
+   FOR UPDATE OF i;
+
+-- name: put_links(tenant_id, line_ids, order_id, downloads_max, lifetime) -> Sent*
+-- A link that is sent again is another one: what was sent before ends with it.
+INSERT INTO {downloads} AS d (tenant_id, order_item_id, order_id, downloads_max, expires_at)
+SELECT :tenant_id, n.id, :order_id::uuid, :downloads_max::int, now() + :lifetime::interval
+  FROM unnest(:line_ids::uuid[]) AS n (id)
+    ON CONFLICT (tenant_id, order_item_id) DO UPDATE
+   SET generation = d.generation + 1, downloads = 0, downloads_max = EXCLUDED.downloads_max,
+       expires_at = EXCLUDED.expires_at, updated_at = EXCLUDED.updated_at
+RETURNING order_item_id, generation, expires_at;
+
+-- name: downloads_of_order(tenant_id, order_id, rows) -> Download*
+SELECT i.id AS order_item_id, i.product_name, i.download_link_sent AS sent, coalesce(d.downloads, 0) AS downloads,
+       d.downloads_max, d.expires_at, d.last_downloaded_at
+  FROM {order_items} i
+  LEFT JOIN {downloads} d ON d.tenant_id = :tenant_id AND d.order_item_id = i.id
+ WHERE i.tenant_id = :tenant_id
+   AND i.order_id = :order_id
+   AND i.is_digital
+ ORDER BY i.position, i.id
+ LIMIT :rows;
+
+-- name: order_is_there(tenant_id, order_id) -> bool
+SELECT EXISTS (SELECT FROM {orders} WHERE tenant_id = :tenant_id AND id = :order_id);
+
+-- name: link(tenant_id, order_item_id, generation) -> Link?
+-- What ends it is read from where it stands: an order that is refunded or cancelled closes its links by itself.
+SELECT d.order_item_id, d.generation, p.file_path, p.slug, d.expires_at <= now() AS expired,
+       d.downloads >= d.downloads_max AS used_up,
+       o.status IN ('pending_payment', 'cancelled', 'refunded')
+       OR i.quantity <= greatest(i.quantity_refunded, i.quantity_cancelled) AS closed
+  FROM {downloads} d
+  JOIN {order_items} i ON i.tenant_id = :tenant_id AND i.id = d.order_item_id
+  JOIN {orders} o ON o.tenant_id = :tenant_id AND o.id = d.order_id
+  JOIN {products} p ON p.tenant_id = :tenant_id AND p.id = i.product_id
+ WHERE d.tenant_id = :tenant_id
+   AND d.order_item_id = :order_item_id
+   AND d.generation = :generation;
+
+-- name: count_download(tenant_id, order_item_id, generation) -> count
+-- The WHERE clause is the check: of two who come for the last one, the second finds nothing.
+UPDATE {downloads}
+   SET downloads = downloads + 1, last_downloaded_at = now(), updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND order_item_id = :order_item_id
+   AND generation = :generation
+   AND downloads < downloads_max
+   AND expires_at > now();
