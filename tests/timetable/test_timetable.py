@@ -281,6 +281,30 @@ async def test_a_run_that_became_somebody_elses_is_stopped(database: Database) -
     assert (written["claim"], written["last_ended_at"]) == (other, None)
 
 
+async def test_a_worker_that_is_not_heard_stops_before_another_may_begin(database: Database) -> None:
+    """The timetable cannot be reached any more. Whoever watches waits for a whole lease; the run ends before that."""
+    name, cut, lease = a_name(), list[float](), timedelta(seconds=1.5)
+    now = asyncio.get_running_loop().time
+    closed = await Database.open(database.direct_dsn)
+    await closed.close()
+
+    async def long(db: Database, /, *, limit: int) -> int:
+        worker._timetable._db = closed
+        cut.append(now())
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cut.append(now())
+        return 0
+
+    worker = Worker(database, schedule=[Job(name=name, every=HOUR, run=long, limit=1)], lease=lease)
+    async with asyncio.timeout(DEADLINE_S):
+        assert await worker.run_once() == [Outcome(job=name, rows=0, error="lease lost")]
+    began, ended = cut
+    assert lease.total_seconds() / 2 < ended - began < lease.total_seconds()
+    assert (await row(database, name))["claim"] is not None
+
+
 async def test_a_long_run_is_kept_and_others_wait_for_it(database: Database) -> None:
     """`run_once` beside it: it does not begin a second one, waits a lease's time, and says that it left it."""
     name, started, go_on = a_name(), asyncio.Event(), asyncio.Event()
