@@ -242,7 +242,7 @@ async def test_what_hangs_on_a_row_goes_with_it(surgeon: Transaction, ours: Esta
 
     payment, order = ours.paid.order.payment, ours.paid.order.id
     assert payment is not None
-    for table in ("stripe_sessions", "mpgs_transactions"):
+    for table in ("stripe_sessions", "mpgs_transactions", "invoice_audits", "customer_syncs"):
         await surgeon.execute(f"DELETE FROM {table} WHERE tenant_id = $1", ours.shop.tenant_id)
     await gone("payments", payment.id, ("payment_attempts", "payment_id", payment.id))
     await gone(

@@ -33,7 +33,7 @@ SELECT u.id
 -- name: follow_address(tenant_id, customer_id) -> count
 -- The row of an account whose address has changed has the new one, unless that one has a row already.
 UPDATE {customer_syncs} s
-   SET customer_email = u.email
+   SET customer_email = u.email, updated_at = now()
   FROM {users} u
  WHERE s.tenant_id = :tenant_id
    AND s.customer_id = :customer_id
@@ -154,7 +154,7 @@ WITH due AS (
        FOR UPDATE SKIP LOCKED),
 taken AS (
     UPDATE {customer_syncs} s
-       SET claim = :claim, next_attempt_at = now() + :lease, attempts = s.attempts + 1
+       SET claim = :claim, next_attempt_at = now() + :lease, attempts = s.attempts + 1, updated_at = now()
       FROM due
      WHERE s.tenant_id = :tenant_id
        AND s.id = due.id
