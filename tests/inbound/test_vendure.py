@@ -86,6 +86,16 @@ async def test_a_customer_reads_back_equal_and_keeps_what_is_not_said(shop: Shop
     assert source is not None
     assert (source.local_id, source.values()["firstName"]) == (later.id, "N.")
     assert (await shop.vendure.unsynced()).items == []
+    told_others = await shop.context.db.fetch(
+        shop.context.db.names.render("SELECT event_type FROM {webhook_queue} WHERE tenant_id = $1 AND entity_id = $2"),
+        shop.tenant_id,
+        first.id,
+    )
+    assert sorted(row["event_type"] for row in told_others) == [
+        "customer.created",
+        "customer.updated",
+        "customer.updated",
+    ]
 
 
 @pytest.mark.requirement("SIG-CUS-02")

@@ -70,6 +70,7 @@ class SyncedAccounts(Users):
             return account
         await self._ensure_profile(account.id)
         await (self._complete if account.is_own else self._follow)(account, said)
+        await self._announced(account.id)
         return account.id
 
     async def _linked(self, customer: SyncedCustomer, user_id: UserId | None) -> SyncedAccount | SyncObstacle:
