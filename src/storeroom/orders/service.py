@@ -374,8 +374,8 @@ class Orders(Service):
     async def cancel(self, *, order_id: OrderId, reason: str) -> Order:
         """End an order that was not shipped: the units it holds are free again, its payments stay as they are.
 
-        A step of `shop.cancellation`, which also closes the payments that were still asked for and gives back coupons and
-        credit.
+        A step of `shop.cancellation`, which also closes the payments that were still asked for and gives back
+        coupons and credit.
 
         Raises:
             OrderNotFound: the tenant has no such order.
