@@ -15,6 +15,8 @@ from storeroom.database.pool import Database, Transaction
 
 CHANNEL: Final = "storeroom_outbox"
 TOGETHER_S: Final = 0.05
+# Its commit waits for no disk: what a crash takes along is a wake-up, and the workers look by themselves as well.
+_NOTIFY: Final = "SELECT set_config('synchronous_commit', 'off', TRUE), pg_notify($1, '')"
 
 _log: Final = logging.getLogger(__name__)
 _wakers: "Final[WeakKeyDictionary[Database, _Waker]]" = WeakKeyDictionary()
@@ -50,6 +52,6 @@ class _Waker:
         database = self._database()
         try:
             if database is not None and not database.closed:
-                await database.execute("SELECT pg_notify($1, '')", CHANNEL)
+                await database.execute(_NOTIFY, CHANNEL)
         except StoreroomError as error:
             _log.debug("%s: nobody is woken: %s", task, error)
