@@ -200,12 +200,13 @@ async def test_a_run_without_news_takes_no_lock_on_a_table(fresh_database: Fresh
     await busy.close()
 
 
+@pytest.mark.parametrize("alone", ["", "-- transaction: none\n"], ids=["in a transaction", "alone"])
 async def test_a_migration_does_not_hold_up_the_shop(
-    fresh_database: Fresh, folder: Folder, monkeypatch: pytest.MonkeyPatch
+    fresh_database: Fresh, folder: Folder, monkeypatch: pytest.MonkeyPatch, alone: str
 ) -> None:
     dsn = await fresh_database(empty=True)
     await migrate(dsn, sources=folder.sources)
-    folder.migration("0003_height.sql", "ALTER TABLE {shelves} ADD COLUMN height_mm INTEGER;")
+    folder.migration("0003_height.sql", f"{alone}ALTER TABLE {{shelves}} ADD COLUMN height_mm INTEGER;\n")
     monkeypatch.setattr(migrations, "TABLE_LOCK_WAIT_S", 0.1)
     busy = await asyncpg.connect(dsn)
     async with busy.transaction():
@@ -215,6 +216,26 @@ async def test_a_migration_does_not_hold_up_the_shop(
     assert caught.value.transient
     await busy.close()
     assert [each.version for each in await migrate(dsn, sources=folder.sources)] == [3]
+
+
+async def test_an_index_that_a_broken_run_left_invalid_is_made_anew(fresh_database: Fresh, folder: Folder) -> None:
+    """IF NOT EXISTS alone would take the invalid one for the one that was asked for."""
+    dsn = await fresh_database(empty=True)
+    await migrate(dsn, sources=folder.sources)
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("ALTER TABLE shelves ADD COLUMN room INTEGER")
+    await connection.execute("INSERT INTO shelves (tenant_id, id, room) VALUES ('t', 1, 7), ('t', 2, 7)")
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await connection.execute("CREATE UNIQUE INDEX CONCURRENTLY idx_shelves_room ON shelves (tenant_id, room)")
+    await connection.execute("UPDATE shelves SET room = id")
+    folder.migration(
+        "0003_room.sql",
+        "-- transaction: none\n"
+        "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS {idx_shelves_room} ON {shelves} (tenant_id, room);\n",
+    )
+    assert [each.version for each in await migrate(dsn, sources=folder.sources)] == [3]
+    assert await connection.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = 'idx_shelves_room'::regclass")
+    await connection.close()
 
 
 async def test_another_run_is_waited_for_so_long(

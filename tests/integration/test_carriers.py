@@ -17,12 +17,14 @@ class Basket(msgspec.Struct):
     event_types: frozenset[str] = frozenset({"order.placed"})
     keeps_order: bool = False
     in_flight_max: int = 4
-    wanted: bool = True
+    wanted: bool | None = True  # None: it cannot say
     answers: list[Outcome | Exception] = msgspec.field(default_factory=list)
     brought: list[Claimed] = msgspec.field(default_factory=list)
 
     async def wants(self, tenant_id: TenantId) -> bool:
         assert tenant_id
+        if self.wanted is None:
+            raise ZeroDivisionError("in a carrier")
         return self.wanted
 
     async def carry(self, tenant_id: TenantId, row: Claimed) -> Outcome:
@@ -97,3 +99,12 @@ async def test_rows_of_one_entity_keep_their_order_where_the_carrier_asks(
     await due_now(outlet)
     await dispatcher.run_once()
     assert [row.payload["n"] for row in basket.brought] == [0, 0, 1, 2]
+
+
+async def test_a_carrier_that_cannot_say_whether_it_is_wanted_holds_up_nobody(
+    house: Storeroom, outlet: Shop, courier: Courier
+) -> None:
+    torn, sound = Basket(destination="torn", wanted=None), Basket()
+    event = await tell(outlet)
+    await sends(house, courier, torn, sound).run_once()
+    assert [row.delivery_id for row in torn.brought] == [row.delivery_id for row in sound.brought] == [event]

@@ -69,6 +69,11 @@ _TABLE: Final = re.compile(r"\bCREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?\{(
 _VIEW: Final = re.compile(r"\bCREATE (?:OR REPLACE )?(?:MATERIALIZED )?VIEW (?:IF NOT EXISTS )?\{(\w+)\}")
 _BRACED: Final = re.compile(r"\{([a-z_]\w*)\}")
 _STATEMENT_END: Final = re.compile(r";[ \t]*(?:--[^\n]*)?(?:\n|$)")
+_COMMENT: Final = re.compile(r"--[^\n]*")
+_CONCURRENTLY: Final = re.compile(r"\s*(?:CREATE|DROP)\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\b", re.IGNORECASE)
+_INDEX_MADE: Final = re.compile(
+    r"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+IF\s+NOT\s+EXISTS\s+(\S+)", re.IGNORECASE
+)
 _TRAILING_COMMENTS: Final = re.compile(r"(?:\s*--[^\n]*)*\s*\Z")
 
 BOOTSTRAP: Final = """
@@ -564,10 +569,33 @@ async def _run_migrations(
                 if _TRAILING_COMMENTS.fullmatch("\n" + statement):
                     continue
                 with _failing(label, statement):
-                    await connection.execute(statement)
+                    await _alone(connection, statement)
             applied = await _remember(connection, names, migration, started)
         done.append(applied)
     return done
+
+
+async def _alone(connection: "asyncpg.Connection[Any]", statement: str) -> None:
+    """Run one statement as a transaction of its own.
+
+    One that locks a table waits for it no longer than in a transaction: who came after it would wait behind. What is
+    done CONCURRENTLY waits for others by its nature, and nobody waits for it; an index that a broken run of it has
+    left behind invalid is made anew.
+    """
+    text = _COMMENT.sub("", statement)
+    made = _INDEX_MADE.match(text)
+    if made is not None and await connection.fetchval(
+        "SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", made[1]
+    ):
+        await connection.execute(f"DROP INDEX CONCURRENTLY {made[1]}")
+    if _CONCURRENTLY.match(text):
+        await connection.execute(statement)
+        return
+    await connection.execute(f"SET lock_timeout = '{TABLE_LOCK_WAIT_S}s'")
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.execute("RESET lock_timeout")
 
 
 async def _remember(

@@ -153,7 +153,7 @@ class Dispatcher:
         heard = [
             (carrier.destination, event_type)
             for carrier in self._carriers.values()
-            if carrier.event_types and await carrier.wants(tenant_id)
+            if carrier.event_types and await self._wants(carrier, tenant_id)
             for event_type in sorted(carrier.event_types)
         ]
         done = FAN_OUT_SIZE
@@ -165,6 +165,14 @@ class Dispatcher:
                 event_types=[event_type for _, event_type in heard],
                 size=FAN_OUT_SIZE,
             )
+
+    async def _wants(self, carrier: Carrier, tenant_id: TenantId) -> bool:
+        """One that cannot say so now gets its rows: it is no reason to keep the shop's events from the others."""
+        try:
+            return await carrier.wants(tenant_id)
+        except Exception as error:  # noqa: BLE001  # one carrier's trouble is not another's
+            _say(f"asking whether {tenant_id} uses {carrier.destination}", error)
+            return True
 
     def _takes(self, destination: Destination) -> bool:
         return destination.destination in self._carriers or destination.destination.startswith((DIRECT, OF_ENDPOINT))
