@@ -20,6 +20,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -192,9 +193,8 @@ def serve(host: str, port: int, file: str, token: str | None) -> None:
 def send(shop: str, tenant: str, secret: str, kind: str, data: dict[str, Any]) -> int:
     """Tell the shop something, signed by the Standard Webhooks scheme; return the status of its answer."""
     message_id, at = f"erp_{uuid.uuid4().hex}", str(int(time.time()))
-    body = json.dumps(
-        {"type": kind, "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "data": data}
-    ).encode()
+    occurred_at = datetime.now(UTC).isoformat()  # not to the second: of two counts in one second the later one stands
+    body = json.dumps({"id": message_id, "type": kind, "occurred_at": occurred_at, "data": data}).encode()
     key = base64.b64decode(secret.removeprefix("whsec_"))
     signature = base64.b64encode(hmac.new(key, f"{message_id}.{at}.".encode() + body, hashlib.sha256).digest()).decode()
     request = urllib.request.Request(

@@ -17,13 +17,18 @@ from storeroom.room import Storeroom
 
 
 @pytest.fixture(scope="session")
-async def erp_room(postgres: EmbeddedPostgres, template_database: str) -> AsyncIterator[Storeroom]:
+async def erp_dsn(postgres: EmbeddedPostgres, template_database: str) -> str:
     """The worker looks after all shops of a database, so these have one where nobody else sells."""
     name = f"erp_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
     admin = await asyncpg.connect(postgres.dsn("postgres"))
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY FILE_COPY")
     await admin.close()
-    async with await Database.open(postgres.dsn(name)) as db:
+    return postgres.dsn(name)
+
+
+@pytest.fixture(scope="session")
+async def erp_room(erp_dsn: str) -> AsyncIterator[Storeroom]:
+    async with await Database.open(erp_dsn) as db:
         room = Storeroom(db, secret=SECRET, private_destinations=LOOPBACK)
         yield room
         await room.courier.close()

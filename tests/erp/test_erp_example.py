@@ -1,4 +1,4 @@
-"""The receiver under examples/ as a person runs it: a process of its own, told everything that syncs."""
+"""The receiver under examples/ as a person runs it: a process of its own, told everything that syncs, and telling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from typing import Any
 import httpx
 import pytest
 from sync import RECEIVER, TOKEN, Sync
-from test_erp_sync import ERP_IDS, history
+from test_erp_sync import ERP_IDS, buyer, history
+
+from factories import SECRET, make_product
+from process import ServerProcess
+from storeroom.database.service import SYSTEM
+from storeroom.flows.inbound import HANDLERS
+from storeroom.inbox import InboxProcessor, InboxStatus
+from storeroom.orders import OrderStatus
 
 DEADLINE_S = 30.0
 
@@ -56,6 +63,45 @@ async def test_a_whole_shop_is_synced_to_the_example(sync: Sync, tmp_path: Path)
         assert [(order["erp_id"], order["times_sent"]) for order in orders] == [(orders[0]["erp_id"], 2)]
         (known,) = await sync.rows("SELECT erp_order_id, erp_synced_at IS NOT NULL FROM {orders} WHERE tenant_id = $1")
         assert known == (orders[0]["erp_id"], True)
+
+
+async def test_what_the_example_tells_reaches_stock_payment_and_account(
+    sync: Sync, erp_dsn: str, tmp_path: Path
+) -> None:
+    """Signed, to a server of its own, by the command that the documentation has."""
+    staff = sync.shop.acting(actor=SYSTEM)
+    _, secret = await staff.webhook_sources.create(code="epicor_propello")
+    shirt = await make_product(sync.shop, sku="SHIRT", stock=10)
+    placed, user = await sync.place(), await buyer(sync)
+    payment = placed.order.payment
+    assert payment is not None
+    await sync.run("UPDATE {users} SET erp_customer_id = 'CUST-000001' WHERE tenant_id = $1 AND id = $2", user.id)
+    receipt = (f"payment_reference={payment.reference}", f"amount={payment.amount.amount}", "currency=USD")
+    environment = {"STOREROOM_DATABASE_URL": erp_dsn, "STOREROOM_SECRET": SECRET, "STOREROOM_PROCESSES": "1"}
+    server = ServerProcess(tmp_path, STOREROOM_WORKER="off", **environment)
+    await asyncio.to_thread(server.start)
+    try:
+        for said in (
+            ("Inventory", "sku=SHIRT", "quantity_on_hand=41"),
+            ("Inventory", "sku=SHIRT", "quantity_on_hand=42"),
+            ("Payment Receipt", *receipt, "status=confirmed"),
+            ("Customer", "erp_customer_id=CUST-000001", "credit_limit=50000", "currency=USD", "terms=NET30"),
+        ):
+            where = ("--shop", server.url, "--tenant", str(sync.shop.tenant_id), "--secret", secret.reveal())
+            sending = await asyncio.create_subprocess_exec(sys.executable, str(RECEIVER), "send", *said, *where)
+            assert await sending.wait() == 0
+    finally:
+        await asyncio.to_thread(server.stop)
+
+    processor = InboxProcessor(sync.room.db, handlers=HANDLERS, tenants=sync.room.tenants.cache)
+    while await processor.process_next(sync.shop.tenant_id):
+        pass
+    entries = (await staff.inbox.list()).items
+    assert [(each.status, each.error_message) for each in entries] == [(InboxStatus.COMPLETED, None)] * 4
+    assert (await sync.shop.inventory.level(variant_id=shirt)).on_hand == 42
+    assert (await sync.shop.orders.get(order_id=placed.order.id)).status is OrderStatus.PAYMENT_RECEIVED
+    terms = {"credit_limit": 50_000, "credit_currency": "USD", "terms": "NET30"}
+    assert (await staff.users.get(user_id=user.id)).metadata == terms
 
 
 async def shown(url: str, entity: str) -> list[dict[str, Any]]:
