@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from recorded import address, at, customer, line, order
 
-from factories import HOME, make_product, open_shop, place, usd
+from factories import HOME, make_method, make_product, open_shop, place, usd
 from rivals import race
 from storeroom.core.errors import StoreroomError
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database
 from storeroom.database.service import SYSTEM, Actor, ActorKind
 from storeroom.doctor import examine
+from storeroom.downloads.jobs import send_links
 from storeroom.flows.vendure import NOT_TOLD, Synced
 from storeroom.identity import ProfileChanges, UserRole
 from storeroom.orders import Customer, OrderStatus
@@ -31,6 +32,14 @@ async def nimal(shop: Shop) -> Customer:
     found = await shop.customers.by_vendure_id(vendure_customer_id="7")
     assert found is not None
     return found
+
+
+async def links_sent(shop: Shop) -> dict[Any, bool]:
+    sent = await shop.context.db.fetch(
+        shop.context.db.names.render("SELECT order_id, download_link_sent FROM {order_items} WHERE tenant_id = $1"),
+        shop.tenant_id,
+    )
+    return {row["order_id"]: row["download_link_sent"] for row in sent}
 
 
 async def rows(shop: Shop, table: str) -> int:
@@ -255,6 +264,31 @@ async def test_it_takes_no_stock_asks_for_no_money_and_writes_to_nobody_as_if_it
     ours = await place(shop, (shirt.id, 1), visitor=Visitor(user_id=own.id), email="own@buyer.example")
     (summary,) = (await shop.orders.summaries(customer_id=own.id)).items
     assert (summary.order_code, summary.vendure_order_id) == (ours.order.number, None)
+
+
+async def test_an_old_order_with_a_digital_line_sends_its_buyer_no_link(shop: Shop, room: Storeroom) -> None:
+    """Its goods were sent where it was placed: an import must not write to every buyer of last month."""
+    await make_method(shop)
+    await shop.configuration.set(key="general.service_url", value="https://api.example")
+    book = await make_product(shop, sku="BOOK", is_digital=True, stock=10)
+    names = shop.context.db.names
+    await shop.context.db.execute(
+        names.render("UPDATE {products} SET file_path = tenant_id || '/goods/book.pdf' WHERE tenant_id = $1"),
+        shop.tenant_id,
+    )
+    await shop.vendure.upsert_customer(customer=customer(), at=at(0))
+    lately = shop.context.clock.now() - timedelta(days=1)
+    sold = order(line("BOOK", 1, 1000, 1000), orderPlacedAt=lately.isoformat())
+    told = await shop.vendure.upsert_order(order=sold, at=lately)
+    assert told.id is not None
+    await send_links(room.db, keys=room.token_keys)
+    assert await links_sent(shop) == {told.id: False}
+    placed = await place(shop, (book, 1), payment_method="zelle")
+    assert placed.order.payment is not None
+    staff = shop.acting(actor=Actor(kind=ActorKind.ADMIN, name="staff"))
+    await staff.payments.verify(payment_id=placed.order.payment.id)
+    await send_links(room.db, keys=room.token_keys)
+    assert await links_sent(shop) == {told.id: False, placed.order.id: True}
 
 
 @pytest.mark.requirement("SIG-SYN-05", "SIG-REG-01", "SIG-GEN-02")

@@ -40,6 +40,7 @@ SELECT s.tenant_id
                   AND i.created_at > now() - :within::interval
                   AND i.quantity > greatest(i.quantity_refunded, i.quantity_cancelled)
                   AND o.status NOT IN ('pending_payment', 'cancelled', 'refunded')
+                  AND o.vendure_order_id IS NULL
                   AND starts_with(p.file_path, s.tenant_id || '/goods/')
                   AND p.file_path !~ '/[./]|/$|[^A-Za-z0-9._/-]' AND length(p.file_path) <= 255)
  ORDER BY s.tenant_id
@@ -63,6 +64,7 @@ SELECT i.id, i.order_id, i.product_name, o.order_number, o.customer_email AS ema
    AND i.created_at > now() - :within::interval
    AND i.quantity > greatest(i.quantity_refunded, i.quantity_cancelled)
    AND o.status NOT IN ('pending_payment', 'cancelled', 'refunded')
+   AND o.vendure_order_id IS NULL          -- the shop that it was placed in has sent its goods
    AND starts_with(p.file_path, :tenant_id || '/goods/')
    AND p.file_path !~ '/[./]|/$|[^A-Za-z0-9._/-]' AND length(p.file_path) <= 255    -- as is_good
  ORDER BY i.created_at
