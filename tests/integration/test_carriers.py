@@ -72,6 +72,24 @@ async def test_what_fails_is_brought_again_and_what_cannot_help_is_given_up(
     assert len(basket.brought) == 3
 
 
+async def test_whatever_a_carrier_was_told_is_written_down(house: Storeroom, outlet: Shop, courier: Courier) -> None:
+    said = "no\ud800\x00t now" + "x" * 100_000
+    basket = Basket(
+        answers=[
+            Outcome(duration_ms=1, error=said, response_body=said),
+            RuntimeError(said),
+            Outcome(duration_ms=1, response_body=said),
+        ]
+    )
+    await tell(outlet)
+    for _ in range(4):
+        await sends(house, courier, basket).run_once()
+        await due_now(outlet)
+    assert len(basket.brought) == 3
+    (row,) = (await outlet.webhooks.list(status=WebhookStatus.SUCCESS)).items
+    assert row.response_body is not None and row.response_body.startswith("no?t now") and len(row.response_body) < 9_000
+
+
 async def test_rows_of_a_carrier_are_left_to_those_who_have_it(
     house: Storeroom, outlet: Shop, courier: Courier
 ) -> None:

@@ -64,7 +64,7 @@ class Postbox:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> bytes:  # noqa: N802
         answer = self.answers.pop(0) if self.answers else "250 2.0.0 queued"
         if answer.startswith("250"):
             content = envelope.content
@@ -76,7 +76,7 @@ class Postbox:
             self.came.set()
             if self.silent:
                 await asyncio.Event().wait()
-        return answer
+        return answer.encode("utf-8", "surrogateescape")  # to the byte, also what is no text
 
     def authenticate(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
         right = isinstance(data, LoginPassword) and (data.login, data.password) == LOGIN

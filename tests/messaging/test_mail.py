@@ -75,6 +75,20 @@ async def test_what_the_server_cannot_take_now_is_tried_again_as_the_same_mail(
     assert postbox.letters[1].raw == first, "the same to the byte"
 
 
+async def test_an_answer_that_is_no_text_makes_no_second_mail(office: Office, postbox: Postbox) -> None:
+    postbox.answers = ["451 4.3.0 sp\udce4ter\x00", "250 2.0.0 angenommen f\udcfcr\x00 morgen"]
+    await office.queue()
+    at = office.by_mail(postbox)
+    await at.work()
+    (row,) = await office.rows()
+    assert (row.status, row.last_error) == (WebhookStatus.PENDING, "the mail was refused: 451 4.3.0 sp?ter")
+    await at.again()
+    (row,) = await office.rows()
+    assert (row.status, row.response_body) == (WebhookStatus.SUCCESS, "250 2.0.0 angenommen f?r morgen")
+    await at.again()
+    assert len(postbox.letters) == 1
+
+
 async def test_a_receiver_that_does_not_exist_is_given_up_at_once(office: Office, postbox: Postbox) -> None:
     postbox.refused = {ANN: f"550 5.1.1 <{ANN}> unknown", "copy@shop.example": "450 4.2.1 not now"}
     await office.queue()

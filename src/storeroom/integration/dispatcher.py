@@ -29,6 +29,7 @@ from storeroom.integration.carriers import Carrier
 from storeroom.integration.courier import Courier
 from storeroom.integration.endpoints import secrets_of, secrets_ring
 from storeroom.integration.model import (
+    BODY_KEPT_MAX,
     CARRY_MAX,
     DIRECT,
     ERROR_LENGTH_MAX,
@@ -339,9 +340,9 @@ class Dispatcher:
                 ids=[row.id for row, _ in results],
                 delivered=[outcome.delivered for _, outcome in results],
                 final=[outcome.final for _, outcome in results],
-                errors=[outcome.error or "" for _, outcome in results],
+                errors=[_writable(outcome.error, ERROR_LENGTH_MAX) for _, outcome in results],
                 statuses=[outcome.response_status or 0 for _, outcome in results],
-                bodies=[outcome.response_body or "" for _, outcome in results],
+                bodies=[_writable(outcome.response_body, BODY_KEPT_MAX) for _, outcome in results],
                 durations=[outcome.duration_ms for _, outcome in results],
                 again_at=[now + backoff(row.attempts) for row, _ in results],
             )
@@ -388,9 +389,12 @@ def _fault(began: float, what: str, error: Exception) -> Outcome:
     told = "not done in time" if isinstance(error, TimeoutError) else type(error).__name__
     if isinstance(error, StoreroomError):
         told = f"{error} ({error.code})"
-    return Outcome(
-        duration_ms=int((time.monotonic() - began) * 1000), error=told.replace("\x00", "")[:ERROR_LENGTH_MAX]
-    )
+    return Outcome(duration_ms=int((time.monotonic() - began) * 1000), error=told)
+
+
+def _writable(said: str | None, longest: int) -> str:
+    """As the database takes it, whatever a server answered: what cannot be written would be sent again for ever."""
+    return (said or "").encode("utf-8", "replace").decode().replace("\x00", "")[:longest]
 
 
 def _say(what: str, error: Exception) -> None:
