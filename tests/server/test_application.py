@@ -30,6 +30,7 @@ WITHOUT_KEY = {  # POSTs that answer 201 and take no Idempotency-Key, each with 
     "/v1/admin/nonces",  # likewise good once
     "/v1/admin/api-keys",  # answers with a key
     "/v1/admin/webhook-endpoints",  # answers with a secret; the same address again is refused
+    "/v1/admin/webhook-sources",  # likewise; the same code again is refused
 }
 
 
