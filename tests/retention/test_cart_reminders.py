@@ -13,12 +13,14 @@ import msgspec
 import pytest
 
 from factories import make_method, make_product, open_shop, place, purchase
+from rivals import race
 from storeroom import notices
 from storeroom.carts import Cart
 from storeroom.carts.jobs import abandon_idle
 from storeroom.core.clock import FixedClock
 from storeroom.core.ids import CartId, OrderId, PaymentId, UserId, VariantId, new_id
 from storeroom.core.visitor import Visitor
+from storeroom.database.executor import Executor
 from storeroom.database.pool import Database, Transaction
 from storeroom.database.service import Actor, ActorKind
 from storeroom.identity import ProfileChanges, TokenKeys
@@ -358,6 +360,22 @@ async def test_the_link_fills_a_cart_once_and_at_todays_prices(desk: Desk) -> No
     for wrong in ("", "1.ab.cd", token[:-2] + "AA", "x" * 500):
         with pytest.raises(CartReminderNotFound):
             await desk.shop.cart_returns.restore(token=wrong, visitor=visitor)
+
+
+async def test_two_who_follow_the_link_at_once_fill_the_cart_once(desk: Desk) -> None:
+    await desk.shop.configuration.set(key="general.storefront_url", value="https://pages.example")
+    await desk.cart(await desk.buyer())
+    await desk.back()
+    await left(desk)
+    token, visitor = await token_of(desk), Visitor(user_id=await desk.buyer())
+    cart = await desk.shop.carts.create(visitor=visitor)
+
+    async def follow(db: Executor) -> None:
+        shop = Shop(desk.shop.context.on(db), keys=desk.keys)
+        await shop.cart_returns.restore(token=token, visitor=visitor)
+
+    assert await race(desk.db, follow, lambda: follow(desk.db)) is None
+    assert [line.quantity for line in await desk.shop.carts.lines(cart_id=cart.id)] == [2]
 
 
 async def test_the_link_of_a_payable_order_leads_to_the_order_and_fills_nothing(desk: Desk) -> None:

@@ -27,7 +27,7 @@ from storeroom.carts.model import (
     Customisation,
     PriceChange,
 )
-from storeroom.carts.service import Carts
+from storeroom.carts.service import Carts, lock_cart
 from storeroom.core.visitor import Visitor
 
 __all__ = [
@@ -56,4 +56,5 @@ __all__ = [
     "ShippingUnavailable",
     "Visitor",
     "VisitorNotFound",
+    "lock_cart",
 ]

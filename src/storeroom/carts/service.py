@@ -45,11 +45,12 @@ from storeroom.carts.model import (
 )
 from storeroom.catalog import VariantNotFound
 from storeroom.conversions import Item, added_to_cart
-from storeroom.core.ids import AddressId, CartId, CartItemId, SessionId, UserId, VariantId, new_id
+from storeroom.core.ids import AddressId, CartId, CartItemId, SessionId, TenantId, UserId, VariantId, new_id
 from storeroom.core.money import Money
 from storeroom.core.pages import Page, decode_cursor, page_of, page_size
 from storeroom.core.states import sources
 from storeroom.core.visitor import Visitor
+from storeroom.database.executor import Executor
 from storeroom.database.service import Service, operation, transactional
 from storeroom.inventory import QUANTITY_MAX, Inventory, Reservation
 from storeroom.promotions import (
@@ -612,3 +613,8 @@ def _captured(attribution: Attribution, domain: str | None) -> dict[str, str | N
 def _cut(text: str | None, length: int) -> str | None:
     """Whatever a link carries must not keep anybody from getting a cart."""
     return text.replace("\x00", "")[:length] or None if text is not None else None
+
+
+async def lock_cart(tx: Executor, *, tenant_id: TenantId, cart_id: CartId) -> None:
+    """Keep the cart and its lines as they are for everybody else, until the caller's transaction ends."""
+    await queries.lock_carts(tx, tenant_id=tenant_id, ids=[cart_id])

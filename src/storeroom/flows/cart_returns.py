@@ -12,6 +12,7 @@ from storeroom.carts import (
     Customisation,
     LineTooLarge,
     NotForSale,
+    lock_cart,
 )
 from storeroom.catalog import VariantNotFound
 from storeroom.core.ids import OrderId
@@ -66,6 +67,7 @@ class CartReturns(Service):
         cart = await carts.create(visitor=visitor, domain=domain)
         left_out = 0
         if cart.id != kept.cart_id:
+            await lock_cart(self.db, tenant_id=self.tenant_id, cart_id=cart.id)  # two who follow one link come in turn
             there = {
                 (line.variant_id, line.patch_type, line.print_name, line.print_number): line.quantity
                 for line in await carts.lines(cart_id=cart.id)
