@@ -13,7 +13,7 @@ from sync import ReferenceErp, Sync
 from factories import make_coupon, make_product, usd
 from storeroom.core.visitor import Visitor
 from storeroom.database.service import SYSTEM
-from storeroom.erp import ErpEntity, ErpEntityNotFound, ErpNotConnected, OutsideErpBoundary
+from storeroom.erp import ErpCarrier, ErpEntity, ErpEntityNotFound, ErpNotConnected, OutsideErpBoundary
 from storeroom.identity import User
 from storeroom.integration import Dispatcher, WebhookStatus
 from storeroom.refunds import RefundMethod
@@ -286,6 +286,35 @@ async def test_without_a_connection_nothing_is_lost_and_nothing_piles_up(linked:
     await linked.shop.erp.disconnect()
     with pytest.raises(ErpNotConnected):
         await linked.shop.erp.resync_all(entity=ErpEntity.PRODUCT)
+
+
+async def test_what_changes_while_the_connection_is_inactive_arrives_once_it_is_active(
+    linked: Sync, erp: ReferenceErp
+) -> None:
+    user = await buyer(linked)
+    variant = await make_product(linked.shop, name="Shirt")
+    product_id = (await linked.shop.products.variant(variant_id=variant)).product_id
+    await linked.send()
+    await linked.connect(erp.url, credential=None, is_active=False)
+    await linked.shop.products.update(product_id=product_id, name="Blouse")
+    await linked.shop.acting(actor=SYSTEM).users.set_name(user_id=user.id, full_name="Bo Li")
+    await linked.send()
+    assert ([item["data"]["name"] for item in erp.all("item-master")], len(erp.requests)) == (["Shirt"], 2)
+    assert [each.waiting for each in (await linked.shop.erp.status()).entities] == [0] * 5
+    await linked.connect(erp.url, credential=None)
+    assert await linked.sweep() == 2
+    await linked.send()
+    assert [item["data"]["name"] for item in erp.all("item-master")] == ["Blouse"]
+    assert [each["data"]["full_name"] for each in erp.all("customer-master")] == ["Bo Li"]
+    assert (erp.sent("item-master"), erp.sent("customer-master")) == (["POST", "PUT"], ["POST", "PUT"])
+
+
+async def test_a_shop_that_has_just_connected_is_heard_at_once(sync: Sync, erp: ReferenceErp) -> None:
+    """A carrier that has asked before does not go on to believe that there is no ERP."""
+    carrier = ErpCarrier(sync.room.db, sync.courier, keys=sync.room.token_keys)
+    assert not await carrier.wants(sync.shop.tenant_id)
+    await sync.connect(erp.url, is_active=False)
+    assert await carrier.wants(sync.shop.tenant_id)
 
 
 async def test_an_erp_that_makes_a_second_record_is_not_believed(linked: Sync, erp: ReferenceErp) -> None:

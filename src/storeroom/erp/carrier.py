@@ -60,20 +60,21 @@ class ErpCarrier:
             db: of the room.
             courier: carries the requests.
             keys: open the credentials.
-            wanted_kept: for so long a shop's answer whether it has an ERP holds.
+            wanted_kept: for so long it holds that a shop has an ERP; that it has none is asked each time.
         """
         self._db, self._courier, self._keys, self._wanted_kept = db, courier, keys, wanted_kept
-        self._wanted: dict[TenantId, tuple[float, bool]] = {}
+        self._wanted: dict[TenantId, float] = {}  # until when
         self._held: WeakValueDictionary[tuple[str, UUID], _Held] = WeakValueDictionary()
 
     async def wants(self, tenant_id: TenantId) -> bool:
-        """Whether the shop has an ERP that is active."""
-        until, wanted = self._wanted.get(tenant_id, (0.0, False))
-        if until <= time.monotonic():
-            found = await queries.connection(self._db, tenant_id=tenant_id, code=DESTINATION)
-            wanted = found is not None and found.is_active
-            self._wanted[tenant_id] = (time.monotonic() + self._wanted_kept.total_seconds(), wanted)
-        return wanted
+        """Whether the shop has an ERP, active or not: what changes meanwhile is noted by `carry`, and sent later."""
+        if self._wanted.get(tenant_id, 0.0) > time.monotonic():
+            return True
+        self._wanted.pop(tenant_id, None)
+        if await queries.connection(self._db, tenant_id=tenant_id, code=DESTINATION) is None:
+            return False
+        self._wanted[tenant_id] = time.monotonic() + self._wanted_kept.total_seconds()
+        return True
 
     async def carry(self, tenant_id: TenantId, row: Claimed) -> Outcome:
         """Send what the row is about, as it is now. What is not to be sent ends, with the reason as its answer."""

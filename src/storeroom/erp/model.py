@@ -23,7 +23,7 @@ ERROR_LENGTH_MAX: Final = 500
 COUNTED_MAX: Final = 100_000  # rows of one kind; a longer backlog is said to be this long
 BACKLOG_MAX: Final = 5_000  # rows that wait for the ERP; the sweep adds none beyond
 RESYNC_MAX: Final = 10_000  # in one call
-WANTED_KEPT: Final = timedelta(seconds=5)  # whether a shop has an active connection
+WANTED_KEPT: Final = timedelta(seconds=5)  # that a shop has a connection
 IN_FLIGHT_MAX: Final = 4
 
 

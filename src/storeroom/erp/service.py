@@ -109,7 +109,10 @@ class Erp(Service):
     @audited("erp.disconnect", "erp_connection")
     @transactional
     async def disconnect(self) -> None:
-        """Forget where the ERP is, and the credential. What was sent stays known by its ids. Raises ErpNotConnected."""
+        """Forget where the ERP is, and the credential. What was sent stays known by its ids. Raises ErpNotConnected.
+
+        Changes of what was sent are not noted from then on; an inactive connection notes them. See `resync_all`.
+        """
         if not await queries.delete_connection(self.db, tenant_id=self.tenant_id, code=DESTINATION):
             raise ErpNotConnected
 
