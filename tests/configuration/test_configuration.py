@@ -161,6 +161,7 @@ async def test_a_key_without_a_group_gets_one(shop: Shop, key: str, group: str |
         {"key": "tests.limit", "value": "101"},
         {"key": "tests.limit", "value": HIDDEN},
         {"key": "tests.mail_login", "is_encrypted": False},
+        {"key": "tests.limit", "value": "9", "is_encrypted": True},
     ],
 )
 async def test_what_cannot_be_right_is_refused(shop: Shop, given: dict[str, Any]) -> None:

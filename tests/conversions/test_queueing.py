@@ -9,7 +9,11 @@ import pytest
 from stall import BROWSER, Stall
 
 from factories import make_product, open_shop, purchase
+from storeroom.configuration import InvalidConfig, Setting
+from storeroom.configuration.model import place_of
+from storeroom.configuration.sealed import PURPOSE
 from storeroom.conversions import PURCHASE_ON, WITHOUT_CONSENT, ProviderChanges, SessionNeeded
+from storeroom.conversions.model import SOURCE_URL
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Transaction
 from storeroom.database.service import SYSTEM
@@ -129,6 +133,34 @@ async def test_of_whom_nothing_may_be_told_nothing_is_queued(stall: Stall) -> No
     assert await stall.waiting() == [("Purchase", "pending", 0)]  # of the one who was not asked
     (page,) = (await stall.shop.conversions.list()).items
     assert "consent" not in page.payload["ga4"]
+
+
+@pytest.mark.parametrize("setting", [PURCHASE_ON, WITHOUT_CONSENT, SOURCE_URL], ids=lambda setting: setting.key)
+@pytest.mark.parametrize("sealed", [True, False])
+async def test_a_setting_that_cannot_be_read_stops_no_sale(
+    stall: Stall, setting: Setting[Any], sealed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    value = "https://shop.example/" if setting is SOURCE_URL else setting.default
+    with pytest.raises(InvalidConfig):
+        await stall.shop.configuration.set(key=setting.key, value=value, is_encrypted=True)
+    await stall.shop.configuration.set(key=setting.key, value=value)
+    ring = stall.room.token_keys.ring(PURPOSE)
+    said = ring.seal(value.encode(), bound_to=place_of(stall.shop.tenant_id, setting.key)) if sealed else "no such word"
+    await stall.room.db.execute(
+        "UPDATE store_configs SET value = $3, is_encrypted = $4 WHERE tenant_id = $1 AND key = $2",
+        stall.shop.tenant_id,
+        setting.key,
+        said,
+        sealed,
+    )
+    await _forgotten(stall)
+    visitor = await stall.visitor()
+    await stall.adds(visitor)
+    await _forgotten(stall)
+    await stall.buys(visitor)
+    await stall.carried()
+    assert await stall.waiting() == [("AddToCart", "pending", 0), ("Purchase", "pending", 0)]
+    assert f"{setting.key} is taken as its default" in caplog.text
 
 
 async def test_who_refuses_is_forgotten_with_what_waits(stall: Stall) -> None:

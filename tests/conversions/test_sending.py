@@ -140,7 +140,9 @@ async def test_what_a_provider_refuses_is_found_among_the_others(
 
     async def picky(request: Request, writer: Any) -> None:
         if any(event["event_id"] == "7" for event in request.json["data"]):
-            body = json.dumps({"error": {"code": 100, "message": f"Invalid parameter, token {TOKEN}"}}).encode()
+            body = json.dumps(
+                {"error": {"code": 100, "error_subcode": 2804003, "message": f"Invalid parameter, token {TOKEN}"}}
+            ).encode()
             await status(400, body)(request, writer)
         else:
             await meta_takes(request, writer)
@@ -158,8 +160,15 @@ async def test_what_a_provider_refuses_is_found_among_the_others(
     assert (await stall.shop.conversions.provider(provider_id=stall.pixel.id)).failures == 0  # it is well
 
 
-async def test_a_token_that_is_refused_is_no_fault_of_the_events(stall: Stall) -> None:
-    stall.meta.answer = status(400, b'{"error":{"code":190,"message":"Malformed access token"}}')
+@pytest.mark.parametrize(
+    "fault",
+    [
+        b'"code":190,"message":"Malformed access token"',
+        b'"code":100,"error_subcode":33,"message":"Object does not exist, or missing permissions"',
+    ],
+)
+async def test_a_token_or_pixel_that_is_refused_is_no_fault_of_the_events(stall: Stall, fault: bytes) -> None:
+    stall.meta.answer = status(400, b'{"error":{%b}}' % fault)
     await stall.write(40)
     await stall.told()
     assert len(stall.meta.requests) == 1  # not taken apart

@@ -13,7 +13,7 @@ from storeroom.database.pool import prepare_connection
 READS_ALL = (
     "doctor.",
     "configuration.config_seals",
-    "conversions.depth",  # of a table that is small: what was told has left it
+    "conversions.depth",  # 100,000 rows of it at most, and what was told has left it
     "conversions.provider_seals",
     "erp.connection_seals",
     "gateways.gateway_seals",

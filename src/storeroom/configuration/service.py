@@ -145,7 +145,7 @@ class Configuration(Service):
             key: a letter, then letters, digits, `_`, `.` and `-`; 100 at most.
             value: text, 10,000 characters at most; what a known key takes.
             group: lower-case letters, digits and `_`; None: the one it has, or what its name begins with, or `general`.
-            is_encrypted: sealed, and shown to nobody; None: as it is, and for a new key, where its name sounds like it.
+            is_encrypted: sealed, and shown to nobody; None: as a known key is, or as it was, or as the name sounds.
 
         Raises:
             InvalidConfig: one of these cannot be right.
@@ -167,9 +167,11 @@ class Configuration(Service):
                 raise InvalidConfig(field="value", reason=str(error)) from None
             if setting.secret and is_encrypted is False:
                 raise InvalidConfig(field="is_encrypted", reason="this key is a secret")
+            if not setting.secret and is_encrypted:
+                raise InvalidConfig(field="is_encrypted", reason="this key is no secret, and is read without a key")
         sealed = is_encrypted
         if sealed is None:
-            sealed = known.is_encrypted if known else setting.secret if setting else sounds_secret(key)
+            sealed = setting.secret if setting else known.is_encrypted if known else sounds_secret(key)
         row = await queries.put_config(
             self.db,
             tenant_id=self.tenant_id,

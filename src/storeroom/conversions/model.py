@@ -187,7 +187,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 class Depth(msgspec.Struct, frozen=True, kw_only=True):
     """All that waits, of all shops."""
 
-    rows: int
+    rows: int  # counted no further than 100,000
     oldest: datetime | None
 
 

@@ -57,6 +57,7 @@ META_EVENTS_MAX: Final = 1_000
 META_BYTES_MAX: Final = 1_000_000
 _META_TRANSIENT: Final = frozenset({1, 2, 4, 17, 32, 341, 368, 613})  # out of order, or asked too much
 _META_RIGHTS: Final = frozenset({3, 10, 102, 190, 803}) | frozenset(range(200, 300))  # token, permission, pixel
+_META_NO_PIXEL: Final = (100, 33)  # it is not there, or not for us; any other 100 is a wrong event
 
 
 _NOTHING: Final = msgspec.Raw()
@@ -72,6 +73,7 @@ class _MetaAnswer(msgspec.Struct, frozen=True):
 
 class _MetaFault(msgspec.Struct, frozen=True):
     code: int = 0
+    error_subcode: int | None = None
 
 
 class _MetaError(msgspec.Struct, frozen=True):
@@ -111,10 +113,11 @@ class Meta:
         if outcome.response_status != 400:
             return Verdict.TROUBLE
         try:
-            code = msgspec.json.decode(said, type=_MetaError).error.code
+            fault = msgspec.json.decode(said, type=_MetaError).error
         except msgspec.MsgspecError:
             return Verdict.TROUBLE
-        return Verdict.TROUBLE if code in _META_TRANSIENT or code in _META_RIGHTS else Verdict.REFUSED
+        ours = fault.code in _META_TRANSIENT or fault.code in _META_RIGHTS
+        return Verdict.TROUBLE if ours or (fault.code, fault.error_subcode) == _META_NO_PIXEL else Verdict.REFUSED
 
 
 # --- Google Analytics -------------------------------------------------------------------------------------------------

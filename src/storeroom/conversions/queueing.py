@@ -3,14 +3,15 @@
 Most shops tell nobody: that is known without asking the database, for KEPT_S at a time.
 """
 
+import logging
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 from weakref import WeakKeyDictionary
 
 import msgspec
 
-from storeroom.configuration import Configuration
+from storeroom.configuration import ConfigUnreadable, Configuration, Setting
 from storeroom.conversions import queries
 from storeroom.conversions.model import (
     KEPT_S,
@@ -26,13 +27,18 @@ from storeroom.conversions.model import (
     Policy,
 )
 from storeroom.conversions.shapes import knows, payload_of
+from storeroom.core.crypto import SealBroken
 from storeroom.core.ids import SessionId, UserId, new_id
 from storeroom.database.pool import Database, Transaction
 from storeroom.database.service import ActorKind, Context
+from storeroom.identity import SigningSecretMissing
 from storeroom.outbox import wake
+
+T = TypeVar("T")
 
 SHOPS_KNOWN_MAX: Final = 10_000
 _kept: "Final[WeakKeyDictionary[Database, dict[str, tuple[Policy | None, float]]]]" = WeakKeyDictionary()
+_log: Final = logging.getLogger(__name__)
 
 
 async def policy_of(context: Context) -> Policy | None:
@@ -57,12 +63,20 @@ async def policy_of(context: Context) -> Policy | None:
 
 
 async def _policy(context: Context) -> Policy:
-    configuration = Configuration(context)
     return Policy(
-        purchase_on=await configuration.value(PURCHASE_ON),
-        without_consent=await configuration.value(WITHOUT_CONSENT),
-        source_url=await configuration.value(SOURCE_URL),
+        purchase_on=await _meant(context, PURCHASE_ON),
+        without_consent=await _meant(context, WITHOUT_CONSENT),
+        source_url=await _meant(context, SOURCE_URL),
     )
+
+
+async def _meant(context: Context, setting: Setting[T]) -> T:
+    """The default where it cannot be read: a setting of advertising stops nobody who puts something into a cart."""
+    try:
+        return await Configuration(context).value(setting)
+    except (ConfigUnreadable, SealBroken, SigningSecretMissing) as error:
+        _log.warning("%s: %s is taken as its default: %s (%s)", context.tenant_id, setting.key, error, error.code)
+        return setting.default
 
 
 def forget_policy(context: Context) -> None:
