@@ -79,6 +79,30 @@ async def test_a_payment_is_judged_and_the_customer_hears_of_it(office: Office, 
     assert "$20.00" in told and "The order is paid." in told
 
 
+async def test_money_for_an_order_that_was_cancelled_promises_nothing(office: Office, postbox: Postbox) -> None:
+    placed = await bought(office)
+    staff = office.shop.acting(actor=STAFF)
+    await staff.cancellation.cancel(order_id=placed.order.id, reason="sold out")
+    order = await office.shop.orders.get(order_id=placed.order.id)
+    await staff.payments.record_received(order_id=order.id, method="zelle", amount=order.total_amount)
+    number = placed.order.number
+    assert await mails(office, postbox) == [
+        f"Your order {number} was cancelled",
+        f"Your payment for order {number} has arrived",
+    ]
+    told = next(each.part("plain") for each in postbox.letters if "arrived" in each.mail["Subject"])
+    assert "was cancelled: what you paid is returned" in told and "is paid" not in told
+
+
+async def test_what_is_paid_at_the_door_is_asked_for(office: Office, postbox: Postbox) -> None:
+    placed = await bought(office)
+    await office.run("UPDATE {orders} SET status = 'processing' WHERE id = $1", placed.order.id)
+    await office.by_mail(postbox).again()
+    (letter,) = postbox.letters
+    text = letter.part("plain")
+    assert "To be paid: $20.00" in text and "until" not in text and "It is paid." not in text
+
+
 async def test_shipped_cancelled_and_refunded(office: Office, postbox: Postbox) -> None:
     sent, ended = await bought(office), await bought(office)
     staff = office.shop.acting(actor=STAFF)

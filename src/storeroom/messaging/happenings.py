@@ -87,6 +87,8 @@ class HappeningsCarrier:
         match kind.name:
             case "order_placed":
                 order = await self._order(tenant_id, said.get("id"))
+                if order.cancelled:
+                    raise NotSent("it was cancelled meanwhile", unwanted=True)
                 return order, await self._placed(tenant_id, order)
             case "order_shipped":
                 order = await self._order(tenant_id, said.get("id"))
@@ -127,6 +129,7 @@ class HappeningsCarrier:
             "reference": payment.reference,
             "received": _money(payment.received_amount or payment.amount),
             "total": _money(order.total_amount),
+            "cancelled": order.cancelled,
             **_due(order),
         }
 
@@ -169,7 +172,8 @@ class HappeningsCarrier:
         }
         if "due" not in facts:
             return facts
-        facts["pay_until"] = order.payment_due_at
+        if order.is_open:
+            facts["pay_until"] = order.payment_due_at
         payment = await queries.payment_asked(self._db, tenant_id=tenant_id, order_id=order.id)
         if payment is not None:
             facts |= {
@@ -183,14 +187,14 @@ class HappeningsCarrier:
                 ],
             }
             if payment.expires_at is None:  # at the door
-                del facts["pay_until"]
-            else:
+                facts.pop("pay_until", None)
+            elif order.is_open:
                 facts["pay_until"] = min(payment.expires_at, order.payment_due_at)
         return facts
 
 
 def _due(order: OrderTold) -> dict[str, Any]:
-    return {"due": _money(order.amount_due)} if order.is_open and order.amount_due.amount > 0 else {}
+    return {"due": _money(order.amount_due)} if order.owes and order.amount_due.amount > 0 else {}
 
 
 def _money(amount: Money) -> dict[str, Any]:

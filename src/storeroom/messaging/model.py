@@ -75,6 +75,8 @@ class OrderTold(msgspec.Struct, frozen=True, kw_only=True):
     closed: bool  # the account was closed
     locale: str | None
     is_open: bool  # money is still waited for
+    cancelled: bool
+    owes: bool  # what is due is the buyer's to pay: the order was not cancelled, and no money went back
     subtotal_amount: Money
     discount_amount: Money
     shipping_amount: Money

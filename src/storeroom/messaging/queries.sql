@@ -28,7 +28,8 @@ SELECT u.deleted_at IS NOT NULL
 
 -- name: order_told(tenant_id, order_id) -> OrderTold?
 SELECT o.id, o.order_number, o.customer_email, o.customer_name, o.user_id, coalesce(u.deleted_at IS NOT NULL, FALSE) AS closed,
-       p.locale, o.status = 'pending_payment' AS is_open, o.subtotal_amount, o.discount_amount, o.shipping_amount,
+       p.locale, o.status = 'pending_payment' AS is_open, o.status = 'cancelled' AS cancelled,
+       o.status NOT IN ('cancelled', 'refunded', 'partially_refunded') AS owes, o.subtotal_amount, o.discount_amount, o.shipping_amount,
        o.tax_amount, o.total_amount, o.amount_due, o.payment_due_at, o.currency
   FROM {orders} o
   LEFT JOIN {users} u

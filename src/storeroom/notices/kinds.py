@@ -163,6 +163,13 @@ _ALL: Final = (
             _is("received", Fact.MONEY, "what arrived", _usd(13850)),
             _TOTAL,
             _is("due", Fact.MONEY, "what is still to be paid; missing where nothing is", _usd(1000), optional=True),
+            _is(
+                "cancelled",
+                Fact.FLAG,
+                "whether the order was cancelled: the money goes back",
+                False,
+                optional=True,
+            ),
             _ORDER_LINK,
         ),
     ),
