@@ -312,9 +312,19 @@ async def test_a_shop_that_abandons_carts_sooner_than_it_reminds_reminds_as_well
     await desk.cart(await desk.buyer())
     await desk.back(timedelta(minutes=11))
     assert await desk.db.run(lambda tx: abandon_idle(tx, tenant_id=desk.shop.tenant_id, limit=10)) == 1
+    (kept,) = (await desk.shop.cart_reminders.list()).items
+    assert kept.created_at - kept.waiting_since > timedelta(minutes=10)  # it waits since its owner left it
     assert await left(desk) == 0
     await desk.back()
     assert await left(desk) == 1
+
+
+async def test_a_cart_that_was_left_weeks_ago_is_not_reminded_of(desk: Desk) -> None:
+    await desk.cart(await desk.buyer())
+    await desk.back(timedelta(days=21))
+    assert await desk.db.run(lambda tx: abandon_idle(tx, tenant_id=desk.shop.tenant_id, limit=10)) == 1
+    assert await left(desk) == 0
+    assert await desk.statuses() == [(S.LAPSED, 0)]
 
 
 async def test_two_workers_that_notice_one_cart_keep_it_once(desk: Desk) -> None:

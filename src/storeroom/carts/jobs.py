@@ -58,6 +58,6 @@ async def abandon_idle(tx: Executor, *, tenant_id: TenantId, limit: int) -> int:
     if not ids:
         return 0
     await release_carts(tx, tenant_id=tenant_id, cart_ids=[CartId(id_) for id_ in ids])
-    abandoned = await queries.mark_abandoned(tx, tenant_id=tenant_id, ids=ids, sources=_ABANDONABLE)
+    # Before they are marked, which moves `updated_at`: a reminder's time counts from the owner's last touch.
     await keep_carts(tx, tenant_id=tenant_id, cart_ids=[CartId(id_) for id_ in ids])
-    return abandoned
+    return await queries.mark_abandoned(tx, tenant_id=tenant_id, ids=ids, sources=_ABANDONABLE)
