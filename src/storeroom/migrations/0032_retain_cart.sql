@@ -1,6 +1,7 @@
 -- Carts that somebody is reminded of, and links to what was bought to be downloaded.
--- Lock: ACCESS EXCLUSIVE on carts for the moment in which a column without a default is added; nothing is rewritten, and the
--- rest are new tables. Run before the new code.
+-- Lock: ACCESS EXCLUSIVE on carts, taken for a column without a default, and SHARE ROW EXCLUSIVE on orders, order_items, carts
+-- and domains for the foreign keys of new tables, which are empty: all held until the commit, a moment later, and nothing is
+-- rewritten or read. Run before the new code.
 
 ALTER TABLE {carts} ADD COLUMN domain TEXT;        -- the host it was made at, as orders have it
 
