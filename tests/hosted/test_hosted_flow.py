@@ -40,6 +40,7 @@ from storeroom.hosted import (
     SignatureRefused,
     StripeSessionStatus,
     TransactionNotFound,
+    read_event,
 )
 from storeroom.inbox import InboxProcessor, InboxStatus, InvalidMessage, Receipt
 from storeroom.payments import (
@@ -472,6 +473,21 @@ async def test_either_of_two_gateways_may_sign(hosted: Hosted) -> None:
     assert taken.id is not None and await hosted.handled(taken.id) == "completed"
     assert (await hosted.shop.inbox.get(message_id=taken.id)).verified_by == "gateway:stripe-2"
     assert await hosted.paid(order) == paid_once()
+
+
+@pytest.mark.parametrize(("saved", "signer"), [(True, None), (False, None), (False, "stripe-2")])
+async def test_a_secret_that_is_not_the_gateways_completes_no_payment(
+    hosted: Hosted, saved: bool, signer: str | None
+) -> None:
+    """Neither that of a plain source, nor, of a session that we do not know, that of another gateway."""
+    order, _, page = await hosted.opened("stripe")
+    about = hosted.home.stripe_pays(page.session_id)
+    if not saved:
+        about = {**about, "id": "cs_made_up"}
+    said = read_event(json.loads(event("checkout.session.completed", about)))
+    taken = await hosted.shop.hosted_payments.stripe_event(event=said, gateway_id=signer)
+    assert (taken.outcome, taken.payment_id) == ("unmatched", None)
+    assert await hosted.paid(order) == UNPAID
 
 
 async def test_a_shop_without_a_gateway_takes_no_message(room: Storeroom) -> None:

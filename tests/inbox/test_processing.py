@@ -324,3 +324,34 @@ async def test_staff_see_what_came_and_replay_it(desk: Desk) -> None:
         for path in ("vendure/previous-secret", "vendure"):
             assert (await http.delete(f"/v1/admin/webhook-sources/{path}", headers=staff)).status_code == 204
         assert (await http.get("/v1/admin/webhook-sources/vendure", headers=staff)).status_code == 404
+
+
+async def test_a_source_whose_word_completes_payments_is_for_those_who_may_verify_them(desk: Desk) -> None:
+    bare = desk.shop.acting(actor=SYSTEM)
+    heads = []
+    for name, permissions in (("clerk", []), ("verifier", [Permission.PAYMENTS_VERIFY])):
+        user = await bare.users.create(
+            email=f"{name}@shop.example",
+            role=UserRole.STAFF,
+            permissions=[Permission.WEBHOOKS_WRITE, *permissions],
+        )
+        await bare.users.set_status(user_id=user.id, status=UserStatus.ACTIVE)
+        token = (await bare.sessions.start(proof=Proof(user_id=user.id))).access_token
+        heads.append({"Authorization": f"Bearer {token}"})
+    clerk, verifier = heads
+    async with web(desk) as http:
+        at = "/v1/admin/webhook-sources"
+        asked: list[tuple[str, str, dict[str, Any] | None, int]] = [
+            ("POST", f"{at}/epicor_propello/secret", {"secret": "d2hpc3BlcmVkIHRvIG1l"}, 200),
+            ("PATCH", f"{at}/epicor_propello", {"max_attempts": 4}, 200),
+            ("DELETE", f"{at}/epicor_propello/previous-secret", None, 204),
+            ("DELETE", f"{at}/epicor_propello", None, 204),
+            ("POST", at, {"code": "epicor_propello"}, 201),
+            ("POST", at, {"code": "stripe"}, 201),
+        ]
+        for method, path, json, status in asked:
+            refused = await http.request(method, path, json=json, headers=clerk)
+            assert (refused.status_code, refused.json()["permission"]) == (403, "payments.verify"), path
+            assert (await http.request(method, path, json=json, headers=verifier)).status_code == status, path
+        assert (await http.get(f"{at}/stripe", headers=clerk)).status_code == 200
+        assert (await http.post(at, json={"code": "shippo"}, headers=clerk)).status_code == 201

@@ -441,12 +441,18 @@ class HostedPayments(Service):
             return None
 
     async def _known(self, gateway_id: str | None, said: Mapping[str, Any]) -> StripeSession | None:
-        """The session of a message. One that comes before ours was saved is saved here, by what we had told Stripe."""
+        """The session of a message. One that comes before ours was saved is saved here, by what we had told Stripe.
+
+        One that we opened through a gateway counts by the word of any gateway's secret, never by that of a source; one
+        that we do not know, by that of the gateway its payment is made through.
+        """
         sessions, session_id = HostedSessions(self.context), str(said.get("id"))
         try:
-            return await sessions.get(session_id=session_id)
+            session = await sessions.get(session_id=session_id)
         except HostedSessionNotFound:
             pass
+        else:
+            return None if gateway_id is None and session.gateway_id is not None else session
         metadata = said.get("metadata")
         if not isinstance(metadata, Mapping) or metadata.get("tenant_id") != self.tenant_id:
             return None
@@ -455,7 +461,7 @@ class HostedPayments(Service):
             return None
         payment = await Payments(self.context).get(payment_id=PaymentId(payment_id))
         facts = await queries.payment_to_host(self.db, tenant_id=self.tenant_id, payment_id=payment_id)
-        if facts is None:
+        if facts is None or facts.gateway_id is None or facts.gateway_id != gateway_id:
             return None
         return await sessions.save(
             id=session_id,

@@ -42,6 +42,7 @@ SECRET_LENGTH_MIN: Final = 8
 SECRET_LENGTH_MAX: Final = 500
 TOLERANCE_MIN_S: Final = 30
 TOLERANCE_MAX_S: Final = 86_400
+MONEY_SOURCES: Final = frozenset({"epicor_propello", "stripe"})  # whose word completes payments
 UNKNOWN_TYPE: Final = "unknown"  # of a message that does not say what happened
 
 # What a message brings along that is nobody's business later.

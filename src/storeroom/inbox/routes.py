@@ -26,6 +26,7 @@ from storeroom.inbox.model import (
     ATTEMPTS_DEFAULT,
     ATTEMPTS_MAX,
     CODE_LENGTH_MAX,
+    MONEY_SOURCES,
     SECRET_LENGTH_MAX,
     SECRET_LENGTH_MIN,
     TOLERANCE_MAX_S,
@@ -41,7 +42,15 @@ from storeroom.inbox.model import (
 )
 from storeroom.inbox.service import Inbox
 from storeroom.inbox.sources import PATH_LENGTH_MAX, PREFIX_LENGTH_MAX, SourceChanges, WebhookSources
-from storeroom.web import PAGE_SIZE_DEFAULT, CursorParameter, LimitParameter, requires, says
+from storeroom.web import (
+    PAGE_SIZE_DEFAULT,
+    CursorParameter,
+    LimitParameter,
+    PermissionMissing,
+    Principal,
+    requires,
+    says,
+)
 
 _TAGS: Final = ["admin: inbox"]
 _WRITE: Final = [requires(Permission.WEBHOOKS_WRITE)]
@@ -165,8 +174,11 @@ async def list_sources(webhook_sources: NamedDependency[WebhookSources]) -> list
     guards=_WRITE,
     responses=says(InvalidSource, SourceTaken, TooManySources, SigningSecretMissing),
 )
-async def create_source(data: JSONBody[NewSource], webhook_sources: NamedDependency[WebhookSources]) -> MadeSource:
+async def create_source(
+    data: JSONBody[NewSource], principal: NamedDependency[Principal], webhook_sources: NamedDependency[WebhookSources]
+) -> MadeSource:
     """Its messages are taken at `/v1/webhooks/{tenant}/{code}`. Made twice it is refused."""
+    _check_money(data.code, principal)
     source, secret = await webhook_sources.create(**msgspec.structs.asdict(data))
     return MadeSource(source=source, secret=secret.reveal())
 
@@ -191,9 +203,13 @@ async def get_source(source: FromPath[str], webhook_sources: NamedDependency[Web
     responses=says(SourceNotFound, InvalidSource),
 )
 async def update_source(
-    source: FromPath[str], data: JSONBody[ChangedSource], webhook_sources: NamedDependency[WebhookSources]
+    source: FromPath[str],
+    data: JSONBody[ChangedSource],
+    principal: NamedDependency[Principal],
+    webhook_sources: NamedDependency[WebhookSources],
 ) -> WebhookSource:
     """For what comes from now on."""
+    _check_money(source, principal)
     return await webhook_sources.update(code=source, changes=SourceChanges(**msgspec.structs.asdict(data)))
 
 
@@ -206,9 +222,13 @@ async def update_source(
     responses=says(SourceNotFound, InvalidSource, SigningSecretMissing),
 )
 async def rotate_source(
-    source: FromPath[str], data: JSONBody[AnotherSecret], webhook_sources: NamedDependency[WebhookSources]
+    source: FromPath[str],
+    data: JSONBody[AnotherSecret],
+    principal: NamedDependency[Principal],
+    webhook_sources: NamedDependency[WebhookSources],
 ) -> SourceSecret:
     """The one before is good as well until it is dropped, so that no message is refused meanwhile."""
+    _check_money(source, principal)
     secret = await webhook_sources.rotate(code=source, secret=data.secret)
     return SourceSecret(secret=secret.reveal())
 
@@ -221,8 +241,11 @@ async def rotate_source(
     guards=_WRITE,
     responses=says(SourceNotFound),
 )
-async def drop_previous_secret(source: FromPath[str], webhook_sources: NamedDependency[WebhookSources]) -> None:
+async def drop_previous_secret(
+    source: FromPath[str], principal: NamedDependency[Principal], webhook_sources: NamedDependency[WebhookSources]
+) -> None:
     """Once the source has changed over."""
+    _check_money(source, principal)
     await webhook_sources.drop_previous_secret(code=source)
 
 
@@ -234,9 +257,18 @@ async def drop_previous_secret(source: FromPath[str], webhook_sources: NamedDepe
     guards=_WRITE,
     responses=says(SourceNotFound),
 )
-async def delete_source(source: FromPath[str], webhook_sources: NamedDependency[WebhookSources]) -> None:
+async def delete_source(
+    source: FromPath[str], principal: NamedDependency[Principal], webhook_sources: NamedDependency[WebhookSources]
+) -> None:
     """It is heard no more; what came is processed, and stays to be seen."""
+    _check_money(source, principal)
     await webhook_sources.delete(code=source)
+
+
+def _check_money(source: str, principal: Principal) -> None:
+    """Whose secret completes payments is for those to say who may verify them."""
+    if source in MONEY_SOURCES and not principal.may(Permission.PAYMENTS_VERIFY):
+        raise PermissionMissing(permission=Permission.PAYMENTS_VERIFY)
 
 
 route_handlers: Final[Sequence[ControllerRouterHandler]] = (
