@@ -78,7 +78,7 @@ def sealing(keys: TokenKeys) -> tuple[Job, ...]:
     """What queues mail with links, and needs keys to seal them."""
     return (
         _every(30, "retention.remind", partial(remind, keys=keys)),
-        _every(10, "downloads.send_links", partial(send_links, keys=keys), limit=1_000),
+        _every(60, "downloads.send_links", partial(send_links, keys=keys), limit=1_000),
     )
 
 
