@@ -106,6 +106,36 @@ async def test_a_receiver_that_does_not_exist_is_given_up_at_once(office: Office
     assert len(postbox.letters) == 9 and postbox.connections <= 2, "a connection serves many"
 
 
+@pytest.mark.parametrize(
+    ("answer", "final"),
+    [
+        ("550 5.1.1 unknown", True),
+        ("553 unknown", True),
+        ("550 5.7.1 relaying denied", False),
+        ("530 5.7.0 log in first", False),
+        ("554 5.7.1 your address is on a list", False),
+        ("554 no", False),
+    ],
+)
+async def test_who_is_refused_for_our_sake_is_tried_again(
+    office: Office, postbox: Postbox, answer: str, final: bool
+) -> None:
+    postbox.refused = {ANN: answer}
+    await office.queue()
+    await office.by_mail(postbox).work()
+    (row,) = await office.rows()
+    assert row.status is (WebhookStatus.FAILED if final else WebhookStatus.PENDING), row.last_error
+    assert row.response_status == int(answer[:3])
+
+
+async def test_a_mail_that_is_refused_as_such_is_tried_again(office: Office, postbox: Postbox) -> None:
+    postbox.answers = ["554 5.7.1 no mail of yours"]
+    await office.queue()
+    await office.by_mail(postbox).work()
+    (row,) = await office.rows()
+    assert (row.status, row.response_status) == (WebhookStatus.PENDING, 554)
+
+
 async def test_a_server_that_is_not_there_is_waited_for(office: Office, postbox: Postbox) -> None:
     await office.queue()
     async with mailing() as gone:

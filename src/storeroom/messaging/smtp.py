@@ -1,6 +1,7 @@
 """The mail server: a few connections, kept open for a while, each step bounded in time."""
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -17,7 +18,8 @@ CONNECTIONS_MAX: Final = 4  # of one process
 STEP_TIMEOUT_S: Final = 20.0  # for one answer of the server
 IDLE_MAX_S: Final = 30.0  # servers close what says nothing for long
 LETTERS_MAX: Final = 100  # by one connection
-PERMANENT: Final = 500
+NOBODY: Final = frozenset({550, 551, 552, 553})  # of a receiver: there is no such mailbox, or it takes nothing
+NOT_LET: Final = re.compile(r"\s*5\.7\.\d")  # it is we who are refused, RFC 3463
 
 
 class NotTaken(Exception):
@@ -151,8 +153,8 @@ class Smtp:
         except SMTPNotSupported as error:
             raise NotTaken(_said(error), final=True) from None
         except SMTPResponseException as error:
-            # A sender who is refused is our own: every mail would be, until somebody sets it right.
-            final = error.code >= PERMANENT and step != "the sender"
+            # Whatever else is refused is our own: a sender, a login, a relay. It waits until somebody sets it right.
+            final = step == "the receiver" and error.code in NOBODY and not NOT_LET.match(error.message)
             raise NotTaken(f"{step} was refused: {_said(error)}", status=error.code, final=final) from None
         except (SMTPException, OSError, TimeoutError) as error:
             raise NotTaken(f"the connection broke: {_said(error)}") from None
