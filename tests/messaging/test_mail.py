@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import aiosmtplib
 import pytest
 from postbox import LOGIN, Postbox, certificate, mailing
 from sending import ANN, Office
@@ -10,6 +11,8 @@ from sending import ANN, Office
 from storeroom.core.ids import new_id
 from storeroom.identity import UserRole
 from storeroom.integration import WebhookStatus
+from storeroom.integration.model import CARRY_MAX
+from storeroom.messaging import smtp
 from storeroom.notices import Channel
 
 
@@ -126,6 +129,27 @@ async def test_who_is_refused_for_our_sake_is_tried_again(
     (row,) = await office.rows()
     assert row.status is (WebhookStatus.FAILED if final else WebhookStatus.PENDING), row.last_error
     assert row.response_status == int(answer[:3])
+
+
+async def test_a_slow_server_gets_the_time_there_is_or_no_mail_at_all(
+    office: Office, postbox: Postbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    data = aiosmtplib.SMTP.data
+
+    async def spied(client: aiosmtplib.SMTP, content: bytes, *, timeout: float) -> aiosmtplib.SMTPResponse:
+        waited.append(timeout)
+        return await data(client, content, timeout=timeout)
+
+    monkeypatch.setattr(aiosmtplib.SMTP, "data", spied)
+    await office.queue()
+    await office.by_mail(postbox).work()
+    assert len(postbox.letters) == 1 and 60 < waited[0] <= smtp.SEND_MAX_S < CARRY_MAX.total_seconds()
+    monkeypatch.setattr(smtp, "SEND_MAX_S", smtp.TAKE_MIN_S)
+    await office.queue()
+    await office.by_mail(postbox).work()
+    assert len(postbox.letters) == 1, "too little was left to hear whether it was taken"
+    assert (await office.rows())[-1].last_error == "the mail server is too slow"
 
 
 async def test_a_mail_that_is_refused_as_such_is_tried_again(office: Office, postbox: Postbox) -> None:

@@ -16,6 +16,8 @@ from storeroom.messaging.mime import Letter
 
 CONNECTIONS_MAX: Final = 4  # of one process
 STEP_TIMEOUT_S: Final = 20.0  # for one answer of the server
+SEND_MAX_S: Final = 85.0  # for one mail, with the wait for a connection: less than CARRY_MAX
+TAKE_MIN_S: Final = 30.0  # of them for the answer to the mail itself: who gives up early sends it twice
 IDLE_MAX_S: Final = 30.0  # servers close what says nothing for long
 LETTERS_MAX: Final = 100  # by one connection
 NOBODY: Final = frozenset({550, 551, 552, 553})  # of a receiver: there is no such mailbox, or it takes nothing
@@ -80,8 +82,9 @@ class Smtp:
             NotTaken: whether it may be tried again stands in it. What was refused for one receiver of a copy is not
                 an error: the mail is for the first.
         """
+        until = time.monotonic() + SEND_MAX_S
         async with self._line() as line:
-            return await self._hand_over(line.client, letter)
+            return await self._hand_over(line.client, letter, until)
 
     @asynccontextmanager
     async def _line(self) -> AsyncIterator[_Line]:
@@ -135,7 +138,7 @@ class Smtp:
             raise
         return _Line(client)
 
-    async def _hand_over(self, client: SMTP, letter: Letter) -> str:
+    async def _hand_over(self, client: SMTP, letter: Letter, until: float) -> str:
         options = ["SMTPUTF8", "BODY=8BITMIME"] if letter.utf8 else []
         encoding = "utf-8" if letter.utf8 else "ascii"
         if letter.utf8 and not client.supports_extension("smtputf8"):
@@ -149,7 +152,10 @@ class Smtp:
             for each in copies:
                 await self._copy(client, each, encoding)
             step = "the mail"
-            answer = await client.data(letter.content)
+            left = until - time.monotonic()
+            if left < TAKE_MIN_S:
+                raise NotTaken("the mail server is too slow")
+            answer = await client.data(letter.content, timeout=left)
         except SMTPNotSupported as error:
             raise NotTaken(_said(error), final=True) from None
         except SMTPResponseException as error:
