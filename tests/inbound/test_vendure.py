@@ -11,6 +11,7 @@ from recorded import address, at, customer, line, order
 from factories import HOME, make_method, make_product, open_shop, place, usd
 from rivals import race
 from storeroom.core.errors import StoreroomError
+from storeroom.core.ids import OrderId
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database
 from storeroom.database.service import SYSTEM, Actor, ActorKind
@@ -19,6 +20,7 @@ from storeroom.downloads.jobs import send_links
 from storeroom.flows.vendure import NOT_TOLD, Synced
 from storeroom.identity import ProfileChanges, UserRole
 from storeroom.orders import Customer, OrderStatus
+from storeroom.refunds import ItemToRefund
 from storeroom.room import Shop, Storeroom
 from storeroom.sources import InvalidSourceMessage, SourceKind
 
@@ -289,6 +291,63 @@ async def test_an_old_order_with_a_digital_line_sends_its_buyer_no_link(shop: Sh
     await staff.payments.verify(payment_id=placed.order.payment.id)
     await send_links(room.db, keys=room.token_keys)
     assert await links_sent(shop) == {told.id: False, placed.order.id: True}
+
+
+@pytest.mark.requirement("SIG-ORD-01")
+async def test_a_line_stays_the_same_row_with_its_link_and_a_refund_keeps_it(shop: Shop) -> None:
+    await make_goods(shop)
+    await make_method(shop)
+    await shop.vendure.upsert_customer(customer=customer(), at=at(0))
+    shirt, cap = line("SHIRT", 3, 1000, 1000), line("CAP", 1, 500, 500)
+    told = await shop.vendure.upsert_order(order=order(cap, shirt), at=at(20))
+    assert told.id is not None
+    order_id = OrderId(told.id)
+    before = {each.product_sku: each for each in await shop.orders.items(order_id=order_id)}
+    assert {each.created_at for each in before.values()} == {at(20)}
+    db, names = shop.context.db, shop.context.db.names
+    await db.execute(
+        names.render(
+            "INSERT INTO {downloads} (tenant_id, order_item_id, order_id, downloads_max, expires_at) "
+            "VALUES ($1, $2, $3, 5, now() + interval '1 day')"
+        ),
+        shop.tenant_id,
+        before["SHIRT"].id,
+        order_id,
+    )
+    await shop.vendure.upsert_order(order=order(line("SHIRT", 2, 900, 900)), at=at(21))
+    (kept,) = await shop.orders.items(order_id=order_id)
+    assert (kept.id, kept.position, kept.quantity, kept.unit_price) == (before["SHIRT"].id, 1, 2, usd(900))
+    assert await rows(shop, "downloads") == 1
+
+    staff = shop.acting(actor=Actor(kind=ActorKind.ADMIN, name="staff"))
+    variant = await shop.products.variant_by_sku(sku="SHIRT")
+    ours = await place(shop, (variant.id, 2), payment_method="zelle")
+    assert ours.order.payment is not None
+    paid = await staff.payments.verify(payment_id=ours.order.payment.id)
+    (our_line,) = await shop.orders.items(order_id=ours.order.id)
+    await staff.refunds.request(
+        payment_id=paid.id,
+        amount=usd(100),
+        reason="torn",
+        items=[ItemToRefund(order_item_id=our_line.id, quantity=2)],
+    )
+    await db.execute(  # as if it were about the line that came from there
+        names.render(
+            "INSERT INTO {refund_items} (tenant_id, refund_id, order_item_id, quantity, restock) "
+            "SELECT tenant_id, refund_id, $2, quantity, restock FROM {refund_items} WHERE tenant_id = $1"
+        ),
+        shop.tenant_id,
+        kept.id,
+    )
+    for lines in ([cap], [line("SHIRT", 1, 900, 900)]):
+        told = await shop.vendure.upsert_order(order=order(*lines), at=at(30 + len(lines[0]["id"])))
+        assert told.waits_for == "lines that were refunded here"
+        assert await shop.orders.items(order_id=order_id) == [kept]
+    told = await shop.vendure.upsert_order(order=order(cap, line("SHIRT", 2, 800, 800)), at=at(50))
+    assert told.waits_for is None
+    after = {each.product_sku: each for each in await shop.orders.items(order_id=order_id)}
+    assert (after["SHIRT"].id, after["SHIRT"].position, after["SHIRT"].unit_price) == (kept.id, 2, usd(800))
+    assert after["CAP"].id != before["CAP"].id
 
 
 @pytest.mark.requirement("SIG-SYN-05", "SIG-REG-01", "SIG-GEN-02")

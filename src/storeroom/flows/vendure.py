@@ -142,7 +142,7 @@ class Vendure(Service):
     async def upsert_order(self, *, order: Mapping[str, Any], at: datetime | None = None) -> Synced:
         """Take what is said of an order; it waits until its customer and the variants of its lines are here.
 
-        It reserves nothing and asks for no money; its lines are replaced as a whole. A cart there is no order yet.
+        It reserves nothing and asks for no money; lines that are not among its lines go. A cart there is no order yet.
 
         Args:
             order: Vendure's Order; fields that are left out stay.
@@ -312,6 +312,8 @@ class Vendure(Service):
             )
         except OrderCodeTaken:
             return await self._wait(record, f"code {order.code}")
+        if order_id is None:
+            return await self._wait(record, "lines that were refunded here")
         return await self._agree(record, order_id)
 
     # --- Shared steps -------------------------------------------------------------------------------------------------

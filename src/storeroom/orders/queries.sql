@@ -587,24 +587,49 @@ SELECT id, position, product_id, variant_id, product_sku, product_name, variant_
    AND order_id = :order_id
  ORDER BY position;
 
--- name: delete_synced_lines(tenant_id, order_id)
+-- name: refunds_forbid_lines(tenant_id, order_id, line_ids, quantities) -> bool
+-- Whether money went, or is to go, back for more units than these lines have: one that is not among them has none.
+SELECT EXISTS (SELECT
+                 FROM {order_items} i
+                 JOIN {refund_items} x ON x.tenant_id = :tenant_id AND x.order_item_id = i.id
+                 JOIN {refunds} r ON r.tenant_id = :tenant_id AND r.id = x.refund_id
+                 LEFT JOIN unnest(:line_ids::uuid[], :quantities::int[]) AS n (id, quantity) ON n.id = i.id
+                WHERE i.tenant_id = :tenant_id
+                  AND i.order_id = :order_id
+                GROUP BY i.id, n.quantity
+               HAVING n.quantity IS NULL
+                   OR n.quantity < sum(x.quantity) FILTER (WHERE r.status IN ('pending', 'completed')));
+
+-- name: delete_synced_lines(tenant_id, order_id, line_ids) -> count
+-- All but these.
 DELETE FROM {order_items}
  WHERE tenant_id = :tenant_id
-   AND order_id = :order_id;
+   AND order_id = :order_id
+   AND id <> ALL (:line_ids);
 
--- name: insert_synced_lines(tenant_id, order_id, currency, lines)
-INSERT INTO {order_items} (tenant_id, id, order_id, position, product_id, variant_id, product_sku, product_name,
-                           variant_title, is_digital, quantity, unit_price, currency, price_source, discount_amount,
-                           tax_amount, quantity_fulfilled, quantity_cancelled, patch_enabled, patch_type, print_name,
-                           print_number)
+-- name: put_synced_lines(tenant_id, order_id, currency, placed_at, lines)
+-- A line that is there stays the same row, with its link and with what went or came back of it.
+INSERT INTO {order_items} AS i (tenant_id, id, order_id, position, product_id, variant_id, product_sku, product_name,
+                                variant_title, is_digital, quantity, unit_price, currency, price_source, discount_amount,
+                                tax_amount, quantity_fulfilled, quantity_cancelled, patch_enabled, patch_type, print_name,
+                                print_number, created_at)
 SELECT :tenant_id, l.id, :order_id, l.position, l.product_id, l.variant_id, l.product_sku, l.product_name, l.variant_title,
        l.is_digital, l.quantity, l.unit_price, :currency, 'source', l.discount_amount, l.tax_amount, l.quantity_fulfilled,
-       l.quantity_cancelled, l.patch_enabled, l.patch_type, l.print_name, l.print_number
+       l.quantity_cancelled, l.patch_enabled, l.patch_type, l.print_name, l.print_number, :placed_at
   FROM jsonb_to_recordset(:lines::jsonb) AS l (
            id uuid, position int, product_id uuid, variant_id uuid, product_sku text, product_name text,
            variant_title text, is_digital boolean, quantity int, unit_price bigint, discount_amount bigint,
            tax_amount bigint, quantity_fulfilled int, quantity_cancelled int, patch_enabled boolean, patch_type text,
-           print_name text, print_number text);
+           print_name text, print_number text)
+    ON CONFLICT (tenant_id, id) DO UPDATE
+   SET position = EXCLUDED.position, product_sku = EXCLUDED.product_sku, product_name = EXCLUDED.product_name,
+       variant_title = EXCLUDED.variant_title, is_digital = EXCLUDED.is_digital, quantity = EXCLUDED.quantity,
+       unit_price = EXCLUDED.unit_price, currency = EXCLUDED.currency, discount_amount = EXCLUDED.discount_amount,
+       tax_amount = EXCLUDED.tax_amount,
+       quantity_fulfilled = greatest(EXCLUDED.quantity_fulfilled, i.quantity_returned),
+       quantity_cancelled = least(EXCLUDED.quantity_cancelled, EXCLUDED.quantity - i.quantity_returned),
+       patch_enabled = EXCLUDED.patch_enabled, patch_type = EXCLUDED.patch_type, print_name = EXCLUDED.print_name,
+       print_number = EXCLUDED.print_number, created_at = EXCLUDED.created_at;
 
 -- name: open_search(tenant_id, order_id)
 -- Empty: the worker fills it anew.

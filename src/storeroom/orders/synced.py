@@ -1,11 +1,12 @@
 """Orders that were placed elsewhere: they become rows here as their source says, and follow it."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
 
-from storeroom.core.ids import OrderId, new_id
+from storeroom.core.ids import OrderId, OrderLineId, new_id
 from storeroom.database.service import Service, transactional
 from storeroom.orders import queries
 from storeroom.orders.errors import OrderCodeTaken
@@ -24,8 +25,11 @@ class SyncedOrders(Service):
     """
 
     @transactional
-    async def put(self, *, order: SyncedOrder, order_id: OrderId | None) -> OrderId:
-        """Make an order say what its source says; make it where there is none. The lines are replaced as a whole.
+    async def put(self, *, order: SyncedOrder, order_id: OrderId | None) -> OrderId | None:
+        """Make an order say what its source says; make it where there is none.
+
+        A line of a variant that was there stays the same row. None, and nothing written, where money went back here for
+        units that the source has no more.
 
         Args:
             order: all of it.
@@ -44,6 +48,7 @@ class SyncedOrders(Service):
             if order_id is not None
             else None
         )
+        lines = order.lines
         if before is None:
             order_id = OrderId(new_id())
             await self._check_free(order)
@@ -59,6 +64,16 @@ class SyncedOrders(Service):
             )
         else:
             order_id = before.id
+            known = await queries.synced_lines(self.db, tenant_id=self.tenant_id, order_id=order_id)
+            lines = _same_rows(order.lines, known)
+            if await queries.refunds_forbid_lines(
+                self.db,
+                tenant_id=self.tenant_id,
+                order_id=order_id,
+                line_ids=[line.id for line in lines],
+                quantities=[line.quantity for line in lines],
+            ):
+                return None
             await queries.update_synced(
                 self.db,
                 tenant_id=self.tenant_id,
@@ -66,7 +81,7 @@ class SyncedOrders(Service):
                 status_updated_at=before.now if before.status is not order.status else None,
                 **facts,
             )
-        await self._replace_lines(order_id, order)
+        await self._put_lines(order_id, order, lines)
         await queries.open_search(self.db, tenant_id=self.tenant_id, order_id=order_id)
         if before is None or before.status is not order.status:
             await self._note(order_id, before.status if before else None, order)
@@ -80,17 +95,17 @@ class SyncedOrders(Service):
         if taken is not None:
             raise OrderCodeTaken(number=order.number)
 
-    async def _replace_lines(self, order_id: OrderId, order: SyncedOrder) -> None:
-        known = await queries.synced_lines(self.db, tenant_id=self.tenant_id, order_id=order_id)
-        if _without_ids(known) == _without_ids(order.lines):
-            return
-        await queries.delete_synced_lines(self.db, tenant_id=self.tenant_id, order_id=order_id)
-        await queries.insert_synced_lines(
+    async def _put_lines(self, order_id: OrderId, order: SyncedOrder, lines: list[SyncedLine]) -> None:
+        await queries.delete_synced_lines(
+            self.db, tenant_id=self.tenant_id, order_id=order_id, line_ids=[line.id for line in lines]
+        )
+        await queries.put_synced_lines(
             self.db,
             tenant_id=self.tenant_id,
             order_id=order_id,
             currency=order.currency,
-            lines=[msgspec.to_builtins(line) for line in order.lines],
+            placed_at=order.placed_at,
+            lines=[msgspec.to_builtins(line) for line in lines],
         )
 
     async def _note(self, order_id: OrderId, before: OrderStatus | None, order: SyncedOrder) -> None:
@@ -134,5 +149,17 @@ def _plain(address: Any) -> Any:
     return None if address is None else msgspec.to_builtins(address)
 
 
-def _without_ids(lines: list[SyncedLine]) -> list[tuple[Any, ...]]:
-    return [msgspec.structs.astuple(line)[1:] for line in lines]
+def _same_rows(lines: Sequence[SyncedLine], known: Sequence[SyncedLine]) -> list[SyncedLine]:
+    """The lines with the ids of the rows that they are here: of their variant, and of their place where several are."""
+    ids: dict[int, OrderLineId] = {}
+    left = list(known)
+    for same_place in (True, False):
+        for line in lines:
+            if line.position in ids:
+                continue
+            for row in left:
+                if row.variant_id == line.variant_id and (row.position == line.position or not same_place):
+                    ids[line.position] = row.id
+                    left.remove(row)
+                    break
+    return [msgspec.structs.replace(line, id=ids.get(line.position, line.id)) for line in lines]
