@@ -11,6 +11,7 @@ import pytest
 from reception import Desk, effect
 from senders import SECRET, body_of, mailgun, parcel, plain, standard, timed
 
+from factories import open_shop
 from storeroom.core.ids import InboxId, new_id
 from storeroom.inbox import (
     Encoding,
@@ -171,6 +172,25 @@ async def test_what_was_processed_goes_after_a_month_and_what_failed_stays(desk:
         await purge(desk.room.db, limit=1_000)
         assert await desk.rows() == left
     assert {each.status for each in (await desk.shop.inbox.list()).items} == {InboxStatus.FAILED, InboxStatus.PENDING}
+
+
+async def test_of_many_shops_none_is_left_out(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shops whose old messages stay, more of them than are asked for at once, do not hide the others'."""
+    monkeypatch.setattr("storeroom.inbox.jobs.TENANTS_MAX", 2)
+    desks = sorted(
+        [desk, *[Desk(desk.room, await open_shop(desk.room)) for _ in range(3)]], key=lambda each: each.shop.tenant_id
+    )
+    for each in desks:
+        if each is not desk:
+            await each.source()
+        status = "completed" if each is desks[-1] else "failed"
+        sql = (
+            "UPDATE {webhooks_inbox} SET status = $2, processed_at = now(), received_at = now() - interval '31 days' "
+            "WHERE tenant_id = $1 AND id = $3"
+        )
+        await each.run(sql, status, await each.take(body_of()))
+    await purge(desk.room.db, limit=1_000)
+    assert [await each.rows() for each in desks] == [1, 1, 1, 0]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from storeroom.database.pool import Database
 from storeroom.inbox import queries
 from storeroom.inbox.model import FORGED_KEPT, KEPT
 
-TENANTS_MAX: Final = 200  # looked at in one run
+TENANTS_MAX: Final = 200  # asked for at once
 
 
 async def return_lost(db: Database, *, limit: int) -> int:
@@ -24,10 +24,15 @@ async def purge(db: Database, *, limit: int) -> int:
 
     What failed stays.
     """
-    done, now = 0, datetime.now(UTC)
-    for tenant_id in await queries.tenants_with_old(db, before=now - FORGED_KEPT, size=TENANTS_MAX):
-        if done < limit:
-            done += await queries.purge_forged(db, tenant_id=tenant_id, before=now - FORGED_KEPT, size=limit - done)
-        if done < limit:
-            done += await queries.purge(db, tenant_id=tenant_id, before=now - KEPT, size=limit - done)
+    done, after, now = 0, "", datetime.now(UTC)
+    while done < limit:
+        tenants = await queries.tenants_with_old(db, before=now - FORGED_KEPT, after=after, size=TENANTS_MAX)
+        for tenant_id in tenants:
+            if done < limit:
+                done += await queries.purge_forged(db, tenant_id=tenant_id, before=now - FORGED_KEPT, size=limit - done)
+            if done < limit:
+                done += await queries.purge(db, tenant_id=tenant_id, before=now - KEPT, size=limit - done)
+        if len(tenants) < TENANTS_MAX:
+            break
+        after = tenants[-1]
     return done

@@ -174,12 +174,13 @@ SELECT status, count(*)::int, min(created_at)
  WHERE status = 'processing'
  GROUP BY status;
 
--- name: tenants_with_old(before, size) -> TenantId*
+-- name: tenants_with_old(before, after, size) -> TenantId*
 -- scope: all tenants
--- One step of the index for each tenant.
+-- The next ones, by their id. One step of the index for each tenant.
 WITH RECURSIVE step AS (
     (SELECT tenant_id
        FROM {webhooks_inbox}
+      WHERE tenant_id > :after
       ORDER BY tenant_id, received_at DESC, id DESC
       LIMIT 1)
      UNION ALL
