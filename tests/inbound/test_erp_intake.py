@@ -10,7 +10,7 @@ import pytest
 from factories import make_method, make_product, open_shop, place
 from rivals import race
 from storeroom.database.pool import Database
-from storeroom.database.service import SYSTEM
+from storeroom.database.service import SYSTEM, Actor, ActorKind
 from storeroom.doctor import examine
 from storeroom.flows.erp_intake import ErpIntake, Told
 from storeroom.flows.errors import ErpReferenceUnknown
@@ -132,6 +132,33 @@ async def test_money_for_a_payment_that_had_ended_counts_once_and_is_due_back_wh
     assert (order.status, order.amount_paid) == (OrderStatus.CANCELLED, payment.amount)
     states = [each.status for each in await shop.payments.for_order(order_id=payment.order_id)]
     assert states == [PaymentStatus.CANCELLED, PaymentStatus.COMPLETED]
+
+
+@pytest.mark.requirement("SBB-ERP-08")
+@pytest.mark.parametrize("by_staff", [True, False])
+async def test_late_money_that_was_recorded_before_the_books_confirm_it_is_credited_once(
+    shop: Shop, by_staff: bool
+) -> None:
+    """By staff it may be the same money or not: they have the last word. What a provider told names its payment."""
+    payment = await awaiting(shop)
+    await run(shop, "UPDATE {payments} SET status = 'expired' WHERE tenant_id = $1 AND id = $2", payment.id)
+    if by_staff:
+        (method,) = [each.code for each in await shop.payment_methods.list() if each.id == payment.payment_method_id]
+        staff = shop.acting(actor=Actor(kind=ActorKind.ADMIN, name="ops"))
+        late = await staff.payments.record_received(order_id=payment.order_id, method=method, amount=payment.amount)
+    else:
+        late = await shop.payments.settle(payment_id=payment.id)
+    for minutes in (0, 1):
+        told = await shop.erp_intake.payment_receipt(data=receipt(payment.reference), occurred_at=at(minutes))
+        if by_staff:
+            assert "mismatch" in told.result
+        else:
+            assert told.result["payment_id"] == str(late.id)
+    assert (await shop.orders.get(order_id=payment.order_id)).amount_paid == payment.amount
+    found = await shop.payments.for_order(order_id=payment.order_id)
+    assert {each.id for each in found} == {payment.id, late.id} and len(found) == 2
+    reasons = [each.failure_reason for each in await shop.payments.attempts(payment_id=payment.id) if not each.success]
+    assert len(reasons) == (2 if by_staff else 0)
 
 
 @pytest.mark.requirement("SBB-ERP-08")

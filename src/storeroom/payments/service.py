@@ -482,7 +482,8 @@ class Payments(Reading):
     async def confirm(self, *, payment_id: PaymentId, received: Money) -> Payment | None:
         """Take the word of the books that the money of a payment arrived, as it was asked for; see `settle`.
 
-        Of another amount or currency nothing is honoured: it stands among the attempts, for staff, and None comes back.
+        Of another amount or currency nothing is honoured: it stands among the attempts, for staff, and None comes back;
+        so too where the payment had ended, and staff have recorded such money for its order since.
         Whoever calls says each arrival once, under a lock of their own.
 
         Raises:
@@ -513,7 +514,21 @@ class Payments(Reading):
             received_amount=received.amount,
             verified_by=self.context.actor.user_id,
             notes=by,
-        ) or await self._came_late(payment, order, received, None)
+        )
+        if settled is None:
+            known, unclear = await self._late_already(payment, received)
+            if known is not None:
+                return known
+            if unclear:
+                await self._attempt(
+                    payment,
+                    AttemptAction.ADMIN_VERIFY,
+                    AttemptStatus.FAILED,
+                    failure_reason="money of this amount was recorded for the order already; it may be the same",
+                    request_data=facts_given(received=said, by=by),
+                )
+                return None
+            settled = await self._came_late(payment, order, received, None)
         await self._attempt(
             settled, AttemptAction.ADMIN_VERIFY, AttemptStatus.VERIFIED, request_data=facts_given(received=said, by=by)
         )

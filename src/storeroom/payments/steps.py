@@ -28,6 +28,7 @@ from storeroom.payments.errors import (
 )
 from storeroom.payments.model import (
     ATTEMPTS_MAX,
+    PAYMENTS_LISTED_MAX,
     REFERENCES_DRAWN_MAX,
     AttemptAction,
     AttemptActor,
@@ -43,6 +44,7 @@ from storeroom.payments.proofs import ProofStore
 from storeroom.retention import keep_order_cart
 from storeroom.tenants import settings_of
 
+_MEANT_FOR: Final = "meant for "  # before the reference of a payment whose money came late
 _ACTORS: Final[Mapping[ActorKind, AttemptActor]] = {
     ActorKind.ADMIN: AttemptActor.ADMIN,
     ActorKind.CUSTOMER: AttemptActor.CUSTOMER,
@@ -204,11 +206,29 @@ class Steps(Service):
                 ip_address=self.context.ip,
                 customer_reference=reference,
                 verified_by=None,
-                notes=f"meant for {payment.reference}, which was {payment.status}",
+                notes=f"{_MEANT_FOR}{payment.reference}, which was {payment.status}",
             )
             if late is not None:
                 return late
         raise no_reference_left()
+
+    async def _late_already(self, payment: Payment, arrived: Money) -> tuple[Payment | None, bool]:
+        """What holds the late money of a payment that had ended, and whether some of staff's records might.
+
+        The order is locked, so none is added meanwhile.
+        """
+        unclear = False
+        for each in await queries.payments_of_order(
+            self.db, tenant_id=self.tenant_id, order_id=payment.order_id, size=PAYMENTS_LISTED_MAX
+        ):
+            if each.expires_at is not None or each.received_amount != arrived or each.created_at < payment.created_at:
+                continue  # it was asked for, or is other money
+            if each.verified_by is None and (each.verification_notes or "").startswith(_MEANT_FOR):
+                if (each.verification_notes or "").startswith(f"{_MEANT_FOR}{payment.reference},"):
+                    return each, False
+            elif each.verified_by is not None or each.payment_method_id == payment.payment_method_id:
+                unclear = True
+        return None, unclear
 
     async def _credit(self, order: OrderFacts, payment: Payment) -> None:
         """What a completed payment brings about. The order's row is locked."""
