@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from receiver import receiving
 from storeroom.core.networks import is_public, networks
-from storeroom.integration import Courier, DestinationRefused, InvalidWebhook
+from storeroom.integration import Courier, DestinationRefused, InvalidWebhook, NoAnswer
 from storeroom.integration.destinations import checked_url, resolve
 
 
@@ -46,10 +46,30 @@ def test_any_text_is_an_address_or_refused(text: str) -> None:
         assert checked_url(text).hostname
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0x7f000001", "2130706433", "::1", "no-such-host.invalid"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0x7f000001", "2130706433", "::1", "a" * 64])
 async def test_a_host_of_our_own_network_is_refused(host: str) -> None:
     with pytest.raises(DestinationRefused):
         await resolve(host, 80)
+
+
+@pytest.mark.parametrize("fault", [socket.gaierror(-3, "again"), TimeoutError(), None])
+async def test_a_name_that_is_not_found_just_now_may_be_later(
+    monkeypatch: pytest.MonkeyPatch, fault: OSError | None
+) -> None:
+    """No address of ours: who asks tries again, and nobody is told that the provider is set up wrongly."""
+
+    async def lookup(*_: Any, **__: Any) -> list[Any]:
+        if fault is not None:
+            raise fault
+        return []
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lookup)
+    async with Courier() as courier:
+        with pytest.raises(NoAnswer, match="not known") as missed:
+            await courier.ask("GET", "https://api.provider.example/")
+        assert missed.value.transient
+        outcome = await courier.send("https://api.provider.example/", b"{}", delivery_id=uuid4())
+    assert outcome.error == "api.provider.example: its name is not known"
 
 
 async def test_the_operator_may_allow_a_network() -> None:

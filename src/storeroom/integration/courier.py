@@ -113,7 +113,7 @@ class Courier:
                 status, text = await self._post(url, body, headers)
         except TimeoutError:
             return _failed(began, f"no answer within {within.total_seconds():g} s")
-        except (DestinationRefused, InvalidWebhook) as refused:
+        except (DestinationRefused, InvalidWebhook, NoAnswer) as refused:
             return _failed(began, str(refused))
         except SENDING_ERRORS as error:
             return _failed(began, f"{type(error).__name__}: {error}".rstrip(": "))
@@ -144,7 +144,7 @@ class Courier:
             bytes_max: of the answer; more is refused while it is read.
 
         Raises:
-            NoAnswer: nobody answered in time, or not in HTTP, or too much.
+            NoAnswer: nobody answered in time, or not in HTTP, or too much; or the name is not known just now.
             DestinationRefused, InvalidWebhook: we do not ask there.
         """
         began = time.monotonic()

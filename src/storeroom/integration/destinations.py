@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from storeroom.core.networks import Address, Network, is_public
-from storeroom.integration.errors import DestinationRefused, InvalidWebhook
+from storeroom.integration.errors import DestinationRefused, InvalidWebhook, NoAnswer
 from storeroom.integration.model import URL_LENGTH_MAX
 
 RESOLVE_TIMEOUT_S: Final = 5.0
@@ -44,18 +44,21 @@ async def resolve(host: str, port: int, *, allowed: Sequence[Network] = ()) -> A
         allowed: networks of the operator's that may be sent to although they are not public.
 
     Raises:
-        DestinationRefused: one of its addresses is not public, or it has none. All are looked at, so that a name with a
-            public and a private address is no way in.
+        DestinationRefused: one of its addresses is not public, or its name can be none. All are looked at, so that a
+            name with a public and a private address is no way in.
+        NoAnswer: its name is not known, or was not found out in time. It may be later.
     """
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(RESOLVE_TIMEOUT_S):
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError, TimeoutError) as error:
-        raise DestinationRefused(host=host, reason="its name is not known") from error
+    except UnicodeError as error:
+        raise DestinationRefused(host=host, reason="is no name of a host") from error
+    except OSError as error:  # a time-out too
+        raise NoAnswer(reason=f"{host}: its name is not known") from error
     addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
     if not addresses:
-        raise DestinationRefused(host=host, reason="its name is not known")
+        raise NoAnswer(reason=f"{host}: its name is not known")
     for address in addresses:
         if not is_public(address) and not any(address in network for network in allowed):
             raise DestinationRefused(host=host, reason="is not an address of the public Internet")
