@@ -15,7 +15,7 @@ import pytest
 from factories import LOOPBACK, open_shop
 from receiver import Receiver, Request, hang, receiving, status
 from rivals import race
-from storeroom.core.ids import UserId, new_id
+from storeroom.core.ids import TenantId, UserId, new_id
 from storeroom.database.ensured import Ensured
 from storeroom.database.migrations import NotMigrated, migrate
 from storeroom.database.pool import Database
@@ -32,6 +32,7 @@ from storeroom.sap import (
     SapCustomers,
     ensure_customer_syncs,
     map_customer_sync,
+    queries,
     sync_customers,
 )
 
@@ -250,9 +251,33 @@ async def test_the_job_sends_who_waits_and_writes_down_their_number(
         metadata = (await shop.users.get(user_id=person)).metadata
         assert metadata == {"tier": "gold", "sap_sync": True, "sap_customer_code": f"C-buyer{number}"}
     assert (await shop.users.get(user_id=staff.id)).metadata == {}
-    assert [each["customer_email"] for each in await rows(shop, database) if not each["sap_sync"]] == [
-        "gone@buyer.example"
-    ]
+    assert [each["customer_email"] for each in await rows(shop, database)] == [
+        f"buyer{n}@buyer.example" for n in range(6)
+    ], "a closed account waits no longer"
+
+
+async def test_a_closed_account_that_has_a_number_is_done_and_one_without_goes(shop: Shop, database: Database) -> None:
+    for name, code in (("ann", "4711"), ("bo", None)):
+        person = await account(shop, f"{name}@buyer.example")
+        await shop.customer_syncs.upsert(customer_email=f"{name}@buyer.example", sap_customer_code=code, sap_sync=False)
+        await system(shop).users.delete(user_id=person)
+    assert (await shop.customer_syncs.waiting()).items == []
+    assert await shop.customer_syncs.claim(claim=new_id(), size=4) == []
+    (row,) = await rows(shop, database)
+    assert (row["sap_customer_code"], row["sap_sync"]) == ("4711", True)
+    assert shop.tenant_id not in await queries.tenants_with_waiting(database, size=1_000)
+
+
+async def test_who_failed_stands_behind_who_is_new(shop: Shop, database: Database) -> None:
+    old = await shop.customer_syncs.upsert(customer_email="old@buyer.example")
+    claim = new_id()
+    await shop.customer_syncs.claim(claim=claim, size=1)
+    await shop.customer_syncs.failed(claim=claim, sync_id=old.id, error="down", attempts=1)
+    assert shop.tenant_id not in await queries.tenants_with_waiting(database, size=1_000)
+    new = await shop.customer_syncs.upsert(customer_email="new@buyer.example")
+    assert shop.tenant_id in await queries.tenants_with_waiting(database, size=1_000)
+    await shop.customer_syncs.retry(sync_id=old.id)
+    assert [each.id for each in await shop.customer_syncs.claim(claim=new_id(), size=4)] == [old.id, new.id]
 
 
 async def test_what_fails_is_tried_later_and_ends_with_its_error(
@@ -321,6 +346,59 @@ async def test_a_shop_without_sap_waits_and_one_that_hangs_is_not_waited_for_for
         assert await run(database, room, public) == 1
     (waiting,) = (await shop.customer_syncs.waiting()).items
     assert "not an address of the public Internet" in str(waiting.last_error)
+
+
+async def test_a_sap_that_hangs_is_left_after_four_and_no_batch_follows(
+    shop: Shop, room: Storeroom, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storeroom.sap.port.TIMEOUT", timedelta(milliseconds=200))
+    for n in range(9):
+        await shop.customer_syncs.upsert(customer_email=f"buyer{n}@buyer.example")
+    async with sap_at(shop, hang) as (sap, courier):
+        assert await run(database, room, courier) == 4
+        assert len(sap.requests) == 4
+        assert await sync_customers(database, keys=room.token_keys, courier=courier, limit=4) == 3
+        assert len(sap.requests) == 8
+        sap.answer = status(500)
+        assert await run(database, room, courier) == 1, "who answers is asked on"
+
+
+@pytest.mark.parametrize("broken", ["another secret", "no secret", "nonsense"])
+async def test_whether_a_shop_has_a_sap_is_answered_whatever_is_wrong(
+    shop: Shop, room: Storeroom, database: Database, broken: str
+) -> None:
+    def carrier(of: Storeroom) -> SapCustomers:
+        return SapCustomers(lambda tenant_id: of.tenant(tenant_id).configuration)
+
+    ann = await account(shop, "ann@buyer.example")
+    other = await open_shop(room)
+    await shop.configuration.set(key="sap.address", value="https://:token@sap.example")
+    if broken == "nonsense":
+        await database.execute(
+            "UPDATE store_configs SET value = 'x', is_encrypted = FALSE WHERE tenant_id = $1", shop.tenant_id
+        )
+        theirs = room
+    else:
+        theirs = Storeroom(database, secret=None if broken == "no secret" else "another secret, of 32 letters or more")
+    for suspended in (False, True):
+        if suspended:
+            await room.tenants.suspend(shop.tenant_id)
+            await room.tenants.suspend(other.tenant_id)
+        assert await carrier(theirs).wants(shop.tenant_id)
+        assert await carrier(room).wants(shop.tenant_id)
+        assert not await carrier(theirs).wants(other.tenant_id)
+    assert not await carrier(room).wants(TenantId("nobody"))
+    await enqueue(
+        database,
+        tenant_id=shop.tenant_id,
+        event_type="customer.created",
+        payload={},
+        entity_type="user",
+        entity_id=ann,
+    )
+    async with Courier() as courier:
+        await Dispatcher(database, courier, keys=room.token_keys, carriers=(carrier(room),)).run_once()
+    assert [each["customer_id"] for each in await rows(shop, database)] == [ann], "they wait until it is resumed"
 
 
 async def test_a_new_customer_waits_once_the_shop_has_a_sap(shop: Shop, database: Database, room: Storeroom) -> None:

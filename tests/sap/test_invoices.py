@@ -160,6 +160,16 @@ async def test_a_document_is_given_and_its_sum_kept(near: Storeroom) -> None:
     assert [row.success for row in (await shop.invoices.list()).items] == [True, True, False, True]
 
 
+@pytest.mark.parametrize("number", ["\\u0000", "9\\u00070", "9" * 101, " "], ids=["NUL", "bell", "long", "blank"])
+async def test_a_number_that_cannot_be_kept_is_not(near: Storeroom, number: str) -> None:
+    shop = await open_shop(near)
+    order_id, _ = await ordered(shop)
+    async with sap(shop, status(200, f'{{"invoice_number": "{number}"}}'.encode(), JSON)):
+        for asked in (None, "7"):
+            assert (await shop.invoices.fetch(order_id=order_id, invoice_number=asked)).audit.invoice_number == asked
+    assert [row.invoice_number for row in (await shop.invoices.list()).items] == ["7", None]
+
+
 async def test_nobody_is_asked_without_an_order_an_address_or_inside_a_transaction(near: Storeroom) -> None:
     shop = await open_shop(near)
     order_id, _ = await ordered(shop)

@@ -744,7 +744,10 @@ SELECT x.tenant_id, x.subject, format('%s overdue', count(*)) AS detail
          WHERE created_at < now() - interval '10 minutes'
          UNION ALL
         SELECT s.tenant_id, 'customers for SAP' FROM {customer_syncs} s
+          JOIN {tenants} t ON t.tenant_id = s.tenant_id AND t.status = 'active'
          WHERE NOT s.sap_sync AND s.attempts < 16 AND s.next_attempt_at < now() - interval '10 minutes'
+           AND NOT EXISTS (SELECT FROM {users} u
+                            WHERE u.tenant_id = s.tenant_id AND u.id = s.customer_id AND u.deleted_at IS NOT NULL)
            AND EXISTS (SELECT FROM {store_configs} c
                         WHERE c.tenant_id = s.tenant_id AND c.key = 'sap.address')) x
  GROUP BY x.tenant_id, x.subject

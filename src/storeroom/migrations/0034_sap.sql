@@ -9,7 +9,7 @@ CREATE TABLE {customer_syncs} (
     id                 UUID NOT NULL,
     customer_email     TEXT NOT NULL,                       -- lower case
     customer_id        UUID,                                -- of the account, where there is one
-    sap_sync           BOOLEAN NOT NULL DEFAULT FALSE,      -- whether SAP has the customer as we know it
+    sap_sync           BOOLEAN NOT NULL DEFAULT FALSE,      -- whether SAP was told; later changes are not sent by themselves
     sap_customer_code  TEXT,                                -- the number there
     sap_synced_at      TIMESTAMPTZ,
     company_code       TEXT,
@@ -34,7 +34,9 @@ CREATE TABLE {customer_syncs} (
 CREATE INDEX {idx_customer_syncs_customer} ON {customer_syncs} (tenant_id, customer_id)
  WHERE customer_id IS NOT NULL;                             -- the foreign key
 CREATE INDEX {idx_customer_syncs_waiting} ON {customer_syncs} (tenant_id, created_at, id)
- WHERE NOT sap_sync;
+ WHERE NOT sap_sync;                                        -- staff's list
+CREATE INDEX {idx_customer_syncs_due} ON {customer_syncs} (tenant_id, next_attempt_at, id)
+ WHERE NOT sap_sync AND attempts < 16;                      -- ATTEMPTS_MAX: who has used them is not read past
 
 -- One row for each time that SAP was asked for an invoice, whatever came of it. Rows are added and read, never changed,
 -- but for the domain: it is cleared when the domain goes (remove_domain_v2).

@@ -16,7 +16,6 @@ from storeroom.identity import UserNotFound, Users
 from storeroom.sap import queries
 from storeroom.sap.errors import CustomerSynced, CustomerSyncNotFound, InvalidSap, SapCodeTaken
 from storeroom.sap.model import (
-    ATTEMPTS_MAX,
     CODE_LENGTH_MAX,
     COMPANY_LENGTH_MAX,
     ENROLLED_AT_ONCE,
@@ -164,11 +163,12 @@ class CustomerSyncs(Service):
 
     @transactional
     async def claim(self, *, claim: UUID, size: int, lease: timedelta = LEASE) -> Sequence[ToSync]:
-        """Take customers who are due, the oldest first; nobody else has them until the lease ends."""
+        """Take customers who are due, the oldest first; nobody else has them until the lease ends.
+
+        Closed accounts that come up wait no longer, and are not among them.
+        """
         await ensure_customer_syncs(self.db)
-        return await queries.claim_customers(
-            self.db, tenant_id=self.tenant_id, claim=claim, lease=lease, attempts_max=ATTEMPTS_MAX, size=size
-        )
+        return await queries.claim_customers(self.db, tenant_id=self.tenant_id, claim=claim, lease=lease, size=size)
 
     @transactional
     async def synced(self, *, claim: UUID, sync_id: UUID, sap_customer_code: str) -> CustomerSync | None:

@@ -11,7 +11,7 @@ import msgspec
 from storeroom.core.ids import DomainId, OrderId, TenantId, UserId
 from storeroom.database.rows import instant
 
-ATTEMPTS_MAX: Final = 16  # over about a day; then staff look at what SAP says
+ATTEMPTS_MAX: Final = 16  # over about a day; then staff look at what SAP says. An index of 0034 has it too
 LEASE: Final = timedelta(minutes=2)  # longer than SAP may take to answer
 BACKOFF_FIRST: Final = timedelta(seconds=30)  # after the first failure; twice as long after each
 BACKOFF_MAX: Final = timedelta(hours=4)

@@ -17,7 +17,7 @@ from storeroom.configuration import Setting, declare
 from storeroom.core.secrets import Secret
 from storeroom.integration import Answer, Courier, DestinationRefused, InvalidWebhook, NoAnswer
 from storeroom.sap.errors import SapFailed
-from storeroom.sap.model import CODE_LENGTH_MAX, InvoicedOrder, ToSync
+from storeroom.sap.model import CODE_LENGTH_MAX, NUMBER_LENGTH_MAX, InvoicedOrder, ToSync
 
 TIMEOUT: Final = timedelta(seconds=20)  # of one call, in all
 ADDRESS_LENGTH_MAX: Final = 1_000
@@ -44,9 +44,10 @@ class InvoiceAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def invoice_number(self) -> str | None:
-        """The number, where the answer has it."""
+        """The number, where the answer has one that can be kept."""
         number = self.said.get("invoice_number") if isinstance(self.said, dict) else None
-        return number.strip()[:100] or None if isinstance(number, str) else None
+        tidy = number.strip() if isinstance(number, str) else ""
+        return tidy if 1 <= len(tidy) <= NUMBER_LENGTH_MAX and tidy.isprintable() else None
 
     def kept(self) -> dict[str, Any]:
         """What the audit keeps of it: JSON as it is, of a document its length and SHA-256."""

@@ -99,65 +99,85 @@ SELECT u.tenant_id, n.id, u.email, u.id, :company_code
     ON CONFLICT (tenant_id, customer_email) DO NOTHING;
 
 -- name: customers_waiting(tenant_id, after_at?, after_id?, size) -> dict*
--- Who is not in SAP yet, the oldest first.
+-- Who is not in SAP yet, the oldest first. Whose account is closed is not sent any more.
 SELECT to_jsonb(s) AS row
   FROM {customer_syncs} s
  WHERE s.tenant_id = :tenant_id
    AND NOT s.sap_sync
+   AND NOT EXISTS (SELECT FROM {users} u
+                    WHERE u.tenant_id = :tenant_id
+                      AND u.id = s.customer_id
+                      AND u.deleted_at IS NOT NULL)
    AND (s.created_at, s.id) > (:after_at, :after_id)                 -- if after_at
  ORDER BY s.created_at, s.id
  LIMIT :size;
 
--- name: tenants_with_waiting(size, attempts_max) -> TenantId*
+-- name: tenants_with_waiting(size) -> TenantId*
 -- scope: all tenants
--- One step of the index for each tenant that has anybody waiting.
+-- One step of the index for each tenant that has anybody to send: to whoever is due first.
 WITH RECURSIVE step AS (
-    (SELECT tenant_id
+    (SELECT tenant_id, next_attempt_at
        FROM {customer_syncs}
       WHERE NOT sap_sync
-      ORDER BY tenant_id, created_at, id
+        AND attempts < 16
+      ORDER BY tenant_id, next_attempt_at, id
       LIMIT 1)
      UNION ALL
-    SELECT n.tenant_id
+    SELECT n.tenant_id, n.next_attempt_at
       FROM step s
      CROSS JOIN LATERAL (
-           SELECT c.tenant_id
+           SELECT c.tenant_id, c.next_attempt_at
              FROM {customer_syncs} c
             WHERE NOT c.sap_sync
+              AND c.attempts < 16
               AND c.tenant_id > s.tenant_id
-            ORDER BY c.tenant_id, c.created_at, c.id
+            ORDER BY c.tenant_id, c.next_attempt_at, c.id
             LIMIT 1) n)
 SELECT s.tenant_id
   FROM step s
- WHERE EXISTS (SELECT FROM {customer_syncs} c
-                WHERE c.tenant_id = s.tenant_id
-                  AND NOT c.sap_sync
-                  AND c.attempts < :attempts_max
-                  AND c.next_attempt_at <= now())
+ WHERE s.next_attempt_at <= now()
  LIMIT :size;
 
--- name: claim_customers(tenant_id, claim, lease, attempts_max, size) -> ToSync*
--- The oldest that are due. A rival skips what another is taking, and afterwards they are not due until the lease ends.
+-- name: claim_customers(tenant_id, claim, lease, size) -> ToSync*
+-- Who has been due for longest; who is new is due from the beginning. A rival skips what another is taking, and
+-- afterwards they are not due until the lease ends. Nobody is told of closed accounts: of those that come up, who never
+-- had a number goes, and who has one is done.
 WITH due AS (
-    SELECT s.id
+    SELECT s.id, s.sap_customer_code,
+           EXISTS (SELECT FROM {users} u
+                    WHERE u.tenant_id = :tenant_id
+                      AND u.id = s.customer_id
+                      AND u.deleted_at IS NOT NULL) AS is_closed
       FROM {customer_syncs} s
      WHERE s.tenant_id = :tenant_id
        AND NOT s.sap_sync
-       AND s.attempts < :attempts_max
+       AND s.attempts < 16
        AND s.next_attempt_at <= now()
-       AND NOT EXISTS (SELECT FROM {users} u                        -- of whoever has gone nobody is told
-                        WHERE u.tenant_id = :tenant_id
-                          AND u.id = s.customer_id
-                          AND u.deleted_at IS NOT NULL)
-     ORDER BY s.created_at, s.id
+     ORDER BY s.next_attempt_at, s.id
      LIMIT :size
-       FOR UPDATE SKIP LOCKED),
+       FOR UPDATE OF s SKIP LOCKED),
+gone AS (
+    DELETE FROM {customer_syncs} s
+     USING due
+     WHERE s.tenant_id = :tenant_id
+       AND s.id = due.id
+       AND due.is_closed
+       AND due.sap_customer_code IS NULL),
+done AS (
+    UPDATE {customer_syncs} s
+       SET sap_sync = TRUE, sap_synced_at = now(), claim = NULL, updated_at = now()
+      FROM due
+     WHERE s.tenant_id = :tenant_id
+       AND s.id = due.id
+       AND due.is_closed
+       AND due.sap_customer_code IS NOT NULL),
 taken AS (
     UPDATE {customer_syncs} s
        SET claim = :claim, next_attempt_at = now() + :lease, attempts = s.attempts + 1, updated_at = now()
       FROM due
      WHERE s.tenant_id = :tenant_id
        AND s.id = due.id
+       AND NOT due.is_closed
     RETURNING s.id, s.customer_email, s.customer_id, s.sap_customer_code, s.company_code, s.attempts, s.created_at)
 SELECT t.id, t.customer_email, t.customer_id, u.full_name, u.phone, t.sap_customer_code, t.company_code, t.attempts
   FROM taken t

@@ -99,8 +99,10 @@ def schedule(settings: Settings, keys: TokenKeys | None = None) -> tuple[Job, ..
 
 
 def asking(keys: TokenKeys, courier: Courier) -> tuple[Job, ...]:
-    """What calls other systems, and needs keys to read how."""
-    return (
-        _every(30, "flows.poll_hosted", partial(poll_hosted, keys=keys, courier=courier), limit=POLLED_MAX),
-        _every(10, "sap.sync_customers", partial(sync_customers, keys=keys, courier=courier), limit=100),
-    )
+    """What calls payment providers, and needs keys to read how."""
+    return (_every(30, "flows.poll_hosted", partial(poll_hosted, keys=keys, courier=courier), limit=POLLED_MAX),)
+
+
+def asking_sap(keys: TokenKeys, courier: Courier) -> tuple[Job, ...]:
+    """What calls the shops' SAP, which may be away for hours."""
+    return (_every(10, "sap.sync_customers", partial(sync_customers, keys=keys, courier=courier), limit=100),)

@@ -17,7 +17,7 @@ from storeroom.room import Storeroom
 from storeroom.settings import Settings
 from storeroom.worker.carriers import carrying
 from storeroom.worker.model import Outcome
-from storeroom.worker.schedule import asking, schedule
+from storeroom.worker.schedule import asking, asking_sap, schedule
 from storeroom.worker.service import Meters, Worker
 
 DRAIN_S: Final = 20.0  # what is under way may end by itself so long; then it is cut off and given back
@@ -50,6 +50,8 @@ async def work(
             "schedule": Worker(room.db, schedule=schedule(settings, room.token_keys), meters=meters).run,
             # By itself: a provider that does not answer keeps no reservation and no payment from expiring.
             "asking": Worker(room.db, schedule=asking(room.token_keys, room.courier), meters=meters).run,
+            # And a SAP that does not answer keeps no payment from being asked for.
+            "asking_sap": Worker(room.db, schedule=asking_sap(room.token_keys, room.courier), meters=meters).run,
             "dispatcher": Dispatcher(room.db, courier, keys=room.token_keys, carriers=ours, registry=registry).run,
             "inbox": _inbox(room, registry).run,
             "conversions": _sender(room, courier, settings, registry).run,
@@ -81,7 +83,8 @@ async def _again(name: str, run: Callable[[asyncio.Event], Awaitable[None]], sto
 async def work_once(room: Storeroom, stop: asyncio.Event, *, settings: Settings | None = None) -> list[Outcome]:
     """Run each job once, process what came and send what is due; return what the jobs came to."""
     settings = settings or Settings()
-    jobs = (*schedule(settings, room.token_keys), *asking(room.token_keys, room.courier))
+    asked = (*asking(room.token_keys, room.courier), *asking_sap(room.token_keys, room.courier))
+    jobs = (*schedule(settings, room.token_keys), *asked)
     outcomes = await Worker(room.db, schedule=jobs).run_once(stop)
     if not stop.is_set():
         await _inbox(room).run_once()
