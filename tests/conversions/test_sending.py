@@ -14,9 +14,10 @@ import pytest
 from stall import API_SECRET, TOKEN, Stall, google_takes, meta_takes
 
 from receiver import Request, garbage, hang, status
-from storeroom.conversions import ConversionStatus, ProviderChanges
+from storeroom.conversions import ConversionStatus, ProviderChanges, queries
 from storeroom.conversions.model import RETRIES_MAX, backoff
-from storeroom.conversions.sender import CLAIM_MAX
+from storeroom.conversions.sender import CLAIM_MAX, ConversionSender
+from storeroom.database.errors import DatabaseUnavailable
 
 
 def told_by_meta(stall: Stall) -> list[Any]:
@@ -184,18 +185,86 @@ async def test_who_does_not_answer_holds_up_nobody_else(stall: Stall) -> None:
         await asyncio.sleep(0.01)
     assert len(told_by_google(stall)) == 30
 
-    # Its worker dies now. What it held is due when its lease ends, and goes to the one that does not have it.
+    # It is cut off now. What it held is anybody's at once, and goes to the one that does not have it.
+    before = asyncio.all_tasks()
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
+    assert not [task for task in before if "_tell" in repr(task) and not task.done()]
     assert set(await stall.waiting()) == {("AddToCart", "pending", 0)}
     stall.meta.answer = meta_takes
     stall.meta.requests.clear()
     await stall.sender().run_once()
-    assert stall.meta.requests == []
-    await stall.room.db.execute("UPDATE analytics_events SET next_attempt_at = now()")
-    await stall.sender().run_once()
     assert await stall.waiting() == []
     assert (len(told_by_meta(stall)), len(told_by_google(stall))) == (30, 30)
+
+
+async def test_what_was_taken_before_the_cut_is_not_told_again(stall: Stall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of calls side by side one is answered, the others hang; nobody has noted anything yet."""
+    await stall.shop.conversions.delete_provider(provider_id=stall.pixel.id)
+    answered, plain = asyncio.Event(), ConversionSender._ask
+
+    async def asking(*args: Any) -> Any:
+        outcome = await plain(*args)
+        answered.set()
+        return outcome
+
+    async def one(request: Request, writer: Any) -> None:
+        if request.json["client_id"] == "1":
+            await google_takes(request, writer)
+        else:
+            await hang(request, writer)
+
+    stall.google.answer = one
+    await stall.write(30)
+    monkeypatch.setattr(ConversionSender, "_ask", asking)
+    sending = asyncio.create_task(stall.sender().run_once())
+    await stall.google.heard(4)
+    await answered.wait()
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    assert len(await stall.waiting()) == 30 - sum(n % 4 == 1 for n in range(1, 31))
+
+
+async def test_who_is_to_stop_begins_no_further_call(stall: Stall) -> None:
+    stop = asyncio.Event()
+
+    async def last(request: Request, writer: Any) -> None:
+        stop.set()
+        await google_takes(request, writer)
+
+    await stall.shop.conversions.delete_provider(provider_id=stall.pixel.id)
+    stall.google.answer = last
+    await stall.write(400)  # of 41 visitors
+    await asyncio.wait_for(stall.sender().run(stop), 10)
+    assert len(stall.google.requests) <= 8  # those that were on their way
+    left = await stall.room.db.fetchval("SELECT count(*) FROM analytics_events WHERE claim IS NULL")
+    assert left == 400 - len(told_by_google(stall))
+
+
+async def test_a_row_that_kills_its_workers_ends(stall: Stall, caplog: pytest.LogCaptureFixture) -> None:
+    await stall.write(1)
+    await stall.room.db.execute(
+        "UPDATE analytics_events SET retry_count = $1::int - 1, claim = gen_random_uuid()", RETRIES_MAX
+    )
+    await stall.write(1)
+    await stall.sender().run_once()
+    assert (len(told_by_meta(stall)), await stall.waiting()) == (1, [])
+    assert "is given up" in caplog.text
+
+
+async def test_a_database_that_is_away_has_nothing_told_again(stall: Stall, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, away = queries.done, [1, 2]
+
+    async def done(*args: Any, **facts: Any) -> int:
+        if away:
+            away.pop()
+            raise DatabaseUnavailable(reason="away")
+        return await plain(*args, **facts)
+
+    monkeypatch.setattr(queries, "done", done)
+    await stall.write(2)
+    await stall.sender().run_once()
+    assert (await stall.waiting(), len(stall.meta.requests)) == ([], 1)
 
 
 async def test_who_comes_back_after_its_lease_can_finish_nothing(stall: Stall) -> None:

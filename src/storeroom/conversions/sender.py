@@ -1,7 +1,8 @@
 """Tells the providers what waits: claimed by tenant under a lease, each provider told what it does not have yet.
 
 A row is deleted when all have it. One provider's failure is that provider's alone: the others have the row noted, and
-what is tried again goes to the failing one. Rows whose worker died are due again when their lease ends.
+what is tried again goes to the failing one. Rows whose worker died are due again when their lease ends; one that is cut
+off gives them back at once.
 """
 
 import asyncio
@@ -9,9 +10,9 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -33,13 +34,15 @@ from storeroom.conversions.model import (
 from storeroom.conversions.providers import INTERFACES, Target, Verdict, halves
 from storeroom.conversions.sealed import PURPOSE, place_of
 from storeroom.core.clock import Clock, SystemClock
-from storeroom.core.errors import StoreroomError
+from storeroom.core.errors import StoreroomError, Unavailable
 from storeroom.core.ids import TenantId, new_id
 from storeroom.core.secrets import Secret
 from storeroom.database.pool import Database
 from storeroom.identity import TokenKeys
 from storeroom.integration import Courier, Outcome
 from storeroom.outbox import CHANNEL
+
+T = TypeVar("T")
 
 POLL_S: Final = 1.0  # between two looks, where nobody wakes us
 GAUGES_S: Final = 15.0  # between two counts of what waits
@@ -51,6 +54,7 @@ CALLS_MAX: Final = 200  # to one provider for one claim; what is not sent by the
 WITHIN: Final = timedelta(seconds=15)  # for an answer
 SENDING_S: Final = 60.0  # no call is begun later after a claim
 LEASE: Final = timedelta(minutes=2)  # longer than SENDING_S and WITHIN together
+WRITE_AGAIN_S: Final = 0.5  # what came of it, while the database is away
 
 _log: Final = logging.getLogger(__name__)
 
@@ -59,8 +63,8 @@ class _Told(msgspec.Struct):
     """What came of telling one provider."""
 
     provider: ProviderKeys
-    sent: set[UUID]
-    refused: dict[UUID, str]  # with what it said
+    sent: set[UUID] = msgspec.field(default_factory=set)
+    refused: dict[UUID, str] = msgspec.field(default_factory=dict)  # with what it said
     rests_until: datetime | None = None
     late: set[UUID] = msgspec.field(default_factory=set)  # older than it takes them
     silent: set[UUID] = msgspec.field(default_factory=set)  # there are no words for them
@@ -117,6 +121,10 @@ class ConversionSender:
                 waking = asyncio.create_task(woken.wait())
                 await asyncio.wait({waking, stopping}, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
                 waking.cancel()
+        except asyncio.CancelledError:
+            for task in self._busy.values():
+                task.cancel()
+            raise
         finally:
             stopping.cancel()
             await listener.close()
@@ -164,7 +172,7 @@ class ConversionSender:
                 )
                 if not rows:
                     break
-                if not await self._tell(tenant_id, claim, rows):
+                if not await self._tell(tenant_id, claim, rows, stop):
                     self._rest(tenant_id, POLL_S)
                     break
         except Exception as error:  # noqa: BLE001  # one shop's trouble is not another's
@@ -178,32 +186,83 @@ class ConversionSender:
 
     # --- One claim ----------------------------------------------------------------------------------------------------
 
-    async def _tell(self, tenant_id: TenantId, claim: UUID, rows: Sequence[ClaimedConversion]) -> bool:
-        """Tell each provider what it does not have, all at the same time, and settle; False: all of it waits."""
+    async def _tell(
+        self, tenant_id: TenantId, claim: UUID, rows: Sequence[ClaimedConversion], stop: asyncio.Event
+    ) -> bool:
+        """Tell each provider what it does not have, all at the same time, and settle; False: all of it waits.
+
+        Cut off, it cuts off what is on its way, notes what came until then and gives back the rest.
+        """
         rows = sorted(rows, key=lambda row: (row.created_at, row.id))
         until = time.monotonic() + SENDING_S
+
+        def goes_on() -> bool:
+            return not stop.is_set() and time.monotonic() < until
+
+        if worn := [row for row in rows if row.retry_count >= RETRIES_MAX]:  # they may be what kills their workers
+            for row in worn:
+                _log.warning("%s: event %s is given up: %d workers or tries failed", tenant_id, row.id, row.retry_count)
+            await queries.done(self._db, tenant_id=tenant_id, claim=claim, ids=[row.id for row in worn])
+            rows = [row for row in rows if row.retry_count < RETRIES_MAX]
         providers = await queries.provider_keys(self._db, tenant_id=tenant_id, size=PROVIDERS_MAX)
-        telling = {asyncio.create_task(self._tell_one(tenant_id, each, rows, until)) for each in providers}
-        told: list[_Told] = []
+        told = [_Told(each) for each in providers]
+        telling = {asyncio.create_task(self._tell_one(tenant_id, one, rows, goes_on)): one for one in told}
+        try:
+            await self._noted(tenant_id, claim, telling)
+            return await self._settle(tenant_id, claim, rows, told) or bool(worn)
+        except asyncio.CancelledError:
+            await _cut_off(telling)
+            try:
+                async with asyncio.timeout(POLL_S):
+                    await self._settle(tenant_id, claim, rows, told)
+            except Exception as error:  # noqa: BLE001  # then they are due when the lease is over
+                _say(f"giving back conversions of {tenant_id}", error)
+            raise
+        finally:
+            await _cut_off(telling)
+
+    async def _noted(self, tenant_id: TenantId, claim: UUID, telling: "dict[asyncio.Task[None], _Told]") -> None:
+        """Note what each provider has as soon as it is through with it. One that fails does not cut off the others."""
+        fault: BaseException | None = None
         while telling:
-            done, telling = await asyncio.wait(telling, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(telling, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                one = task.result()
-                told.append(one)
-                if telling and one.sent:
-                    await queries.note_sent(
-                        self._db,
-                        tenant_id=tenant_id,
-                        claim=claim,
-                        ids=list(one.sent),
-                        provider=[str(one.provider.id)],
+                one = telling.pop(task)
+                fault = task.exception() or fault
+                if one.sent and (telling or fault):
+                    await self._written(
+                        lambda one=one: queries.note_sent(  # type: ignore[misc]
+                            self._db,
+                            tenant_id=tenant_id,
+                            claim=claim,
+                            ids=list(one.sent),
+                            provider=[str(one.provider.id)],
+                        )
                     )
-        return await self._settle(tenant_id, claim, rows, told)
+        if fault is not None:
+            raise fault
+
+    async def _written(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Write; while the database is away try again, for as long as the rows may be ours."""
+        now = asyncio.get_running_loop().time
+        until = now() + self._lease.total_seconds() / 2
+        while True:
+            try:
+                return await write()
+            except Unavailable as error:
+                if now() >= until:
+                    raise
+                _say("writing down what providers answered", error)
+            await asyncio.sleep(WRITE_AGAIN_S)
 
     async def _tell_one(
-        self, tenant_id: TenantId, provider: ProviderKeys, rows: Sequence[ClaimedConversion], until: float
-    ) -> _Told:
-        told, now = _Told(provider, set(), {}), self._clock.now()
+        self,
+        tenant_id: TenantId,
+        told: _Told,
+        rows: Sequence[ClaimedConversion],
+        goes_on: Callable[[], bool],
+    ) -> None:
+        provider, now = told.provider, self._clock.now()
         interface = INTERFACES[provider.kind]
         wanted = [row for row in rows if str(provider.id) not in row.providers_sent]
         told.late = {row.id for row in wanted if now - row.created_at >= interface.age_max}
@@ -213,18 +272,17 @@ class ConversionSender:
             _log.warning("%s: %s does not take %d events any more: too old", tenant_id, provider.id, len(told.late))
         if provider.paused_until is not None and provider.paused_until > now:
             told.rests_until = provider.paused_until
-            return told
+            return
         try:
             target = self._target(tenant_id, provider)
         except StoreroomError as error:  # the secret does not open: a matter for staff, and of this provider alone
             told.refused = {row.id: str(error) for row in wanted}
             await self._note(tenant_id, told, str(error), trouble=True)
-            return told
+            return
         asks = deque(interface.asks(target, wanted))
         told.silent.update(row.id for row in wanted)
         told.silent.difference_update(row.id for ask in asks for row in ask.rows)
-        await self._ask_all(tenant_id, target, asks, told, until)
-        return told
+        await self._ask_all(tenant_id, target, asks, told, goes_on)
 
     async def _ask_all(
         self,
@@ -232,19 +290,18 @@ class ConversionSender:
         target: Target,
         asks: deque[Ask[ClaimedConversion]],
         told: _Told,
-        until: float,
+        goes_on: Callable[[], bool],
     ) -> None:
-        """Call until all is said, the provider is in trouble, or there is no more time."""
+        """Call until all is said, the provider is in trouble, or it shall not go on."""
         kind, calls, trouble, refused = told.provider.kind, 0, "", ""
         interface = INTERFACES[kind]
-        while asks and not trouble and calls < CALLS_MAX and time.monotonic() < until:
+        while asks and not trouble and calls < CALLS_MAX and goes_on():
             now = [asks.popleft() for _ in range(min(interface.at_once, len(asks), CALLS_MAX - calls))]
             calls += len(now)
-            for ask, outcome in zip(now, await asyncio.gather(*(self._ask(ask) for ask in now)), strict=True):
+            for ask, outcome in zip(now, await asyncio.gather(*(self._ask(ask, told) for ask in now)), strict=True):
                 verdict = interface.verdict(outcome, len(ask.rows))
                 ids = [row.id for row in ask.rows]
                 if verdict is Verdict.TAKEN:
-                    told.sent.update(ids)
                     self._told.labels(kind, "sent").inc(len(ids))
                     continue
                 if verdict is Verdict.REFUSED and len(ids) > 1:
@@ -260,25 +317,34 @@ class ConversionSender:
         if calls:
             await self._note(tenant_id, told, trouble or refused, trouble=bool(trouble))
 
-    async def _ask(self, ask: Ask[ClaimedConversion]) -> Outcome:
-        return await self._courier.post(ask.url, ask.body, within=WITHIN)
+    async def _ask(self, ask: Ask[ClaimedConversion], told: _Told) -> Outcome:
+        outcome = await self._courier.post(ask.url, ask.body, within=WITHIN)
+        if INTERFACES[told.provider.kind].verdict(outcome, len(ask.rows)) is Verdict.TAKEN:
+            told.sent.update(row.id for row in ask.rows)  # at once: the calls beside it may be cut off
+        return outcome
 
     async def _note(self, tenant_id: TenantId, told: _Told, error: str, *, trouble: bool) -> None:
         """Keep with the provider how it went."""
         provider_id = told.provider.id
         if trouble:
             _log.warning("%s: %s is in trouble: %s", tenant_id, provider_id, error)
-            told.rests_until = await queries.provider_failed(
-                self._db,
-                tenant_id=tenant_id,
-                provider_id=provider_id,
-                error=error,
-                pause=pause(told.provider.failures + 1),
+            told.rests_until = await self._written(
+                lambda: queries.provider_failed(
+                    self._db,
+                    tenant_id=tenant_id,
+                    provider_id=provider_id,
+                    error=error,
+                    pause=pause(told.provider.failures + 1),
+                )
             )
         elif error:
-            await queries.refused_by_provider(self._db, tenant_id=tenant_id, provider_id=provider_id, error=error)
+            await self._written(
+                lambda: queries.refused_by_provider(self._db, tenant_id=tenant_id, provider_id=provider_id, error=error)
+            )
         else:
-            await queries.provider_answered(self._db, tenant_id=tenant_id, provider_id=provider_id)
+            await self._written(
+                lambda: queries.provider_answered(self._db, tenant_id=tenant_id, provider_id=provider_id)
+            )
 
     async def _settle(
         self, tenant_id: TenantId, claim: UUID, rows: Sequence[ClaimedConversion], told: Sequence[_Told]
@@ -300,18 +366,20 @@ class ConversionSender:
             else:
                 later.append(later_of)
         if done:
-            await queries.done(self._db, tenant_id=tenant_id, claim=claim, ids=done)
+            await self._written(lambda: queries.done(self._db, tenant_id=tenant_id, claim=claim, ids=done))
         if later:
-            await queries.again(
-                self._db,
-                tenant_id=tenant_id,
-                claim=claim,
-                ids=[each.id for each in later],
-                failed=[each.failed for each in later],
-                sent=[each.sent for each in later],
-                retries=[each.retries for each in later],
-                errors=[each.error for each in later],
-                again_at=[each.again_at for each in later],
+            await self._written(
+                lambda: queries.again(
+                    self._db,
+                    tenant_id=tenant_id,
+                    claim=claim,
+                    ids=[each.id for each in later],
+                    failed=[each.failed for each in later],
+                    sent=[each.sent for each in later],
+                    retries=[each.retries for each in later],
+                    errors=[each.error for each in later],
+                    again_at=[each.again_at for each in later],
+                )
             )
         return bool(done) or any(one.sent or one.refused for one in told)
 
@@ -362,6 +430,13 @@ class _Later(msgspec.Struct, frozen=True, kw_only=True):
     retries: int
     error: str
     again_at: datetime
+
+
+async def _cut_off(telling: "dict[asyncio.Task[None], _Told]") -> None:
+    for task in telling:
+        task.cancel()
+    if telling:
+        await asyncio.wait(telling)
 
 
 def _error(outcome: Outcome, secret: Secret) -> str:
