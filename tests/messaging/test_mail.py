@@ -251,6 +251,15 @@ async def test_where_one_may_turn_it_off_stands_in_a_header(office: Office, post
     assert not [letter for letter in postbox.letters if letter.mail["Bcc"]]
 
 
+@pytest.mark.parametrize("to", [ANN, "jürgen@bücher.example"])
+async def test_the_way_to_turn_it_off_is_one_line(office: Office, postbox: Postbox, to: str) -> None:
+    link = "https://shop.example/v1/reminders/stop?token=" + "aB3_-xYz9" * 13
+    await office.queue("abandoned_cart", to=to, lines=[], total={"amount": 1000, "currency": "USD"}, stop_link=link)
+    await office.by_mail(postbox).work()
+    (letter,) = postbox.letters
+    assert f"List-Unsubscribe: <{link}>".encode() in letter.raw.splitlines()
+
+
 async def test_letters_beyond_ascii_in_an_address(office: Office, postbox: Postbox) -> None:
     await office.queue(to="jürgen@bücher.example")
     await office.by_mail(postbox).work()

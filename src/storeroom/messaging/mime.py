@@ -18,6 +18,8 @@ from storeroom.messaging.model import Words
 _POLICY: Final = SMTP.clone(cte_type="7bit")  # so that every server on the way can take it
 _UTF8: Final = SMTP.clone(utf8=True, cte_type="7bit")  # for an address with letters beyond ASCII: RFC 6532
 
+LINE_MAX: Final = 998  # RFC 5322
+
 
 class NotAnAddress(ValueError):
     """Nobody can get a mail there."""
@@ -76,14 +78,22 @@ def letter(
     mail["Subject"] = _line(words.subject) or "-"
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no machine answers
     mail["X-Auto-Response-Suppress"] = "All"
-    if unsubscribe and unsubscribe.isascii() and unsubscribe.startswith("https://"):
-        mail["List-Unsubscribe"] = f"<{_line(unsubscribe).replace('>', '%3E').replace(' ', '%20')}>"
     mail.set_content(words.text)
     if words.html is not None:
         mail.add_alternative(words.html, subtype="html")
         # What divides the parts is made of the id too: a repeat is the same to the byte.
         mail.set_boundary(f"storeroom-{message_id}")
-    return Letter(sender=sender, receivers=(receiver, *copies), utf8=utf8, content=bytes(mail))
+    return Letter(
+        sender=sender, receivers=(receiver, *copies), utf8=utf8, content=_unsubscribe(unsubscribe) + bytes(mail)
+    )
+
+
+def _unsubscribe(link: str | None) -> bytes:
+    """In one line: an address that is folded or encoded is not found by those who look for it."""
+    if not link or not link.isascii() or not link.startswith("https://"):
+        return b""
+    line = f"List-Unsubscribe: <{_line(link).replace('>', '%3E').replace(' ', '%20')}>"
+    return f"{line}\r\n".encode("ascii") if len(line) <= LINE_MAX else b""
 
 
 def _named(name: str, address: str) -> Address:
