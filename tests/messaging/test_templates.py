@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jinja2 import TemplateError
 from sending import Office
 
 from factories import open_shop
@@ -16,7 +17,8 @@ from storeroom.messaging import (
     TemplateNotFound,
     TemplateTaken,
 )
-from storeroom.messaging.rendering import COMMON, Place, check
+from storeroom.messaging.model import Sources
+from storeroom.messaging.rendering import COMMON, Place, check, render
 from storeroom.messaging.words import shipped
 from storeroom.notices import KINDS, Channel, NoticeUnknown
 from storeroom.room import Storeroom
@@ -49,8 +51,6 @@ async def wrote(office: Office, **more: Any) -> NoticeTemplate:
 
 @pytest.mark.parametrize("source", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_template_says_what_it_may_and_nothing_else(source: str) -> None:
-    from storeroom.messaging.model import Sources
-
     began = time.monotonic()
     for sources in (
         Sources(subject="s", body=source),
@@ -124,6 +124,31 @@ async def test_what_cannot_be_used_is_not_kept(office: Office, more: dict[str, A
         await wrote(office, **more)
     assert refused.value.field == field
     assert (await office.shop.notice_templates.list()).items == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% if total > 5 %}x{% endif %}",
+        "{{ -name }}",
+        "{{ name|truncate('x') }}",
+        "{{ name|truncate(1) }}",
+        "{{ more_lines|length }}",
+    ],
+)
+async def test_what_asks_too_much_of_a_value_is_refused(office: Office, source: str) -> None:
+    templates = office.shop.notice_templates
+    made = await wrote(office)
+    for call in (
+        wrote(office, language="de", body=source),
+        templates.update(template_id=made.id, changes=TemplateChanges(body=source)),
+        templates.preview(kind="order_placed", channel=Channel.MAIL, subject="s", body=source),
+    ):
+        with pytest.raises(InvalidTemplate):
+            await call
+    sources = Sources(subject="s", body=source)
+    with pytest.raises(TemplateError):  # the worker falls back to our own words
+        render(KINDS["order_placed"], sources, {"name": "Ann"}, place=Place("en", "UTC"))
 
 
 async def test_a_preview_shows_samples_the_programs_words_or_facts_of_ones_own(office: Office) -> None:

@@ -31,6 +31,9 @@ SUBJECT_RENDERED_MAX: Final = 300
 ROWS_MAX: Final = 200  # of a list that a template goes over
 DEPTH_MAX: Final = 40  # of a template's tree
 COMPILED_MAX: Final = 512
+_FAULTS: Final = (  # of what a template asks of a value, as a number of a text
+    TypeError, ValueError, ArithmeticError, AttributeError, LookupError, AssertionError, RecursionError,
+)  # fmt: skip
 
 _ALLOWED: Final = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Getattr, nodes.For, nodes.If, nodes.CondExpr,
@@ -195,7 +198,7 @@ def _fields(sources: Sources) -> Iterable[tuple[str, str, int]]:
 def _look(field: str, source: str, kind: Kind) -> None:
     try:
         tree = _TEXT.parse(source)
-    except (TemplateError, RecursionError) as error:
+    except (TemplateError, *_FAULTS) as error:
         raise InvalidTemplate(field=field, reason=_told(error)) from None
     known = {each.name: each for each in (*kind.variables, *COMMON)}
     try:
@@ -265,11 +268,14 @@ def _compiled(environment: _Environment, source: str) -> Template:
 
 def _rendered(environment: _Environment, source: str, values: Mapping[str, Any], longest: int) -> str:
     written, left = [], longest
-    for part in _compiled(environment, source).generate(values):
-        left -= len(part)
-        if left < 0:
-            raise _TooLong(f"it becomes longer than {longest} characters")
-        written.append(part)
+    try:
+        for part in _compiled(environment, source).generate(values):
+            left -= len(part)
+            if left < 0:
+                raise _TooLong(f"it becomes longer than {longest} characters")
+            written.append(part)
+    except _FAULTS as error:
+        raise TemplateError(str(error) or type(error).__name__) from None
     return "".join(written)
 
 
