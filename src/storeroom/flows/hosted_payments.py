@@ -637,7 +637,11 @@ class HostedPayments(Service):
 
 
 async def stripe_message(context: Context, message: InboxMessage) -> Handled:
-    """What the inbox does with a message of Stripe."""
+    """What the inbox does with a message of Stripe.
+
+    A refund or dispute of a payment that is not known yet is tried again until its attempts are used up, then skipped:
+    messages come in any order. Raises PaymentNotFound.
+    """
     _, _, gateway_id = (message.verified_by or "").partition(BY_GATEWAY)
     hosted = HostedPayments(context)
     try:
@@ -645,6 +649,12 @@ async def stripe_message(context: Context, message: InboxMessage) -> Handled:
     except ProviderDown:
         return Handled(result={"reason": "no event of the shape that we know"}, skipped=True)
     taken = await hosted.stripe_event(event=event, gateway_id=gateway_id or None)
+    intent = event.object.get("payment_intent")
+    if taken.outcome == "unmatched" and event.type.startswith("charge.") and isinstance(intent, str):
+        session = await HostedSessions(context).of_intent(payment_intent=intent) if intent.isprintable() else None
+        unknown = session is None or session.settled_payment_id is None
+        if unknown and message.attempts < message.max_attempts:
+            raise PaymentNotFound(payment=intent[:40])
     order_id = None
     if taken.payment_id is not None:
         order_id = (await Payments(context).get(payment_id=taken.payment_id)).order_id

@@ -25,6 +25,7 @@ from storeroom.inbox import Handlers, Inbox, Receipt, SourceNotFound, digest, re
 
 STRIPE: Final = "stripe"
 STRIPE_HEADER: Final = "stripe-signature"
+STRIPE_ATTEMPTS: Final = 15  # over ten hours: once we have answered, Stripe does not tell it again
 
 # By source and type; type "*" is the rest of that source. What is not here is stored, and skipped.
 HANDLERS: Final[Handlers] = MappingProxyType(
@@ -96,6 +97,7 @@ class Inbound(Service):
             payload=stripped(payload),  # what could be a card is not written down, here as anywhere
             signature=signature,
             verified_by=f"{BY_GATEWAY}{gateway_id}",
+            max_attempts=STRIPE_ATTEMPTS,
         )
 
 
