@@ -17,12 +17,12 @@ from storeroom.database.pool import Database
 from storeroom.database.service import SYSTEM, Actor, ActorKind
 from storeroom.doctor import examine
 from storeroom.downloads.jobs import send_links
-from storeroom.flows.vendure import NOT_TOLD, Synced
+from storeroom.flows.vendure import NOT_TOLD, Synced, retry_waiting
 from storeroom.identity import ProfileChanges, UserRole
 from storeroom.orders import Customer, OrderStatus
 from storeroom.refunds import ItemToRefund
 from storeroom.room import Shop, Storeroom
-from storeroom.sources import InvalidSourceMessage, SourceKind
+from storeroom.sources import InvalidSourceMessage, SourceKind, WaitingRecord
 
 
 @pytest.fixture
@@ -348,6 +348,43 @@ async def test_a_line_stays_the_same_row_with_its_link_and_a_refund_keeps_it(sho
     after = {each.product_sku: each for each in await shop.orders.items(order_id=order_id)}
     assert (after["SHIRT"].id, after["SHIRT"].position, after["SHIRT"].unit_price) == (kept.id, 2, usd(800))
     assert after["CAP"].id != before["CAP"].id
+
+
+@pytest.mark.requirement("SIG-SYN-05")
+async def test_what_a_customer_lost_makes_its_orders_wait_and_stops_nobody(
+    shop: Shop, room: Storeroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make_goods(shop)
+    await shop.vendure.upsert_customer(customer=customer(), at=at(0))
+    nameless = address(21, "1 Main Street", fullName=None, defaultShippingAddress=True)
+    await shop.vendure.upsert_address(address=nameless, at=at(1))
+    lost = {"id": 7, "emailAddress": None, "firstName": None, "lastName": None}
+    await shop.vendure.upsert_customer(customer=lost, at=at(2))
+    told = await shop.vendure.upsert_order(order=order(line("SHIRT", 1, 1000, 1000)), at=at(20))
+    assert (told.id, told.waits_for) == (None, "customer 7 emailAddress")
+    other = await shop.vendure.upsert_address(
+        address=address(22, "2 Lake Road", defaultShippingAddress=True), at=at(21)
+    )
+    assert (other.id is not None, other.waits_for) == (True, None)
+
+    async def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a fault of ours")
+
+    waiting = [
+        WaitingRecord(tenant_id=str(shop.tenant_id), kind=SourceKind.ORDER, external_id="40"),
+        WaitingRecord(tenant_id=str(shop.tenant_id), kind=SourceKind.CUSTOMER, external_id="7"),
+    ]
+
+    async def these(*_: Any, **__: Any) -> list[WaitingRecord]:
+        return waiting
+
+    with monkeypatch.context() as broken:
+        broken.setattr("storeroom.flows.vendure.records_to_try", these)
+        broken.setattr("storeroom.flows.vendure.Vendure.retry", fails)
+        assert await retry_waiting(room.db) == 2
+    await shop.vendure.upsert_customer(customer=customer(), at=at(30))
+    assert (await shop.vendure.unsynced()).items == []
+    assert (await nimal(shop)).total_orders == 1
 
 
 @pytest.mark.requirement("SIG-SYN-05", "SIG-REG-01", "SIG-GEN-02")

@@ -5,6 +5,7 @@ Messages may come in any order, twice, late, or with a part of the fields. What 
 one order: the record of a customer, that of an address or order, then the account, the order, its buyer's statistics.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -48,6 +49,7 @@ from storeroom.sources import (
 )
 from storeroom.tenants import Tenants, settings_of
 
+_log = logging.getLogger(__name__)
 RETRY_EVERY: Final = timedelta(minutes=10)  # what waits for no customer is tried again so often
 _WHOSE: Final = "customerId"
 NOT_TOLD: Final = "not_told"  # another record named it, and nothing was said of itself
@@ -253,7 +255,10 @@ class Vendure(Service):
             since = default_since(record.said())
             if since is None or record.local_id is None or record.waits_for or is_gone(record.values()):
                 continue
-            _, purpose = address_of(record.values(), name=_full_name(parent))
+            try:
+                _, purpose = address_of(record.values(), name=_full_name(parent))
+            except (Incomplete, InvalidSourceMessage):
+                continue  # it was an address once, and is not as it is said now
             candidate = (since, record.external_id, AddressId(record.local_id))
             chosen[purpose] = max(chosen.get(purpose, candidate), candidate)
         await self._accounts.choose_defaults(
@@ -304,7 +309,10 @@ class Vendure(Service):
             )
             for place, line in enumerate(order.lines, 1)
         ]
-        buyer = customer_of(parent.values(), customer_id=parent.external_id)
+        try:
+            buyer = customer_of(parent.values(), customer_id=parent.external_id)
+        except Incomplete as missing:  # the account was made, and the customer has lost the field since
+            return await self._wait(record, f"{_customer(parent)} {missing.field}")
         try:
             order_id = await self._orders.put(
                 order=_whole(record, order, buyer, UserId(parent.local_id), lines),
@@ -460,6 +468,8 @@ async def retry_waiting(db: Database, *, limit: int = 200) -> int:
             await Vendure(context).retry(kind=record.kind, external_id=record.external_id)
         except StoreroomError:
             continue  # it still waits, and staff see it among the unsynced
+        except Exception:  # noqa: BLE001  # a fault of ours must not stop the other records
+            _log.exception("%s %s of %s could not be tried again", record.kind, record.external_id, record.tenant_id)
     return len(waiting)
 
 
