@@ -387,6 +387,34 @@ async def test_what_a_customer_lost_makes_its_orders_wait_and_stops_nobody(
     assert (await nimal(shop)).total_orders == 1
 
 
+async def test_no_token_of_a_login_or_payment_there_is_kept(shop: Shop) -> None:
+    await make_goods(shop)
+    login = {"id": 70, "authenticationMethods": [{"passwordHash": "s3cret"}]}
+    await shop.vendure.upsert_customer(
+        customer=customer(user=login, customFields={"sap_sync": True, "sap_customer_code": "C-1", "size": "L"}),
+        at=at(0),
+    )
+    assert (await nimal(shop)).custom_fields == {"title": "Mr", "size": "L"}
+    refund = {"state": "Settled", "total": 100, "metadata": {"token": "s3cret"}}
+    payment = {"method": "payhere", "amount": 1550, "state": "Settled", "metadata": {"card": "s3cret"}}
+    told = await shop.vendure.upsert_order(
+        order=order(
+            line("SHIRT", 1, 1000, 1000),
+            customer={"id": 7, "emailAddress": "nimal@buyer.example", "user": login},
+            payments=[{**payment, "refunds": [refund]}],
+        ),
+        at=at(20),
+    )
+    assert told.id is not None
+    assert (await shop.orders.get(order_id=OrderId(told.id))).amount_paid == usd(1450)
+    kept = await shop.context.db.fetchval(
+        shop.context.db.names.render("SELECT string_agg(fields::text, ' ') FROM {source_records} WHERE tenant_id = $1"),
+        shop.tenant_id,
+    )
+    assert "payhere" in kept
+    assert "s3cret" not in kept
+
+
 @pytest.mark.requirement("SIG-SYN-05", "SIG-REG-01", "SIG-GEN-02")
 async def test_what_comes_before_its_customer_or_its_goods_waits_is_listed_and_is_not_lost(shop: Shop) -> None:
     order_told = await shop.vendure.upsert_order(order=order(line("SHIRT", 1, 1000, 1000)), at=at(20))

@@ -61,6 +61,12 @@ _OF_ORDERS: Final = _OF_ALL | {
 }
 
 
+# What is read of the records within an order; the rest, as tokens and details of cards, is not kept.
+_OF_BUYERS: Final = frozenset({"id", "emailAddress", "firstName", "lastName", "phoneNumber"})
+_OF_PAYMENTS: Final = frozenset({"method", "amount", "state", "createdAt"})
+_OF_REFUNDS: Final = frozenset({"state", "total"})
+
+
 class Incomplete(Exception):
     """A record of which not enough is known yet; `field` says what is missing."""
 
@@ -125,11 +131,34 @@ def told(entity: Mapping[str, Any], *, without: Sequence[str] = ()) -> dict[str,
     custom = entity.get("customFields")
     if custom is not None:
         fields |= {f"{_CUSTOM}{name}": value for name, value in _mapping(custom, "customFields").items()}
+    fields.pop("user", None)  # of a login there, with its tokens, nothing is kept
+    if isinstance(fields.get("customer"), Mapping):
+        fields["customer"] = _only(fields["customer"], _OF_BUYERS)
+    if isinstance(fields.get("payments"), list):
+        fields["payments"] = [
+            {
+                **_only(payment, _OF_PAYMENTS),
+                **({"refunds": _of_each(payment["refunds"], _OF_REFUNDS)} if "refunds" in payment else {}),
+            }
+            if isinstance(payment, Mapping)
+            else payment
+            for payment in fields["payments"]
+        ]
     country = entity.get("country")
     if country is not None:  # {"code": "LK", "name": "Sri Lanka"}, or as old releases have it, the code alone
         del fields["country"]
         fields["countryCode"] = country.get("code") if isinstance(country, Mapping) else country
     return fields
+
+
+def _only(entity: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {str(name): value for name, value in entity.items() if name in names}
+
+
+def _of_each(given: object, names: frozenset[str]) -> object:
+    if not isinstance(given, list):
+        return given
+    return [_only(each, names) if isinstance(each, Mapping) else each for each in given]
 
 
 def gone() -> dict[str, Any]:

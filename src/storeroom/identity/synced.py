@@ -33,7 +33,8 @@ from storeroom.identity.model import (
 )
 from storeroom.identity.service import Users
 
-RESERVED: Final = frozenset({"credit_limit", "credit_currency", "terms"})  # said by the ERP, whatever others call so
+# Said by the ERP and by SAP's sync, whatever others call so.
+RESERVED: Final = frozenset({"credit_limit", "credit_currency", "terms", "sap_customer_code", "sap_sync"})
 
 
 class SyncedAccounts(Users):
