@@ -64,7 +64,7 @@ async def test_no_text_leaves_its_place(office: Office, more: dict[str, object],
     to, text = read(request)  # type: ignore[operator]
     assert to == PHONE
     assert text.startswith('1","to":"9 {token} &To=8\nX: y é is your code')
-    assert "x" not in request.headers
+    assert "x" not in request.headers and request.headers["idempotency-key"]
 
 
 @pytest.mark.parametrize(("said", "state"), [(400, "failed"), (503, "pending"), (401, "pending"), (429, "pending")])

@@ -158,7 +158,7 @@ class SmsGateway(msgspec.Struct, frozen=True, kw_only=True):
         quoted = {name: quote(value, safe="") for name, value in values.items()}
         url = urlunsplit(parts._replace(path=_filled(parts.path, quoted), query=_filled(parts.query, quoted)))
         if self.method == "GET":
-            return SmsRequest(self.method, url, headers, None)
+            return SmsRequest(self.method, url, {"Idempotency-Key": message_id, **headers}, None)
         kind, body = self._body(values)
         return SmsRequest(self.method, url, {"Content-Type": kind, "Idempotency-Key": message_id, **headers}, body)
 
