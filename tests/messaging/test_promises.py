@@ -108,8 +108,9 @@ async def test_what_a_notice_says_is_in_no_table_no_log_and_no_answer(
         signed = await shop.sessions.sign_in(email=boss.email, password=PASSWORD)
         headers = {"Authorization": f"Bearer {signed.access_token}"}
         listed = await http.get("/v1/admin/webhooks", headers=headers)
-        assert {row["destination"] for row in listed.json()["items"]} == {"sms", "mail"}
-        assert {json.dumps(row["payload"]) for row in listed.json()["items"]} == {"null"}
+        notices = [row for row in listed.json()["items"] if row["destination"] != "webhooks"]
+        assert {row["destination"] for row in notices} == {"sms", "mail"}
+        assert {json.dumps(row["payload"]) for row in notices} == {"null"}
         seen.append(listed.text)
     for where in (*(row[0] for row in rows), *seen, caplog.text):
         assert not [said for said in told if said in where], where[:200]
