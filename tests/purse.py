@@ -64,7 +64,8 @@ class Purse:
         )
 
     async def count(self, table: str) -> int:
-        return int(await self.one(f"SELECT count(*) FROM {table} WHERE tenant_id = $1"))
+        goods = " AND entity_type <> 'product'" if table == "webhook_queue" else ""  # told of before anything is paid
+        return int(await self.one(f"SELECT count(*) FROM {table} WHERE tenant_id = $1{goods}"))
 
 
 async def open_purse(room: Storeroom, dsn: str) -> Purse:

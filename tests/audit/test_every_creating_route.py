@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from string import Formatter
 from typing import Any
 
@@ -14,7 +15,7 @@ from works import Works
 
 from factories import HOME
 from storeroom.core.ids import OrderId
-from storeroom.server.app import _routes
+from storeroom.server.app import ROUTED
 
 # Made by visitors and accounts; what staff make is in CASES.
 OTHERS: dict[str, Case] = {
@@ -44,7 +45,8 @@ KEPT_FROM = {
 
 CREATING = {
     "POST " + re.sub(r":\w+}", "}", path)
-    for handler in _routes()
+    for room in ROUTED
+    for handler in import_module(f"storeroom.{room}.routes").route_handlers
     for path in getattr(handler, "paths", ())
     if handler.http_methods == {"POST"} and handler.status_code == 201
 }

@@ -649,6 +649,7 @@ async def test_every_field_of_an_order_comes_from_where_it_should(counter: Count
         "tax_amount": 0,
         "total_amount": 6450,
         "amount_paid": 0,
+        "paid_at_source": 0,
         "amount_due": 6450,
         "shipping_method": "ground",
         "age_verified": False,

@@ -77,7 +77,7 @@ async def test_whatever_a_carrier_was_told_is_written_down(house: Storeroom, out
     basket = Basket(
         answers=[
             Outcome(duration_ms=1, error=said, response_body=said),
-            RuntimeError(said),
+            RuntimeError("in a carrier"),
             Outcome(duration_ms=1, response_body=said),
         ]
     )

@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from storeroom.core.errors import Conflict, Invalid, Misconfigured, NotFound, Unavailable
+from storeroom.core.errors import Conflict, Invalid, NotFound, Unavailable
 
 
-class SapNotConfigured(Misconfigured):
+class SapNotConfigured(Conflict):
     """The shop has no SAP: nothing was asked, and nothing written."""
 
     code = "sap.not_configured"
