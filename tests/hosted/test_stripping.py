@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from stand import CARD
 
-from storeroom.hosted import stripped
-from storeroom.hosted.stripping import luhn
+from storeroom.core.stripping import luhn, stripped
 
 # Test numbers that the schemes publish: 16, 15, 14, 13, 19 and 12 digits.
 NUMBERS = [

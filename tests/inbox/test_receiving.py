@@ -141,6 +141,21 @@ async def test_a_time_that_is_signed_with_a_plain_hmac_is_looked_at(desk: Desk) 
                 await desk.take(body, headers, source="plain")
 
 
+async def test_no_card_number_is_kept_of_a_provider_of_payments_or_of_a_stranger(desk: Desk) -> None:
+    """Other sources are goods' and customers': a number of theirs that looks like a card's stays as it came."""
+    await desk.source(**SIGNED["stripe"][0])
+    card = "4242424242424242"
+    body = body_of(number=card, ean=card)
+    paid = await desk.entry(await desk.take(body, timed(body), source="paid"))
+    assert card not in json.dumps(paid.payload)
+    with pytest.raises(MessageForged):
+        await desk.take(body, {})
+    (forged,) = (await desk.shop.inbox.list(status=InboxStatus.FAILED)).items
+    assert card not in json.dumps((await desk.entry(forged.id)).payload)
+    goods = await desk.entry(await desk.take(body, standard(body)))
+    assert goods.payload["ean"] == card
+
+
 async def test_a_flood_of_forged_ones_does_not_fill_the_table(desk: Desk) -> None:
     body = body_of(text="x" * 9_000)
     for _ in range(FORGED_MAX + 20):

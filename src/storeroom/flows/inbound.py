@@ -10,6 +10,7 @@ from typing import Final, Self
 
 from typing_extensions import override
 
+from storeroom.core.stripping import stripped
 from storeroom.database.executor import Executor
 from storeroom.database.service import Context, Service
 from storeroom.flows.erp_intake import EPICOR, customer_message, inventory_message, payment_receipt_message
@@ -19,7 +20,7 @@ from storeroom.flows.parcels import track_updated
 from storeroom.flows.vendure import customer_address_event, customer_event, order_event
 from storeroom.flows.vendure_model import VENDURE
 from storeroom.gateways import GatewayNotFound
-from storeroom.hosted import SignatureRefused, stripped
+from storeroom.hosted import SignatureRefused
 from storeroom.identity import TokenKeys
 from storeroom.inbox import Handlers, Inbox, Receipt, SourceNotFound, digest, read
 

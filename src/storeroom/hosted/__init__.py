@@ -44,7 +44,6 @@ from storeroom.hosted.stripe import (
     read_session,
     require_signed,
 )
-from storeroom.hosted.stripping import stripped
 from storeroom.hosted.transactions import MpgsTransactions, ensure_mpgs_transactions
 
 __all__ = [
@@ -93,5 +92,4 @@ __all__ = [
     "read_event",
     "read_session",
     "require_signed",
-    "stripped",
 ]

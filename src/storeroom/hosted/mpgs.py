@@ -11,10 +11,10 @@ import msgspec
 from storeroom.core.errors import StoreroomError
 from storeroom.core.money import Money
 from storeroom.core.secrets import Secret
+from storeroom.core.stripping import stripped
 from storeroom.hosted.errors import ProviderDown, ProviderMisconfigured, ProviderRefused
 from storeroom.hosted.model import MpgsResult, MpgsStatus
 from storeroom.hosted.providers import ANSWER_BYTES_MAX, TIMEOUT, Asked, Opened, Outcome, State
-from storeroom.hosted.stripping import stripped
 from storeroom.integration import Courier, DestinationRefused, InvalidWebhook, NoAnswer
 
 NAME: Final = "mpgs"

@@ -12,6 +12,7 @@ from storeroom.core.ids import PaymentId
 from storeroom.core.money import Money
 from storeroom.core.pages import Page, decode_cursor, page_of, page_size
 from storeroom.core.states import sources
+from storeroom.core.stripping import stripped, stripped_text
 from storeroom.database.errors import violations
 from storeroom.database.service import Service, operation, transactional
 from storeroom.gateways import GatewayNotFound
@@ -33,7 +34,6 @@ from storeroom.hosted.model import (
     StripeSessionStatus,
     map_stripe_session,
 )
-from storeroom.hosted.stripping import stripped, stripped_text
 from storeroom.payments import Payment, PaymentNotFound, Payments, PaymentStatus
 
 S = StripeSessionStatus

@@ -10,6 +10,7 @@ from storeroom.core.ids import DomainId, OrderId, PaymentId, new_id
 from storeroom.core.money import Money
 from storeroom.core.pages import decode_cursor, page_of, page_size
 from storeroom.core.secrets import same
+from storeroom.core.stripping import bounded, stripped_text
 from storeroom.database.ensured import Ensured
 from storeroom.database.errors import violations
 from storeroom.database.service import Service, operation, transactional
@@ -37,7 +38,6 @@ from storeroom.hosted.model import (
     map_mpgs_transaction,
 )
 from storeroom.hosted.service import begin, settle
-from storeroom.hosted.stripping import bounded, stripped_text
 from storeroom.orders import OrderNotFound
 from storeroom.payments import PaymentNotFound, Payments
 

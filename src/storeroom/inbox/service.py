@@ -13,6 +13,7 @@ from storeroom.audit import audited
 from storeroom.core.ids import InboxId, new_id
 from storeroom.core.pages import Page, decode_cursor, page_of, page_size
 from storeroom.core.secrets import Secret
+from storeroom.core.stripping import stripped
 from storeroom.database.executor import Executor
 from storeroom.database.pool import Database, Transaction
 from storeroom.database.service import Context, Service, operation, transactional
@@ -46,6 +47,7 @@ from storeroom.inbox.model import (
     InboxStatus,
     InboxSummary,
     Receipt,
+    Scheme,
     SourceKeys,
 )
 from storeroom.inbox.sealed import PURPOSE, place_of
@@ -100,6 +102,8 @@ class Inbox(Service):
             await self._keep_forged(source, body, headers, webhook_type, signature)
             raise MessageForged(source=source)
         payload = read(body)
+        if found.scheme is Scheme.STRIPE:
+            payload = stripped(payload)  # others may have numbers of goods that look like a card's
         return await self.store(
             source=source,
             webhook_type=_said(found.event_type_at, headers, payload),
@@ -182,7 +186,7 @@ class Inbox(Service):
             source=source,
             webhook_type=_text(webhook_type, TYPE_LENGTH_MAX) or UNKNOWN_TYPE,
             headers=_kept(headers),
-            payload=clean(payload),
+            payload=clean(stripped(payload)),
             signature=None if signature is None else _text(signature, SIGNATURE_LENGTH_MAX),
             error="the signature is wrong, or too old",
         )

@@ -1,7 +1,7 @@
-"""What must never be stored of a provider's answer: card numbers and security codes.
+"""What must never be stored of what others say: card numbers and security codes.
 
-Everything a provider, or a buyer, says passes through here before it is written: by the names of fields, and by what
-stands in texts, since gateways echo what they were sent in messages too.
+Everything a provider of payments, or a buyer, says passes through here before it is written: by the names of fields,
+and by what stands in texts, since gateways echo what they were sent in messages too.
 """
 
 import re
