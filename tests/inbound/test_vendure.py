@@ -11,7 +11,7 @@ from recorded import address, at, customer, line, order
 from factories import HOME, make_method, make_product, open_shop, place, usd
 from rivals import race
 from storeroom.core.errors import StoreroomError
-from storeroom.core.ids import OrderId
+from storeroom.core.ids import OrderId, UserId
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database
 from storeroom.database.service import SYSTEM, Actor, ActorKind
@@ -34,6 +34,10 @@ async def nimal(shop: Shop) -> Customer:
     found = await shop.customers.by_vendure_id(vendure_customer_id="7")
     assert found is not None
     return found
+
+
+async def addresses_of(shop: Shop, person: Synced) -> list[Any]:
+    return await shop.customers.addresses(customer_id=UserId(person.id))
 
 
 async def links_sent(shop: Shop) -> dict[Any, bool]:
@@ -188,6 +192,23 @@ async def test_registering_yields_customer_and_addresses_and_step_three_is_retri
     }
     await shop.vendure.delete_address(vendure_address_id="21", at=at(3))
     assert {each.vendure_address_id for each in await shop.customers.addresses(customer_id=before.id)} == {"22"}
+
+
+@pytest.mark.requirement("SIG-ADR-01", "SIG-SYN-05")
+async def test_an_address_that_was_given_to_another_customer_leaves_the_first(shop: Shop) -> None:
+    people = [
+        await shop.vendure.upsert_customer(customer=customer(id=number, emailAddress=mail), at=at(0))
+        for number, mail in ((7, "ann@buyer.example"), (8, "bo@buyer.example"))
+    ]
+    kept = address(21, "1 Main Street", defaultShippingAddress=True)
+    for minute, holder in enumerate((0, 1, 0), start=1):
+        told = await shop.vendure.upsert_address(address={**kept, "customer": {"id": 7 + holder}}, at=at(minute))
+        held = [
+            [(each.id, each.vendure_address_id, each.is_default) for each in await addresses_of(shop, person)]
+            for person in people
+        ]
+        assert held[holder] == [(told.id, "21", True)]
+        assert held[1 - holder] == []
 
 
 @pytest.mark.requirement("SIG-PLC-01", "SIG-PLC-02", "SIG-ORD-01", "SIG-SYN-02", "SIG-SYN-05")

@@ -283,6 +283,14 @@ SELECT id, user_id, address_type, is_default, label, recipient_name, company, st
    AND id = :address_id
    AND deleted_at IS NULL;
 
+-- name: address_holder(tenant_id, address_id) -> UserId?
+-- Whose address it is, for another system that has given it to somebody else.
+SELECT user_id
+  FROM {user_addresses}
+ WHERE tenant_id = :tenant_id
+   AND id = :address_id
+   AND deleted_at IS NULL;
+
 -- name: addresses(tenant_id, user_id, rows) -> SavedAddress*
 -- The defaults first, then the newest.
 SELECT id, user_id, address_type, is_default, label, recipient_name, company, street_line_1, street_line_2, city,

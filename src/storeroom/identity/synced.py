@@ -193,11 +193,19 @@ class SyncedAccounts(Users):
     ) -> AddressId | None:
         """Make an address say what the other system says; None where the account keeps ADDRESSES_MAX already.
 
+        One that the other system has given to somebody else leaves the account that had it.
+
         Raises:
             InvalidAddress: a line is missing or cannot be taken. Nothing was written.
         """
         lines = normal_address(address)
-        await self._lock(user_id)
+        holder = None
+        if address_id is not None:
+            holder = await queries.address_holder(self.db, tenant_id=self.tenant_id, address_id=address_id)
+        for account in sorted({user_id, holder or user_id}):  # two that change places do not wait for each other
+            await self._lock(account)
+        if address_id is not None and holder not in (None, user_id):
+            await queries.delete_address(self.db, tenant_id=self.tenant_id, user_id=holder, address_id=address_id)
         known = (
             await queries.address(self.db, tenant_id=self.tenant_id, user_id=user_id, address_id=address_id)
             if address_id is not None
