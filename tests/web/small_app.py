@@ -16,7 +16,7 @@ from storeroom.core.errors import Conflict, Forbidden, Misconfigured, NotFound, 
 from storeroom.core.ids import SessionId, TenantId, UserId, new_id
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database
-from storeroom.database.service import Context, Service, transactional
+from storeroom.database.service import Context, Service, TenantUnknown, transactional
 from storeroom.tenants import Tenants
 from storeroom.web import (
     DEPENDENCIES,
@@ -64,6 +64,10 @@ class TestGate:
         if host not in self.hosts:
             raise Gone(what="host")
         return self.hosts[host]
+
+    async def require_tenant(self, tenant_id: TenantId) -> None:
+        if await Tenants(self._db).cache.settings(tenant_id) is None:
+            raise TenantUnknown(tenant_id=tenant_id)
 
     async def authenticate(self, access_token: str) -> Principal:
         if access_token not in self.accounts:

@@ -28,8 +28,18 @@ async def test_the_host_says_which_shop(http: httpx.AsyncClient, gate: TestGate,
 
 async def test_a_caller_without_token_may_name_the_shop(http: httpx.AsyncClient, other: str) -> None:
     assert (await http.get("/who", headers={"Storeroom-Tenant": other})).json()["tenant"] == other
-    refused = await http.get("/who", headers={"Storeroom-Tenant": "no/such shop"})
-    assert (refused.status_code, refused.json()["code"]) == (404, "tenants.unknown")
+    for made_up in ("no/such shop", "nobody"):
+        refused = await http.get("/who", headers={"Storeroom-Tenant": made_up})
+        assert (refused.status_code, refused.json()["code"]) == (404, "tenants.unknown")
+
+
+async def test_a_shop_that_somebody_made_up_is_counted_nowhere(http: httpx.AsyncClient, database: Database) -> None:
+    """Each name would have a count of its own: as many calls as there are names, and a row for each."""
+    made_up = f"t_{uuid.uuid4().hex}"
+    assert (await http.post("/guess", headers={"Storeroom-Tenant": made_up})).status_code == 404
+    token = {"Storeroom-Session": guest_token(made_up, "x" * 43)}
+    assert (await http.post("/guess", headers=token)).status_code == 401
+    assert await database.fetchval("SELECT count(*) FROM rate_counters WHERE tenant_id = $1", made_up) == 0
 
 
 async def test_no_header_and_no_host_override_a_token(

@@ -58,6 +58,11 @@ class RoomGate:
         self._hosts[host] = (tenant_id, time.monotonic() + TENANT_CACHE_S)
         return tenant_id
 
+    async def require_tenant(self, tenant_id: TenantId) -> None:
+        """Ask the room's cache of shops, which keeps those that exist."""
+        if await self._room.tenants.cache.settings(tenant_id) is None:
+            raise TenantUnknown(tenant_id=tenant_id)
+
     async def origins(self, call: Call) -> frozenset[str]:
         """The web origins that the call's shop allows, at most TENANT_CACHE_S old; none where there is no shop."""
         try:

@@ -133,6 +133,10 @@ class Gate(Protocol):
         """The shop that answers at a host name."""
         ...
 
+    async def require_tenant(self, tenant_id: TenantId) -> None:
+        """Whether there is such a shop, which a caller has named. Raises TenantUnknown."""
+        ...
+
     async def authenticate(self, access_token: str) -> Principal:
         """The account or the key that a token proves, of the tenant that it carries. Raises InvalidToken."""
         ...
@@ -262,6 +266,8 @@ class Call:
     async def tenant(self) -> TenantId:
         """The shop: the token's; else that of the path, the header Storeroom-Tenant, or the host.
 
+        There is one of that name: callers and their calls are counted by it, so nobody may make names up.
+
         Raises:
             InvalidToken: the token is none of ours.
             TenantUnknown, HostUnknown: no such shop, or the path names another than the token.
@@ -271,10 +277,15 @@ class Call:
             if bearer is not None:
                 self._tenant = (await self.principal()).tenant_id
             elif guest is not None:
+                try:
+                    await self.gate.require_tenant(guest[0])
+                except TenantUnknown as error:
+                    raise InvalidToken from error
                 self._tenant = guest[0]
             elif named := self._path_tenant or self._header(b"storeroom-tenant"):
                 if not _TENANT.fullmatch(named):
                     raise TenantUnknown(tenant_id=named[:64])
+                await self.gate.require_tenant(TenantId(named))
                 self._tenant = TenantId(named)
             else:
                 self._tenant = await self.gate.tenant_at(_without_port(self.host))
