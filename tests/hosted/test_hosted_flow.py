@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from stand import PROVIDER, Stand
+from storeroom.flows.hosted_polling import POLLED_MAX, poll_hosted
 
 from factories import open_shop, usd
 from rivals import race
@@ -26,7 +27,7 @@ from standin import (
 )
 from storeroom.core.ids import InboxId, new_id
 from storeroom.database.pool import Database
-from storeroom.flows.hosted_payments import POLLED_MAX, HostedPayments, poll_hosted
+from storeroom.flows.hosted_payments import HostedPayments
 from storeroom.flows.inbound import HANDLERS
 from storeroom.flows.model import HostedPage, PlacedOrder
 from storeroom.gateways import GatewayKind, GatewayNotFound

@@ -14,9 +14,10 @@ from storeroom.core.stripping import stripped
 from storeroom.database.executor import Executor
 from storeroom.database.service import Context, Service
 from storeroom.flows.erp_intake import EPICOR, customer_message, inventory_message, payment_receipt_message
-from storeroom.flows.hosted_payments import BY_GATEWAY, HostedPayments, stripe_message
+from storeroom.flows.hosted_payments import HostedPayments
 from storeroom.flows.mail_failures import mail_complained, mail_failed
 from storeroom.flows.parcels import track_updated
+from storeroom.flows.stripe_messages import BY_GATEWAY, stripe_message
 from storeroom.flows.vendure import customer_address_event, customer_event, order_event
 from storeroom.flows.vendure_model import VENDURE
 from storeroom.gateways import GatewayNotFound

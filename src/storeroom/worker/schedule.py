@@ -14,7 +14,7 @@ from storeroom.catalog.jobs import deactivate_expired_batches
 from storeroom.downloads.jobs import send_links
 from storeroom.erp.jobs import queue_unsynced
 from storeroom.flows.cancellation import cancel_unpaid
-from storeroom.flows.hosted_payments import POLLED_MAX, poll_hosted
+from storeroom.flows.hosted_polling import POLLED_MAX, poll_hosted
 from storeroom.flows.vendure import retry_waiting
 from storeroom.identity import TokenKeys
 from storeroom.identity.jobs import expire_sessions, remove_account_tokens, remove_sessions
