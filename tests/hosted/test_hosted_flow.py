@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from stand import PROVIDER, Stand
-from storeroom.flows.hosted_polling import POLLED_MAX, poll_hosted
 
 from factories import open_shop, usd
 from rivals import race
@@ -28,6 +27,7 @@ from standin import (
 from storeroom.core.ids import InboxId, new_id
 from storeroom.database.pool import Database
 from storeroom.flows.hosted_payments import HostedPayments
+from storeroom.flows.hosted_polling import POLLED_MAX, poll_hosted
 from storeroom.flows.inbound import HANDLERS
 from storeroom.flows.model import HostedPage, PlacedOrder
 from storeroom.gateways import GatewayKind, GatewayNotFound
