@@ -1,7 +1,7 @@
 """What is done with orders once they are placed. Placing them is the checkout's (`storeroom.flows`)."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -9,330 +9,37 @@ import msgspec
 
 from storeroom.audit import audited
 from storeroom.catalog import Batches
-from storeroom.core.clock import utc
-from storeroom.core.contact import InvalidPhone, normal_phone
 from storeroom.core.ids import OrderId, OrderLineId, UserId, new_id
-from storeroom.core.pages import Page, decode_cursor, page_of, page_size
 from storeroom.core.states import sources
 from storeroom.database.executor import Executor
 from storeroom.database.pool import Transaction
-from storeroom.database.service import Service, operation, transactional
-from storeroom.guests import GuestAttempts, GuestMethod
+from storeroom.database.service import operation, transactional
 from storeroom.orders import queries
+from storeroom.orders.checks import checked_reason, checked_text
 from storeroom.orders.errors import InvalidOrderInput, NotesFull, NotOnHand, OrderMoveRefused, OrderNotFound
 from storeroom.orders.model import (
     CARRIER_LENGTH_MAX,
     CASH_ON_DELIVERY_MOVES,
-    HISTORY_MAX,
     NOTE_LENGTH_MAX,
     NOTES_LENGTH_MAX,
-    OFFSET_MAX,
     ORDER_MOVES,
-    REASON_LENGTH_MAX,
-    SEARCH_LENGTH_MAX,
-    SEARCH_PART_MIN,
-    SEARCH_RESULTS_MAX,
-    TRACKABLE_STAGES,
     TRACKING_LENGTH_MAX,
-    CampaignRevenue,
-    CustomerOrder,
-    CustomerOrderItem,
-    CustomerOrderSummary,
     DeliveryStage,
     HeldOrder,
     Order,
-    OrderLine,
-    OrdersFound,
     OrderStatus,
-    OrderSummary,
-    OrderTracking,
-    RefundDue,
-    StatusChange,
-    StatusLabel,
-    customer_view,
 )
+from storeroom.orders.reading import OrderReading
 from storeroom.outbox import enqueue
-from storeroom.promotions import Coupons
-from storeroom.tenants import settings_of
-from storeroom.verification import PhoneCodes, PhoneProofRequired
 
-_LAST: Final = "\U0010ffff"  # behind every text with the same beginning, in the C collation
 _STAGES: Final = {OrderStatus.SHIPPED: DeliveryStage.DISPATCHED, OrderStatus.DELIVERED: DeliveryStage.DELIVERED}
 _CLOSING: Final = frozenset({OrderStatus.CANCELLED, OrderStatus.REFUNDED})  # what is still held goes back to the shelf
 UNPAID: Final = "unpaid"
 _Batches: TypeAlias = list[dict[str, object]]
 
 
-class Orders(Service):
+class Orders(OrderReading):
     """Orders of one tenant."""
-
-    # --- Reading ------------------------------------------------------------------------------------------------------
-
-    @operation
-    async def get(self, *, order_id: OrderId) -> Order:
-        """One order, as staff see it. Raises OrderNotFound."""
-        return await self._read(order_id)
-
-    @operation
-    async def by_number(self, *, number: str) -> Order:
-        """The order with this number, in capitals or not. Raises OrderNotFound."""
-        found = await queries.order_id_of_number(self.db, tenant_id=self.tenant_id, order_number=_number(number))
-        if found is None:
-            raise OrderNotFound(order=number)
-        return await self._read(found)
-
-    @operation
-    async def by_tracking(self, *, tracking_number: str) -> Order:
-        """The newest order whose parcel has this number. Raises OrderNotFound."""
-        asked = tracking_number.strip()
-        found = None
-        if asked.isprintable():
-            found = await queries.order_of_parcel(self.db, tenant_id=self.tenant_id, tracking_number=asked)
-        if found is None:
-            raise OrderNotFound(order=asked[:TRACKING_LENGTH_MAX])
-        return await self._read(found)
-
-    @operation
-    async def by_purchase(self, *, source: str, purchase_id: str) -> Order:
-        """The order that came of a purchase elsewhere. Raises OrderNotFound."""
-        found = await queries.order_id_of_purchase(
-            self.db,
-            tenant_id=self.tenant_id,
-            source=_text(source, "source"),
-            purchase_id=_text(purchase_id, "purchase_id"),
-        )
-        if found is None:
-            raise OrderNotFound(order=f"{source}/{purchase_id}")
-        return await self._read(found)
-
-    @operation
-    async def items(self, *, order_id: OrderId) -> list[OrderLine]:
-        """The lines of an order, in their order. Raises OrderNotFound."""
-        lines = await queries.lines(self.db, tenant_id=self.tenant_id, order_id=order_id)
-        if not lines:  # every order has one
-            raise OrderNotFound(order=str(order_id))
-        return lines
-
-    @operation
-    async def for_customer(self, *, user_id: UserId, number: str) -> CustomerOrder:
-        """An account's own order, as its buyer sees it. Raises OrderNotFound, for somebody else's order as well."""
-        found = await queries.order_id_of_number(self.db, tenant_id=self.tenant_id, order_number=_number(number))
-        order = await self._read(found) if found is not None else None
-        if order is None or order.user_id != user_id:
-            raise OrderNotFound(order=number)
-        lines = await queries.lines(self.db, tenant_id=self.tenant_id, order_id=order.id)
-        return customer_view(order, lines, await Coupons(self.context).discounts_of(order_id=order.id))
-
-    @operation
-    async def lookup(
-        self, *, number: str, phone: str, phone_session_id: UUID | None = None, host: str | None = None
-    ) -> OrderTracking:
-        """Where an order is, for whoever knows its number and the phone it was placed with.
-
-        Carrier and tracking number are given from the dispatch on. Every lookup is kept among the attempts of guests.
-
-        Args:
-            number: as it was told to the buyer.
-            phone: in the customs of the tenant's country, or with its country code.
-            phone_session_id: of a code that was sent to that phone and was right, where the tenant asks for one.
-            host: where it is asked.
-
-        Raises:
-            InvalidPhone: this is no telephone number, whatever the order.
-            PhoneProofRequired: the tenant asks for a code, and none was right lately; whatever the order.
-            OrderNotFound: no such order, or another phone: the two look the same.
-            TooManyAttempts: this phone or this number was asked for wrongly so often.
-        """
-        tenant = await settings_of(self.context)
-        known, asked = normal_phone(phone, tenant.country_code), _number(number)
-        if tenant.lookup_code_required and phone_session_id is None:  # so a client learns of it: no attempt yet
-            raise PhoneProofRequired
-        attempts = GuestAttempts(self.context.on(self.db))
-        async with attempts.watched(GuestMethod.ORDER_LOOKUP, phone=known, order_reference=asked, host=host):
-            if tenant.lookup_code_required:  # before the order is looked for, so that nobody learns whether it exists
-                await PhoneCodes(self.context).require(session_id=phone_session_id, phone=known)
-            tracking = await queries.tracking(self.db, tenant_id=self.tenant_id, order_number=asked, phone=known)
-            if tracking is None:
-                raise OrderNotFound(order=number)
-        if tracking.delivery_stage in TRACKABLE_STAGES:
-            return tracking
-        return OrderTracking(
-            order_number=tracking.order_number,
-            status=tracking.status,
-            delivery_stage=tracking.delivery_stage,
-            created_at=tracking.created_at,
-            estimated_delivery=tracking.estimated_delivery,
-            shipping_carrier=None,
-            tracking_number=None,
-        )
-
-    # --- Lists --------------------------------------------------------------------------------------------------------
-
-    @operation
-    async def list_for_user(
-        self, *, user_id: UserId, cursor: str | None = None, limit: int | None = None
-    ) -> Page[OrderSummary]:
-        """An account's orders, newest first."""
-        return await self._page(status=None, user_id=user_id, cursor=cursor, limit=limit)
-
-    @operation
-    async def awaiting_payment(self, *, cursor: str | None = None, limit: int | None = None) -> Page[OrderSummary]:
-        """Orders that were not paid yet, oldest first."""
-        size = page_size(limit)
-        after_at, after_id = decode_cursor(cursor, (datetime, UUID)) if cursor else (None, None)
-        rows = await queries.orders_awaiting_payment(
-            self.db, tenant_id=self.tenant_id, after_at=after_at, after_id=after_id, size=size + 1
-        )
-        return page_of(rows, size, lambda order: (order.created_at, order.id))
-
-    @operation
-    async def list_filtered(
-        self,
-        *,
-        status: OrderStatus | None = None,
-        search: str | None = None,
-        created_before: datetime | None = None,
-        created_after: datetime | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-    ) -> OrdersFound:
-        """A page by number, newest first, and the number of all orders that the filters let through.
-
-        Args:
-            status: only of this one.
-            search: a part of number, mail address, name, phone, purchase id or id; `%` and `_` mean themselves.
-            created_before: placed before this instant, exclusive.
-            created_after: placed after this instant, exclusive.
-            limit: 1 to PAGE_SIZE_MAX.
-            offset: 0 to OFFSET_MAX; `list` goes further.
-        """
-        size = page_size(limit)
-        if not 0 <= offset <= OFFSET_MAX:
-            raise InvalidOrderInput(field="offset", reason=f"0 to {OFFSET_MAX}; page by cursor to go further")
-        pattern = _pattern(_text(search, "search", SEARCH_LENGTH_MAX)) if search and search.strip() else None
-        before = utc(created_before, field="created_before") if created_before is not None else None
-        after = utc(created_after, field="created_after") if created_after is not None else None
-        items = await queries.orders_filtered(
-            self.db,
-            tenant_id=self.tenant_id,
-            status=status,
-            pattern=pattern,
-            created_before=before,
-            created_after=after,
-            size=size,
-            skip=offset,
-        )
-        total = await queries.orders_counted(
-            self.db,
-            tenant_id=self.tenant_id,
-            status=status,
-            pattern=pattern,
-            created_before=before,
-            created_after=after,
-        )
-        return OrdersFound(items=items, total=total)
-
-    @operation
-    async def search(self, *, text: str, limit: int = SEARCH_RESULTS_MAX) -> list[OrderSummary]:
-        """Orders that the text names: exactly if there are any, else by beginning, then by part; newest first in each.
-
-        Exact is a whole number, mail address or phone. A beginning is one of a number or mail address. A part, of
-        SEARCH_PART_MIN characters at least, is looked for in names and purchase ids as well, where the worker has
-        filled the search table (orders of the last seconds may be missing).
-        """
-        size = min(max(limit, 1), SEARCH_RESULTS_MAX)
-        words = _text(text, "q", SEARCH_LENGTH_MAX)
-        if not words:
-            return []
-        try:
-            phone = normal_phone(words, (await settings_of(self.context)).country_code)
-        except InvalidPhone:
-            phone = None
-        number, email = words.upper(), words.lower()
-        found = await queries.orders_exactly(
-            self.db, tenant_id=self.tenant_id, order_number=number, email=email, phone=phone, size=size
-        )
-        if found:
-            return found
-        found = await queries.orders_beginning(
-            self.db,
-            tenant_id=self.tenant_id,
-            number_from=number,
-            number_to=number + _LAST,
-            email_from=email,
-            email_to=email + _LAST,
-            size=size,
-        )
-        if len(found) < size and len(words) >= SEARCH_PART_MIN:
-            known = {order.id for order in found}
-            more = await queries.orders_containing(
-                self.db, tenant_id=self.tenant_id, pattern=_pattern(words), size=size
-            )
-            found += [order for order in more if order.id not in known][: size - len(found)]
-        return found
-
-    @operation
-    async def needing_refund(self, *, cursor: str | None = None, limit: int | None = None) -> Page[RefundDue]:
-        """Orders that hold money which is due back: paid beyond their total, or paid and then cancelled."""
-        size = page_size(limit)
-        rows = await queries.orders_needing_refund(
-            self.db, tenant_id=self.tenant_id, before=_before(cursor), size=size + 1
-        )
-        return page_of(rows, size, lambda order: (order.id,))
-
-    @operation
-    async def revenue_by_campaign(self, *, since: datetime, until: datetime) -> list[CampaignRevenue]:
-        """What the orders of each campaign came to, cancelled and refunded ones left out: since <= placed < until."""
-        return await queries.revenue_by_campaign(
-            self.db, tenant_id=self.tenant_id, since=utc(since, field="since"), until=utc(until, field="until")
-        )
-
-    @operation
-    async def history(self, *, order_id: OrderId, limit: int = HISTORY_MAX) -> list[StatusChange]:
-        """The changes of an order's status, newest first, at most HISTORY_MAX. Raises OrderNotFound."""
-        rows = await queries.history(
-            self.db, tenant_id=self.tenant_id, order_id=order_id, size=min(max(limit, 1), HISTORY_MAX)
-        )
-        if not rows:  # the first is written with the order
-            raise OrderNotFound(order=str(order_id))
-        return rows
-
-    @operation
-    async def changes(self, *, cursor: str | None = None, limit: int | None = None) -> Page[StatusChange]:
-        """Changes of all orders, newest first."""
-        size = page_size(limit)
-        before_at, before_id = decode_cursor(cursor, (datetime, UUID)) if cursor else (None, None)
-        rows = await queries.changes_page(
-            self.db, tenant_id=self.tenant_id, before_at=before_at, before_id=before_id, size=size + 1
-        )
-        return page_of(rows, size, lambda change: (change.created_at, change.id))
-
-    @operation
-    async def summaries(
-        self, *, customer_id: UserId, cursor: str | None = None, limit: int | None = None
-    ) -> Page[CustomerOrderSummary]:
-        """The rows of `customer_orders_summary` of one customer, newest first."""
-        size = page_size(limit)
-        rows = await queries.customer_summaries(
-            self.db, tenant_id=self.tenant_id, customer_id=customer_id, before=_before(cursor), size=size + 1
-        )
-        return page_of(rows, size, lambda order: (order.id,))
-
-    @operation
-    async def summary_items(self, *, order_id: OrderId) -> list[CustomerOrderItem]:
-        """The rows of `customer_order_items` of one order."""
-        return await queries.customer_summary_items(self.db, tenant_id=self.tenant_id, order_id=order_id)
-
-    @operation
-    async def status_labels(self) -> list[StatusLabel]:
-        """What each status is called for people; a plain form of its name where nobody named it."""
-        named = {label.status: label for label in await queries.status_labels(self.db, tenant_id=self.tenant_id)}
-        return [
-            named.get(status) or StatusLabel(status=status, label=status.replace("_", " ").capitalize(), description="")
-            for status in OrderStatus
-        ]
-
-    # --- Changes ------------------------------------------------------------------------------------------------------
 
     @audited("orders.move", "order", "order_id")
     @transactional
@@ -366,8 +73,8 @@ class Orders(Service):
         if entry_id is not None and await queries.entry_exists(self.db, tenant_id=self.tenant_id, entry_id=entry_id):
             return await self._read(order_id)
         if to is OrderStatus.SHIPPED:
-            return await self._ship(order, reason=_reason(reason), metadata=metadata, entry_id=entry_id)
-        return await self._move(order, to, reason=_reason(reason), metadata=metadata, entry_id=entry_id)
+            return await self._ship(order, reason=checked_reason(reason), metadata=metadata, entry_id=entry_id)
+        return await self._move(order, to, reason=checked_reason(reason), metadata=metadata, entry_id=entry_id)
 
     @audited("orders.cancel", "order", "order_id")
     @transactional
@@ -382,7 +89,7 @@ class Orders(Service):
             OrderMoveRefused: shipped, or ended before; a second call gives nothing back.
         """
         order = await self._hold(order_id)
-        return await self._move(order, OrderStatus.CANCELLED, reason=_reason(reason))
+        return await self._move(order, OrderStatus.CANCELLED, reason=checked_reason(reason))
 
     @audited("orders.ship", "order", "order_id")
     @transactional
@@ -408,21 +115,21 @@ class Orders(Service):
                 Nothing was written.
             BatchesShort: the verified, unexpired batches of a product do not suffice. Nothing was written.
         """
-        carrier = _text(carrier, "carrier", CARRIER_LENGTH_MAX) or None
-        tracking_number = _text(tracking_number, "tracking_number", TRACKING_LENGTH_MAX) or None
+        carrier = checked_text(carrier, "carrier", CARRIER_LENGTH_MAX) or None
+        tracking_number = checked_text(tracking_number, "tracking_number", TRACKING_LENGTH_MAX) or None
         return await self._ship(
             await self._hold(order_id),
             carrier=carrier,
             tracking_number=tracking_number,
             estimated_delivery=estimated_delivery,
-            reason=_reason(reason),
+            reason=checked_reason(reason),
         )
 
     @audited("orders.deliver", "order", "order_id")
     @transactional
     async def deliver(self, *, order_id: OrderId, reason: str | None = None) -> Order:
         """The parcel arrived. Raises OrderNotFound, OrderMoveRefused."""
-        return await self._move(await self._hold(order_id), OrderStatus.DELIVERED, reason=_reason(reason))
+        return await self._move(await self._hold(order_id), OrderStatus.DELIVERED, reason=checked_reason(reason))
 
     @audited("orders.set_tracking", "order", "order_id")
     @operation
@@ -439,8 +146,8 @@ class Orders(Service):
             self.db,
             tenant_id=self.tenant_id,
             order_id=order_id,
-            carrier=_text(carrier, "carrier", CARRIER_LENGTH_MAX) or None,
-            tracking_number=_text(tracking_number, "tracking_number", TRACKING_LENGTH_MAX) or None,
+            carrier=checked_text(carrier, "carrier", CARRIER_LENGTH_MAX) or None,
+            tracking_number=checked_text(tracking_number, "tracking_number", TRACKING_LENGTH_MAX) or None,
             estimated_delivery=estimated_delivery,
         )
         if not changed:
@@ -457,7 +164,7 @@ class Orders(Service):
             OrderNotFound: the tenant has no such order.
             NotesFull: the notes would pass NOTES_LENGTH_MAX; nothing was written.
         """
-        text = _text(note, "note", NOTE_LENGTH_MAX)
+        text = checked_text(note, "note", NOTE_LENGTH_MAX)
         if not text:
             raise InvalidOrderInput(field="note", reason="is empty")
         order = await self._hold(order_id)
@@ -506,7 +213,7 @@ class Orders(Service):
         order = await self._hold(order_id)
         to = OrderStatus.PARTIALLY_REFUNDED if order.amount_paid.amount > 0 else OrderStatus.REFUNDED
         if order.amount_paid < order.total_amount and to in ORDER_MOVES[order.status]:
-            await self._move(order, to, reason=_reason(reason))
+            await self._move(order, to, reason=checked_reason(reason))
         await queries.recount_buyer_refunded(self.db, tenant_id=self.tenant_id, order_id=order_id)
         return await self._read(order_id)
 
@@ -531,26 +238,11 @@ class Orders(Service):
 
     # --- What the above share -----------------------------------------------------------------------------------------
 
-    async def _read(self, order_id: OrderId) -> Order:
-        order = await queries.order(self.db, tenant_id=self.tenant_id, order_id=order_id)
-        if order is None:
-            raise OrderNotFound(order=str(order_id))
-        return order
-
     async def _hold(self, order_id: OrderId) -> HeldOrder:
         order = await queries.hold_order(self.db, tenant_id=self.tenant_id, order_id=order_id)
         if order is None:
             raise OrderNotFound(order=str(order_id))
         return order
-
-    async def _page(
-        self, *, status: OrderStatus | None, user_id: UserId | None, cursor: str | None, limit: int | None
-    ) -> Page[OrderSummary]:
-        size = page_size(limit)
-        rows = await queries.orders_page(
-            self.db, tenant_id=self.tenant_id, status=status, user_id=user_id, before=_before(cursor), size=size + 1
-        )
-        return page_of(rows, size, lambda order: (order.id,))
 
     async def _move(
         self,
@@ -681,14 +373,6 @@ class Orders(Service):
             entity_id=order.id,
         )
 
-    # Last, since inside the class its name hides the builtin from what follows.
-    @operation
-    async def list(
-        self, *, status: OrderStatus | None = None, cursor: str | None = None, limit: int | None = None
-    ) -> Page[OrderSummary]:
-        """Recent orders, newest first; of one status if it is given."""
-        return await self._page(status=status, user_id=None, cursor=cursor, limit=limit)
-
 
 def _refusal(order: HeldOrder, to: OrderStatus) -> OrderMoveRefused:
     return OrderMoveRefused(
@@ -697,34 +381,6 @@ def _refusal(order: HeldOrder, to: OrderStatus) -> OrderMoveRefused:
         to_status=to.value,
         allowed=[state.value for state in OrderStatus if state in ORDER_MOVES[order.status]],
     )
-
-
-def _before(cursor: str | None) -> UUID | None:
-    return decode_cursor(cursor, (UUID,))[0] if cursor else None
-
-
-def _text(text: str | None, field: str, length_max: int = 255) -> str:
-    """The text without blanks around it; empty for none."""
-    stripped = (text or "").strip()
-    if len(stripped) > length_max:
-        raise InvalidOrderInput(field=field, reason=f"longer than {length_max} characters")
-    if "\x00" in stripped:
-        raise InvalidOrderInput(field=field, reason="has a NUL in it")
-    return stripped
-
-
-def _number(text: str) -> str:
-    return _text(text, "number").upper()
-
-
-def _reason(text: str | None) -> str | None:
-    return _text(text, "reason", REASON_LENGTH_MAX) or None
-
-
-def _pattern(words: str) -> str:
-    """A LIKE pattern for documents, which are in lower case, that contain the words as they are written."""
-    literal = words.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{literal}%"
 
 
 async def mark_links_sent(tx: Executor, *, tenant_id: str, line_ids: Sequence[OrderLineId]) -> int:
