@@ -46,7 +46,7 @@ _LAST: Final = "\U0010ffff"  # behind every text with the same beginning, in the
 class OrderReading(Service):
     """What is asked of the orders of one tenant; `Orders` has the rest."""
 
-    # --- One order -----------------------------------------------------------------------------------------------------
+    # --- One order ----------------------------------------------------------------------------------------------------
 
     @operation
     async def get(self, *, order_id: OrderId) -> Order:
