@@ -90,7 +90,10 @@ def serve(
     )
     if demo:
         _refuse_made_up(settings, "development")
-    from storeroom.server import run  # noqa: PLC0415
+    from storeroom.core.loading import lasting  # noqa: PLC0415
+
+    with lasting():
+        from storeroom.server import run  # noqa: PLC0415
 
     async def prepare(room: "Storeroom") -> None:
         await _demonstrate(room, settings)

@@ -16,6 +16,7 @@ from litestar import Litestar
 from prometheus_client.registry import REGISTRY
 
 from storeroom.core.errors import Misconfigured
+from storeroom.core.loading import lasting
 from storeroom.database.embedded import EmbeddedPostgres
 from storeroom.database.migrations import migrate
 from storeroom.room import Storeroom
@@ -130,7 +131,8 @@ async def _bring_back(postgres: EmbeddedPostgres) -> None:
 
 
 async def _serve(settings: Settings, room: Storeroom, stop: asyncio.Event) -> None:
-    server = _server(create_app(room, settings), settings)
+    with lasting():
+        server = _server(create_app(room, settings), settings)
     serving = asyncio.create_task(server.serve())
     working = None
     if settings.worker:
