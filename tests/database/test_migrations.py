@@ -7,8 +7,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from storeroom.database import migrations
 from storeroom.database.migrations import (
+    LOCK_KEY,
     DatabaseNewer,
     FunctionEdited,
     FunctionFileInvalid,
@@ -22,6 +22,7 @@ from storeroom.database.migrations import (
     require_migrated,
     status,
 )
+from storeroom.database.migrations import connection as waiting
 from storeroom.database.names import TableNames
 from storeroom.database.pool import Database
 
@@ -207,7 +208,7 @@ async def test_a_migration_does_not_hold_up_the_shop(
     dsn = await fresh_database(empty=True)
     await migrate(dsn, sources=folder.sources)
     folder.migration("0003_height.sql", f"{alone}ALTER TABLE {{shelves}} ADD COLUMN height_mm INTEGER;\n")
-    monkeypatch.setattr(migrations, "TABLE_LOCK_WAIT_S", 0.1)
+    monkeypatch.setattr(waiting, "TABLE_LOCK_WAIT_S", 0.1)
     busy = await asyncpg.connect(dsn)
     async with busy.transaction():
         await busy.execute("SELECT count(*) FROM shelves")
@@ -242,9 +243,9 @@ async def test_another_run_is_waited_for_so_long(
     fresh_database: Fresh, folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dsn = await fresh_database(empty=True)
-    monkeypatch.setattr(migrations, "LOCK_WAIT_S", 0.1)
+    monkeypatch.setattr(waiting, "LOCK_WAIT_S", 0.1)
     holder = await asyncpg.connect(dsn)
-    await holder.execute(f"SELECT pg_advisory_lock({migrations.LOCK_KEY})")
+    await holder.execute(f"SELECT pg_advisory_lock({LOCK_KEY})")
     with pytest.raises(MigrationBlocked, match="another migrate"):
         await migrate(dsn, sources=folder.sources)
     await holder.close()
