@@ -12,8 +12,10 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta
 
 from storeroom import outbox
+from storeroom.core.crypto import KeyRing
 from storeroom.core.errors import Conflict, Forbidden, Misconfigured, NotFound, Unavailable
 from storeroom.core.ids import SessionId, TenantId, UserId, new_id
+from storeroom.core.secrets import Secret
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database
 from storeroom.database.service import Context, Service, TenantUnknown, transactional
@@ -55,10 +57,15 @@ class TestGate:
         self.hosts = {"shop.test": TenantId(tenant)}
         self.accounts: dict[str, Principal] = {}
         self.guests: dict[tuple[str, str], SessionId] = {}
+        self.ring: KeyRing | None = KeyRing([Secret("of the small application, and long enough")], purpose="answers")
 
     @property
     def db(self) -> Database:
         return self._db
+
+    @property
+    def answers_ring(self) -> KeyRing | None:
+        return self.ring
 
     async def tenant_at(self, host: str) -> TenantId:
         if host not in self.hosts:

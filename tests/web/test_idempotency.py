@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import os
 import signal
 import sys
@@ -169,6 +170,51 @@ async def test_a_new_guest_is_made_once_for_a_key(http: httpx.AsyncClient, gate:
     http.cookies.clear()
     second = await http.post("/arrivals", headers=KEY)
     assert first.json()["token"] == second.json()["token"] is not None
+    assert len(gate.guests) == 1
+
+
+async def kept(db: Database, tenant: str) -> list[dict[str, Any]]:
+    """The whole rows of the tenant's keys, as a backup has them."""
+    rows = await db.fetch("SELECT to_jsonb(k) AS kept FROM idempotency_keys k WHERE tenant_id = $1", tenant)
+    return [row["kept"] for row in rows]
+
+
+async def test_a_new_guests_token_is_kept_sealed(http: httpx.AsyncClient, database: Database, tenant: str) -> None:
+    first = await http.post("/arrivals", headers=KEY)
+    token = first.json()["token"]
+    [row] = await kept(database, tenant)
+    assert row["state"] == "done"
+    assert token.rpartition(".")[2] not in json.dumps(row)
+    http.cookies.clear()
+    assert (await http.post("/arrivals", headers=KEY)).content == first.content
+
+
+async def test_a_sealed_answer_opens_for_its_own_key_alone(
+    http: httpx.AsyncClient, database: Database, tenant: str
+) -> None:
+    other = {"Idempotency-Key": "another-key-of-somebody"}
+    for headers in (KEY, other):
+        await http.post("/arrivals", headers=headers)
+        http.cookies.clear()
+    await database.execute(
+        "UPDATE idempotency_keys SET response = (SELECT response FROM idempotency_keys"
+        " WHERE tenant_id = $1 AND key = $2) WHERE tenant_id = $1 AND key = $3",
+        *(tenant, KEY["Idempotency-Key"], other["Idempotency-Key"]),
+    )
+    lost = await http.post("/arrivals", headers=other)
+    assert (lost.status_code, lost.json()["code"]) == (409, "idempotency.answer_lost")
+
+
+async def test_without_a_secret_a_token_is_not_kept_at_all(
+    http: httpx.AsyncClient, gate: TestGate, database: Database, tenant: str
+) -> None:
+    gate.ring = None
+    token = (await http.post("/arrivals", headers=KEY)).json()["token"]
+    [row] = await kept(database, tenant)
+    assert token.rpartition(".")[2] not in json.dumps(row)
+    await lapse(database, tenant)
+    http.cookies.clear()
+    assert (await http.post("/arrivals", headers=KEY)).json()["code"] == "idempotency.answer_lost"
     assert len(gate.guests) == 1
 
 

@@ -23,7 +23,7 @@ class IdempotencyKeyReused(Invalid):
 
 
 class IdempotencyAnswerLost(Conflict):
-    """The request with this Idempotency-Key did its work, and its answer was lost in a crash; look at what there is."""
+    """The request with this Idempotency-Key did its work, and its answer is kept no more; look at what there is."""
 
     code = "idempotency.answer_lost"
 

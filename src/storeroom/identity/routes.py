@@ -1,7 +1,7 @@
 """Accounts over HTTP: their owners, and the staff who look after them. Signing in is in `flows`.
 
-No route that is sent a password or answers with a token takes an Idempotency-Key: the answer and a fingerprint of the
-request would be kept.
+No route that is sent a password or answers with an account's token takes an Idempotency-Key: the answer and a
+fingerprint of the request would be kept. Elsewhere an answer with a new guest's token is kept sealed.
 """
 
 from collections.abc import Sequence

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from storeroom.access import KEY, ApiKeyRefused, KeyText
+from storeroom.core.crypto import KeyRing
 from storeroom.core.errors import StoreroomError
 from storeroom.core.ids import TenantId
 from storeroom.database.pool import Database
@@ -18,6 +19,7 @@ from storeroom.server.edge import LOOPBACK
 from storeroom.settings import Settings
 from storeroom.web import Call, InvalidToken, NewGuest, Principal, PrincipalKind, Quotas, call_of
 
+ANSWERS: Final = "kept answers, 1"  # the purpose of the keys that seal them
 HOSTS_CACHED_MAX: Final = 10_000
 _SHOP: Final = "storeroom.shop"  # of the ASGI scope
 
@@ -42,6 +44,12 @@ class RoomGate:
     def db(self) -> Database:
         """Of the room."""
         return self._room.db
+
+    @property
+    def answers_ring(self) -> KeyRing | None:
+        """Of the room's secret."""
+        keys = self._room.token_keys
+        return keys.ring(ANSWERS) if keys else None
 
     def shop(self, tenant_id: TenantId, call: Call) -> Shop:
         """A shop in nobody's name yet, for looking up who calls."""

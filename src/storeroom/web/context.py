@@ -17,6 +17,7 @@ from litestar import Request
 from litestar.datastructures import State
 from litestar.di import Provide
 
+from storeroom.core.crypto import KeyRing
 from storeroom.core.ids import ApiKeyId, SessionId, TenantId, UserId, new_id
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database
@@ -127,6 +128,11 @@ class Gate(Protocol):
     @property
     def db(self) -> Database:
         """For what the web itself writes: idempotency keys and rate counters."""
+        ...
+
+    @property
+    def answers_ring(self) -> KeyRing | None:
+        """Seals kept answers that carry a token; None where the installation has no secret."""
         ...
 
     async def tenant_at(self, host: str) -> TenantId:
@@ -257,6 +263,11 @@ class Call:
     def private(self) -> bool:
         """Whether the answer may be for one person only."""
         return bool(self.cookies) or not _PRIVATE.isdisjoint(self._headers)
+
+    @property
+    def gives_token(self) -> bool:
+        """Whether the answer may carry a guest's token: then its cookie was set too."""
+        return bool(self.cookies)
 
     @property
     def tenant_known(self) -> TenantId | None:

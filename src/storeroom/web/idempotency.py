@@ -10,6 +10,9 @@ then the answer is stored and given again, byte for byte, to whoever sends the s
     committed, the answer lost      409 idempotency.answer_lost
     refused (not 2xx)               the key is free again
 
+An answer with a guest's new token is kept sealed with a key of the installation: tokens stand nowhere in the database.
+Where there is no secret to seal with, or it was replaced since, such an answer counts as lost.
+
 Checkout keeps its key inside its own transaction (place_orders_v2) and only takes `scope_of` from here.
 """
 
@@ -27,6 +30,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
+from storeroom.core.crypto import KeyRing, SealBroken
 from storeroom.core.errors import StoreroomError
 from storeroom.core.idempotency import (
     IdempotencyAnswerLost,
@@ -57,11 +61,21 @@ _KEPT_HEADERS: Final = frozenset({b"content-type", b"location", b"content-dispos
 _log = structlog.get_logger("storeroom.web")
 
 
+def place_of(tenant_id: str, scope: str, key: str) -> str:
+    """What a kept answer is sealed to: moved to another key it does not open."""
+    return f"{tenant_id}/{scope}/{key}"
+
+
 class KeyClaim:
     """A key that this request holds; see database.service.Claim."""
 
     def __init__(self, *, tenant_id: str, scope: str, key: str, claim: UUID) -> None:
         self._tenant_id, self._scope, self._key, self._claim = tenant_id, scope, key, claim
+
+    @property
+    def place(self) -> str:
+        """Of its answer."""
+        return place_of(self._tenant_id, self._scope, self._key)
 
     async def settle(self, tx: Transaction) -> None:
         """Bind the key to the work of the transaction.
@@ -223,18 +237,14 @@ class Idempotency(ASGIMiddleware):
             return
         body = await Request[Any, Any, Any](scope, receive, send).body()
         fingerprint = hashlib.sha256(scope.get("query_string", b"") + b"\n" + body).hexdigest()
-        held = await claim(
-            db,
-            tenant_id=principal.tenant_id,
-            scope=scope_of(call, principal, str(scope["method"]), scope["path"]),  # type: ignore[typeddict-item]
-            key=checked_key(key, principal),
-            fingerprint=fingerprint,
-        )
+        tenant_id, key = principal.tenant_id, checked_key(key, principal)
+        who = scope_of(call, principal, str(scope["method"]), scope["path"])  # type: ignore[typeddict-item]
+        held = await claim(db, tenant_id=tenant_id, scope=who, key=key, fingerprint=fingerprint)
         if isinstance(held, StoredAnswer):
-            await _replay(held, send)
+            await _replay(_opened(held, call.gate.answers_ring, place_of(tenant_id, who, key)), send)
             return
         call.claim = held
-        answer = _Recorder(send, held, db)
+        answer = _Recorder(send, held, call)
         try:
             await next_app(scope, receive, answer.send)
         except BaseException:
@@ -245,10 +255,11 @@ class Idempotency(ASGIMiddleware):
 class _Recorder:
     """Holds an answer back until it is stored: nobody has seen an answer that a retry would not get."""
 
-    def __init__(self, send: Send, held: KeyClaim, db: Executor) -> None:
+    def __init__(self, send: Send, held: KeyClaim, call: Call) -> None:
         self._send = send
         self._held = held
-        self._db = db
+        self._call = call
+        self._db = call.gate.db
         self._start: Any = None
         self._body = bytearray()
         self._over = False  # the rest passes through
@@ -282,9 +293,18 @@ class _Recorder:
                     for name, value in self._start["headers"]
                     if name.lower() in _KEPT_HEADERS
                 }
-                await self._held.answer(self._db, StoredAnswer.of(status, headers, bytes(self._body)))
+                await self._keep(StoredAnswer.of(status, headers, bytes(self._body)))
         except StoreroomError as error:  # the work is done; its answer goes out, and a retry hears that it is lost
             _log.warning("answer not stored", code=error.code)
+
+    async def _keep(self, answer: StoredAnswer) -> None:
+        if self._call.gives_token:
+            ring = self._call.gate.answers_ring
+            if ring is None:
+                await self._held.keep_settled(self._db)
+                return
+            answer = answer.sealed_with(ring, place=self._held.place)
+        await self._held.answer(self._db, answer)
 
 
 async def _quietly(release: Any, call: Call) -> None:
@@ -292,6 +312,17 @@ async def _quietly(release: Any, call: Call) -> None:
         await release
     except StoreroomError as error:
         _log.warning("idempotency key not released", request_id=call.request_id, code=error.code)
+
+
+def _opened(answer: StoredAnswer, ring: KeyRing | None, place: str) -> StoredAnswer:
+    if not answer.sealed:
+        return answer
+    if ring is None:
+        raise IdempotencyAnswerLost
+    try:
+        return answer.opened_with(ring, place=place)
+    except SealBroken as error:  # the secret was replaced
+        raise IdempotencyAnswerLost from error
 
 
 async def _replay(answer: StoredAnswer, send: Send) -> None:

@@ -7,6 +7,8 @@ from uuid import UUID
 
 import msgspec
 
+from storeroom.core.crypto import KeyRing
+
 
 class IdempotencyState(StrEnum):
     """How far the request of a key has come."""
@@ -23,6 +25,7 @@ class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
     body: str
     base64: bool = False  # the body is not text
+    sealed: bool = False  # the body is, with a key of the installation: it carries a token
 
     @classmethod
     def of(cls, status: int, headers: dict[str, str], body: bytes) -> "StoredAnswer":
@@ -34,6 +37,14 @@ class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
         if "\x00" in text:
             return cls(status=status, headers=headers, body=base64.b64encode(body).decode(), base64=True)
         return cls(status=status, headers=headers, body=text)
+
+    def sealed_with(self, ring: KeyRing, *, place: str) -> "StoredAnswer":
+        """The same answer, which only the installation reads, and only at its place."""
+        return msgspec.structs.replace(self, body=ring.seal(self.body.encode(), bound_to=place), sealed=True)
+
+    def opened_with(self, ring: KeyRing, *, place: str) -> "StoredAnswer":
+        """What was sealed. Raises SealBroken."""
+        return msgspec.structs.replace(self, body=ring.open(self.body, bound_to=place).decode(), sealed=False)
 
     @property
     def content(self) -> bytes:
