@@ -18,7 +18,6 @@ from storeroom.orders.model import (
     CASH_ON_DELIVERY_MOVES,
     ORDER_MOVES,
     REASON_LENGTH_MAX,
-    STATUS_WORDS,
     CampaignRevenue,
     Customer,
     CustomerAddress,
@@ -41,15 +40,13 @@ from storeroom.orders.model import (
     StockShort,
     SyncedLine,
     SyncedOrder,
-    Vocabulary,
     customer_view,
-    from_word,
-    to_word,
-    traffic_source,
 )
 from storeroom.orders.service import Orders, mark_links_sent
 from storeroom.orders.shipping_rates import ShippingRates
 from storeroom.orders.synced import SyncedOrders
+from storeroom.orders.traffic import traffic_source
+from storeroom.orders.words import STATUS_WORDS, Vocabulary, from_word, to_word
 
 __all__ = [
     "CASH_ON_DELIVERY_MOVES",

@@ -1,12 +1,9 @@
-"""What an order is, the states it goes through, and the words that other systems have for them. Pure."""
+"""What an order is, and the states it goes through. Pure."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
@@ -17,7 +14,6 @@ from storeroom.core.money import Money
 from storeroom.core.states import Moves, declare_moves
 from storeroom.database.service import ActorKind
 from storeroom.identity import AddressType
-from storeroom.orders.errors import UnknownStatusWord
 from storeroom.promotions import OrderDiscount
 
 REASON_LENGTH_MAX: Final = 500
@@ -541,114 +537,3 @@ def customer_view(order: Order, lines: list[OrderLine], discounts: Sequence[Orde
             for line in lines
         ],
     )
-
-
-# --- The words of other systems ---------------------------------------------------------------------------------------
-
-
-class Vocabulary(StrEnum):
-    """Systems that have words of their own for where an order is."""
-
-    STORE = "store"  # pending, paid, processing, shipped, completed, cancelled
-    PAY_SERVER = "pay_server"  # created, paid, processing, fulfilled, shipped, delivered, cancelled, refunded
-    PRE_ORDER = "pre_order"  # pending, confirmed, processing, shipped, delivered
-
-
-STATUS_WORDS: Final[Mapping[Vocabulary, Mapping[str, OrderStatus]]] = MappingProxyType(
-    {
-        Vocabulary.STORE: MappingProxyType(
-            {
-                "pending": S.PENDING_PAYMENT,
-                "paid": S.PAYMENT_RECEIVED,
-                "processing": S.PROCESSING,
-                "shipped": S.SHIPPED,
-                "completed": S.DELIVERED,
-                "cancelled": S.CANCELLED,
-            }
-        ),
-        Vocabulary.PAY_SERVER: MappingProxyType(
-            {
-                "created": S.PENDING_PAYMENT,
-                "paid": S.PAYMENT_RECEIVED,
-                "processing": S.PROCESSING,
-                "fulfilled": S.READY_TO_SHIP,
-                "shipped": S.SHIPPED,
-                "delivered": S.DELIVERED,
-                "cancelled": S.CANCELLED,
-                "refunded": S.REFUNDED,
-            }
-        ),
-        Vocabulary.PRE_ORDER: MappingProxyType(
-            {
-                "pending": S.PENDING_PAYMENT,
-                "confirmed": S.PAYMENT_RECEIVED,
-                "processing": S.PROCESSING,
-                "shipped": S.SHIPPED,
-                "delivered": S.DELIVERED,
-            }
-        ),
-    }
-)
-# A vocabulary without a word for a state says the nearest that is still true.
-_NEAREST: Final[Mapping[OrderStatus, OrderStatus]] = MappingProxyType(
-    {S.READY_TO_SHIP: S.PROCESSING, S.PARTIALLY_REFUNDED: S.PAYMENT_RECEIVED, S.REFUNDED: S.CANCELLED}
-)
-
-
-def from_word(word: str, vocabulary: Vocabulary) -> OrderStatus:
-    """The status that another system's word means; blanks around it and capitals do not matter.
-
-    Raises:
-        UnknownStatusWord: the vocabulary has no such word.
-    """
-    status = STATUS_WORDS[vocabulary].get(word.strip().lower())
-    if status is None:
-        raise UnknownStatusWord(word=word[:50], known=sorted(STATUS_WORDS[vocabulary]))
-    return status
-
-
-def to_word(status: OrderStatus, vocabulary: Vocabulary) -> str | None:
-    """Another system's word for a status, or the nearest one; None where none of its words would be true."""
-    words = {meant: word for word, meant in STATUS_WORDS[vocabulary].items()}
-    return words.get(status) or words.get(_NEAREST.get(status, status))
-
-
-# --- Where orders come from -------------------------------------------------------------------------------------------
-
-DIRECT: Final = "direct"
-TRAFFIC_SOURCES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {  # what utm_source says, or the host that sent the visitor, for each source
-        "facebook": frozenset({"facebook", "fb", "meta", "facebook.com", "fb.com", "fb.me"}),
-        "instagram": frozenset({"instagram", "ig", "instagram.com"}),
-        "google": frozenset({"google", "adwords", "googleads", "googleadservices.com", "googlesyndication.com"}),
-        "bing": frozenset({"bing", "bing.com"}),
-        "tiktok": frozenset({"tiktok", "tiktok.com"}),
-        "youtube": frozenset({"youtube", "yt", "youtube.com", "youtu.be"}),
-        "pinterest": frozenset({"pinterest", "pinterest.com", "pin.it"}),
-        "twitter": frozenset({"twitter", "x", "twitter.com", "x.com", "t.co"}),
-        "whatsapp": frozenset({"whatsapp", "whatsapp.com", "wa.me"}),
-    }
-)
-_SOURCE_OF: Final = MappingProxyType({name: source for source, names in TRAFFIC_SOURCES.items() for name in names})
-_GOOGLE: Final = re.compile(r"google\.(?:com|[a-z]{2}|com?\.[a-z]{2})")  # google.de, google.co.uk; not google.evil.com
-
-
-def traffic_source(utm_source: str | None, referrer: str | None) -> str:
-    """Where a buyer came from: the campaign's parameter, else the host of the page before, else `direct`.
-
-    A parameter or host that nobody listed in TRAFFIC_SOURCES counts as direct; the raw ones stay on the order's cart.
-    """
-    if utm_source and (source := _SOURCE_OF.get(utm_source.strip().lower())):
-        return source
-    try:
-        host = (urlsplit(referrer.strip()).hostname or "") if referrer else ""
-    except ValueError:  # "http://[": whatever a browser or a robot sends
-        host = ""
-    labels = host.rstrip(".").split(".")
-    for start in range(len(labels) - 1):
-        domain = ".".join(labels[start:])
-        if source := _SOURCE_OF.get(domain):
-            return source
-        if _GOOGLE.fullmatch(domain):
-            return "google"
-    return DIRECT
