@@ -52,6 +52,7 @@ from storeroom.payments import (
     PaymentMoveRefused,
     PaymentNotFound,
 )
+from storeroom.refunds import Refund, RefundMethod
 from storeroom.room import Shop, Storeroom
 
 API = "https://api.shop.example"
@@ -592,14 +593,78 @@ async def test_a_refund_that_staff_had_asked_for_is_that_one(hosted: Hosted, sho
     assert [each.id for each in await shop.refunds.for_order(order_id=order.id)] == [asked.id]
 
 
-async def test_a_refund_of_another_amount_than_staff_asked_for_waits_for_them(hosted: Hosted, shop: Shop) -> None:
-    """Whether it is theirs, a machine cannot say; nothing is counted twice, and the trail has it."""
+async def test_a_refund_at_stripe_after_one_by_another_way_is_followed(hosted: Hosted, shop: Shop) -> None:
+    """Stripe's sum is of what went back through Stripe; store credit, a check and a chargeback are none of it."""
     order, charge = await charged(hosted)
     (payment,) = await shop.payments.for_order(order_id=order.id)
-    await shop.refunds.request(payment_id=payment.id, amount=usd(3_000), reason="damaged")
-    assert await hosted.tell("charge.refunded", {**charge, "amount_refunded": 2_000}) == "unmatched"
+    for method, amount in ((RefundMethod.CHECK, 2_000), (RefundMethod.BANK_TRANSFER, 1_000)):
+        asked = await shop.refunds.request(payment_id=payment.id, amount=usd(amount), reason="damaged")
+        await shop.refunding.complete(refund_id=asked.id, method=method)
+    lost = {
+        "id": "dp_1",
+        "amount": 500,
+        "currency": "usd",
+        "payment_intent": charge["payment_intent"],
+        "status": "lost",
+    }
+    await hosted.tell("charge.dispute.closed", lost)
+    some = {**charge, "amount_refunded": 2_000}
+    assert [await hosted.tell("charge.refunded", some) for _ in range(2)] == ["refunded"] * 2
+    assert await refunded(hosted, order) == ("partially_refunded", 4_500, [2_000, 1_000, 500, 2_000])
+    await hosted.tell("charge.refunded", {**charge, "amount_refunded": 2_500})
+    assert await refunded(hosted, order) == ("partially_refunded", 4_000, [2_000, 1_000, 500, 2_000, 500])
+    assert await hosted.told("payment.mismatch") == 0
+
+
+async def test_more_back_at_stripe_than_is_left_is_told_to_staff(hosted: Hosted, shop: Shop) -> None:
+    """Given back twice: nothing makes more of it than the payment brought, and nobody has to notice by chance."""
+    order, charge = await charged(hosted)
+    (payment,) = await shop.payments.for_order(order_id=order.id)
+    asked = await shop.refunds.request(payment_id=payment.id, amount=usd(8_000), reason="damaged")
+    await shop.refunding.complete(refund_id=asked.id, method=RefundMethod.CHECK)
+    assert await hosted.tell("charge.refunded", {**charge, "amount_refunded": 5_000}) == "mismatch"
+    assert await refunded(hosted, order) == ("refunded", 0, [8_000, 2_000])
+    assert (await hosted.told("payment.mismatch"), await hosted.audited("hosted.mismatch")) == (1, 1)
+    assert await hosted.tell("charge.refunded", {**charge, "amount_refunded": 5_000}) == "mismatch"
+    assert await refunded(hosted, order) == ("refunded", 0, [8_000, 2_000])
+
+
+async def undecided(hosted: Hosted, shop: Shop) -> tuple[PlacedOrder, Refund, InboxId, InboxProcessor]:
+    """A paid order with a pending refund of 30.00, and Stripe's message that 20.00 went back, tried once."""
+    order, charge = await charged(hosted)
+    (payment,) = await shop.payments.for_order(order_id=order.id)
+    asked = await shop.refunds.request(payment_id=payment.id, amount=usd(3_000), reason="damaged")
+    taken = await hosted.take(event("charge.refunded", {**charge, "amount_refunded": 2_000}))
+    processor = InboxProcessor(hosted.shop.context.db, handlers=HANDLERS, tenants=hosted.shop.context.tenants)  # type: ignore[arg-type]
+    assert taken.id is not None and await processor.process_next(hosted.shop.tenant_id)
+    kept = await hosted.shop.inbox.get(message_id=taken.id)
+    assert kept.status is InboxStatus.PENDING and "refunds.undecided" in str(kept.error_message)
     assert await refunded(hosted, order) == ("payment_received", 10_000, [])
-    assert await hosted.audited("hosted.event") == 1
+    return order, asked, taken.id, processor
+
+
+async def test_a_refund_of_another_amount_than_staff_asked_for_waits_for_them(hosted: Hosted, shop: Shop) -> None:
+    """Whether it is theirs, a machine cannot say; once they have decided theirs, Stripe's is recorded."""
+    order, asked, message, processor = await undecided(hosted, shop)
+    await shop.refunding.complete(refund_id=asked.id, method=RefundMethod.CHECK)
+    await hosted.run("UPDATE {webhooks_inbox} SET next_attempt_at = now() WHERE tenant_id = $1")
+    assert await processor.process_next(hosted.shop.tenant_id)
+    kept = await hosted.shop.inbox.get(message_id=message)
+    assert (kept.status, kept.result) == (InboxStatus.COMPLETED, {"outcome": "refunded"})
+    assert await refunded(hosted, order) == ("partially_refunded", 5_000, [3_000, 2_000])
+
+
+async def test_a_refund_that_staff_never_decide_is_told_to_them(hosted: Hosted, shop: Shop) -> None:
+    order, _, message, processor = await undecided(hosted, shop)
+    assert await hosted.told("payment.mismatch") == 0
+    await hosted.run(
+        "UPDATE {webhooks_inbox} SET next_attempt_at = now(), attempts = max_attempts - 1 WHERE tenant_id = $1"
+    )
+    assert await processor.process_next(hosted.shop.tenant_id)
+    kept = await hosted.shop.inbox.get(message_id=message)
+    assert (kept.status, kept.result) == (InboxStatus.SKIPPED, {"outcome": "undecided"})
+    assert await refunded(hosted, order) == ("payment_received", 10_000, [])
+    assert (await hosted.told("payment.mismatch"), await hosted.audited("hosted.mismatch")) == (1, 1)
 
 
 @pytest.mark.parametrize(

@@ -776,6 +776,20 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "refunding.charge_back": [
         (RefundNotFound, lambda s, o, t: s.refunding.charge_back(refund_id=t.refund.id, details={}))
     ],
+    "refunding.follow_provider": [
+        (
+            PaymentNotFound,
+            lambda s, o, t: s.refunding.follow_provider(
+                payment_id=t.refund.payment_id, back=usd(1), reason="x", details={}
+            ),
+        )
+    ],
+    "refunding.tell_unfollowed": [
+        (
+            PaymentNotFound,
+            lambda s, o, t: s.refunding.tell_unfollowed(payment_id=t.refund.payment_id, back=usd(1)),
+        )
+    ],
     "refunding.hold_balance": [(OrderNotFound, lambda s, o, t: s.refunding.hold_balance(order_id=t.order.order.id))],
     "refunding.give_back_credit": [(nothing, lambda s, o, t: s.refunding.give_back_credit(order_id=t.order.order.id))],
     "refunds.credit_payments": [(nothing, lambda s, o, t: s.refunds.credit_payments(order_id=t.order.order.id))],

@@ -240,7 +240,9 @@ class EventTaken(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     type: str
-    outcome: str  # completed, processing, expired, refunded, disputed, unmatched: of no payment here, or ignored
+    # completed, processing, expired, refunded, disputed, ignored; unmatched: of no payment here; undecided: a refund
+    # while one of another amount is pending; mismatch: more went back than was left
+    outcome: str
     payment_id: PaymentId | None = None  # which it was about
 
 

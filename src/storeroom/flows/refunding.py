@@ -1,6 +1,7 @@
 """Giving money back, with all that hangs on it: the payment, the order, its lines, the stock, the buyer's credit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any, Final
 
 from typing_extensions import override
@@ -9,10 +10,11 @@ from storeroom import outbox
 from storeroom.analytics import note
 from storeroom.audit import audited
 from storeroom.configuration import Configuration, Setting, declare, switch
-from storeroom.core.ids import DisputeId, OrderId, RefundId
+from storeroom.core.ids import DisputeId, OrderId, PaymentId, RefundId
 from storeroom.core.money import Money
 from storeroom.credit import CreditReason, StoreCredit
 from storeroom.database.service import ActorKind, Service, transactional
+from storeroom.hosted import tell_mismatch
 from storeroom.orders import Orders
 from storeroom.payments import PaymentMethodType, Payments, StaffRequired
 from storeroom.refunds import (
@@ -28,6 +30,7 @@ from storeroom.refunds import (
     RefundQuoteExceedsPurchase,
     RefundQuotes,
     Refunds,
+    RefundStatus,
 )
 from storeroom.verification import NonceRequired, Nonces
 
@@ -43,6 +46,14 @@ NONCE_REQUIRED: Final = declare(
 APPROVE: Final = "approve-refund"  # the purposes of these nonces
 PROCESS: Final = "process-refund"
 COMPLETE: Final = "complete-refund"
+
+
+class Followed(StrEnum):
+    """What became of a provider's word on how much has gone back."""
+
+    RECORDED = "refunded"  # our refunds say the same, now or since before
+    UNDECIDED = "undecided"  # a refund of another amount is pending, and may be the same one: nothing is recorded
+    MISMATCH = "mismatch"  # less is left of the payment; what is left is recorded, and staff are told
 
 
 class Refunding(Service):
@@ -119,6 +130,57 @@ class Refunding(Service):
             for payment_id in await refunds.credit_payments(order_id=order_id)
         ]
         return [await self._complete(each.id, RefundMethod.STORE_CREDIT, None) for each in promised if each is not None]
+
+    @transactional
+    async def follow_provider(
+        self, *, payment_id: PaymentId, back: Money, reason: str, details: Mapping[str, Any]
+    ) -> Followed:
+        """Record what a provider says has gone back of a payment, which is the sum so far; say how that went.
+
+        The sum is of what went through the provider: refunds by the original method. One of the missing amount that
+        staff had asked for is completed, otherwise the rest is a refund of its own.
+
+        Args:
+            payment_id: of a payment that holds the provider's money.
+            back: the sum, in the payment's currency.
+            reason: of a refund of its own.
+            details: kept with the refund.
+
+        Raises PaymentNotFound.
+        """
+        context = self.context.on(self.db)
+        payment = await Payments(context).get(payment_id=payment_id)
+        await Orders(context).lock(order_id=payment.order_id)  # of two who tell of it, one comes first
+        payment, refunds = await Payments(context).get(payment_id=payment_id), Refunds(context)
+        known = await refunds.for_payment(payment_id=payment_id)
+        missing = back - _through_provider(known, back.currency)
+        if missing.amount < 1:
+            return Followed.RECORDED
+        promised = [each for each in known if each.status is RefundStatus.PENDING]
+        refund = next((each for each in promised if each.amount == missing), None)
+        if refund is not None and payment.refunded_amount + missing > (
+            payment.received_amount or Money(0, back.currency)
+        ):
+            refund = None  # a lost dispute has taken what was promised
+        elif refund is None and promised:
+            return Followed.UNDECIDED
+        elif refund is None:
+            refund = await refunds.promise_rest(payment_id=payment_id, reason=reason, at_most=missing)
+        if refund is not None:
+            await self.complete(refund_id=refund.id, method=RefundMethod.ORIGINAL_METHOD, details=details)
+        if refund is None or refund.amount < missing:
+            await self.tell_unfollowed(payment_id=payment_id, back=back)
+            return Followed.MISMATCH
+        return Followed.RECORDED
+
+    @transactional
+    async def tell_unfollowed(self, *, payment_id: PaymentId, back: Money) -> None:
+        """Leave it to staff that a provider gave back another sum than our refunds by it. Raises PaymentNotFound."""
+        context = self.context.on(self.db)
+        payment = await Payments(context).get(payment_id=payment_id)
+        known = await Refunds(context).for_payment(payment_id=payment.id)
+        ours = _through_provider(known, back.currency)
+        await tell_mismatch(self, payment_id, refunded=ours, refunded_at_provider=back)
 
     # --- Inside -------------------------------------------------------------------------------------------------------
 
@@ -273,6 +335,13 @@ class DisputeOutcomes(Disputes):
         details = {"provider": dispute.provider, "dispute": dispute.provider_dispute_id}
         await Refunding(context).charge_back(refund_id=refund.id, details=details)
         return await self.charge(dispute_id=dispute.id, refund_id=refund.id)
+
+
+def _through_provider(refunds: Sequence[Refund], currency: str) -> Money:
+    """What went back the way it came, which is all that the provider counts."""
+    of_theirs = (RefundStatus.COMPLETED, RefundMethod.ORIGINAL_METHOD)
+    done = [each.amount for each in refunds if (each.status, each.refund_method) == of_theirs]
+    return sum(done, start=Money(0, currency))
 
 
 async def _admit(service: Service, nonce_token: str | None, purpose: str) -> None:

@@ -12,7 +12,7 @@ from storeroom.database.service import Actor, ActorKind, Context, transactional
 from storeroom.flows import queries
 from storeroom.flows.hosted_steps import HostedSteps
 from storeroom.flows.model import EventTaken
-from storeroom.flows.refunding import DisputeOutcomes, Refunding
+from storeroom.flows.refunding import DisputeOutcomes, Followed, Refunding
 from storeroom.gateways import GatewayKind, GatewayNotFound
 from storeroom.hosted import (
     Event,
@@ -36,7 +36,7 @@ from storeroom.payments import (
     PaymentNotFound,
     Payments,
 )
-from storeroom.refunds import DisputeStatus, RefundMethod, Refunds, RefundStatus
+from storeroom.refunds import DisputeStatus, RefundUndecided
 
 BY_GATEWAY: Final = "gateway:"  # before the gateway whose secret has signed a message
 
@@ -120,30 +120,15 @@ class StripeMessages(HostedSteps):
 
     @transactional
     async def _refunded(self, event: Event) -> tuple[str, PaymentId | None]:
-        """Money that was given back at Stripe. What it tells is the sum so far; what we do not have of it is recorded.
-
-        A refund of that amount that staff had asked for is completed. One of another amount may be the same or not:
-        then nothing is recorded here, and staff have the last word.
-        """
+        """Money that was given back at Stripe, which tells the sum so far: see `Refunding.follow_provider`."""
         payment, back = await self._payment_of(event.object), _money(event.object, "amount_refunded")
         if payment is None or back is None or back.currency != payment.amount.currency:
             return "unmatched", None
-        more = back - payment.refunded_amount
-        if more.amount < 1:
-            return "refunded", payment.id
-        context = self.context.on(self.db)
-        refunds = Refunds(context)
-        known = await refunds.for_payment(payment_id=payment.id)
-        promised = [each for each in known if each.status is RefundStatus.PENDING]
-        if promised:
-            refund = next((each for each in promised if each.amount == more), None)
-        else:
-            refund = await refunds.promise_rest(payment_id=payment.id, reason="refunded at Stripe", at_most=more)
-        if refund is None:
-            return "unmatched", None
         details = {"provider": GatewayKind.STRIPE, "charge": str(event.object.get("id"))[:255]}
-        await Refunding(context).complete(refund_id=refund.id, method=RefundMethod.ORIGINAL_METHOD, details=details)
-        return "refunded", payment.id
+        followed = await Refunding(self.context.on(self.db)).follow_provider(
+            payment_id=payment.id, back=back, reason="refunded at Stripe", details=details
+        )
+        return followed.value, payment.id
 
     @transactional
     async def _disputed(self, event: Event) -> tuple[str, PaymentId | None]:
@@ -231,7 +216,8 @@ async def stripe_message(context: Context, message: InboxMessage) -> Handled:
     """What the inbox does with a message of Stripe.
 
     A refund or dispute of a payment that is not known yet is tried again until its attempts are used up, then skipped:
-    messages come in any order. Raises PaymentNotFound.
+    messages come in any order. So is a refund while staff's own of another amount is pending; in the end they are told.
+    Raises PaymentNotFound, RefundUndecided.
     """
     _, _, gateway_id = (message.verified_by or "").partition(BY_GATEWAY)
     try:
@@ -245,6 +231,11 @@ async def stripe_message(context: Context, message: InboxMessage) -> Handled:
         unknown = session is None or session.settled_payment_id is None
         if unknown and message.attempts < message.max_attempts:
             raise PaymentNotFound(payment=intent[:40])
+    if taken.outcome == Followed.UNDECIDED and taken.payment_id is not None:
+        back = _money(event.object, "amount_refunded")
+        if message.attempts < message.max_attempts or back is None:
+            raise RefundUndecided(payment=str(taken.payment_id))
+        await Refunding(context).tell_unfollowed(payment_id=taken.payment_id, back=back)
     order_id = None
     if taken.payment_id is not None:
         order_id = (await Payments(context).get(payment_id=taken.payment_id)).order_id
@@ -252,7 +243,7 @@ async def stripe_message(context: Context, message: InboxMessage) -> Handled:
         result={"outcome": taken.outcome},
         payment_id=taken.payment_id,
         order_id=order_id,
-        skipped=taken.outcome in ("ignored", "unmatched"),
+        skipped=taken.outcome in ("ignored", "unmatched", Followed.UNDECIDED, Followed.MISMATCH),
     )
 
 

@@ -35,7 +35,7 @@ from storeroom.hosted.model import (
 )
 from storeroom.hosted.mpgs import API_VERSION, MpgsProvider
 from storeroom.hosted.providers import Asked, Opened, Outcome, Provider, State
-from storeroom.hosted.service import HostedSessions
+from storeroom.hosted.service import HostedSessions, tell_mismatch
 from storeroom.hosted.stripe import (
     Event,
     StripeProvider,
@@ -92,4 +92,5 @@ __all__ = [
     "read_event",
     "read_session",
     "require_signed",
+    "tell_mismatch",
 ]

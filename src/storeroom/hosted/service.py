@@ -279,22 +279,7 @@ async def settle(
     context = service.context.on(service.db)
     if arrived.currency != asked.currency or arrived.amount < 1:
         remark = f"{_differs(asked, arrived)}; credited to no payment"
-        await record(
-            service.db,
-            context,
-            action="hosted.mismatch",
-            resource_type="payment",
-            resource_id=payment_id,
-            new_values={"asked": msgspec.to_builtins(asked), "received": msgspec.to_builtins(arrived)},
-        )
-        await outbox.enqueue(
-            service.db,
-            tenant_id=service.tenant_id,
-            event_type="payment.mismatch",
-            payload={"id": payment_id, "asked": msgspec.to_builtins(asked), "received": msgspec.to_builtins(arrived)},
-            entity_type="payment",
-            entity_id=payment_id,
-        )
+        await tell_mismatch(service, payment_id, asked=asked, received=arrived)
         return None, remark
     settled = await Payments(context).settle(
         payment_id=payment_id, received=arrived, reference=reference and reference[:100]
@@ -307,6 +292,27 @@ async def settle(
     if arrived != asked:
         remarks.append(_differs(asked, arrived))
     return settled, "; ".join(remarks) or None
+
+
+async def tell_mismatch(service: Service, payment_id: PaymentId, **sums: Money) -> None:
+    """Leave to staff what a provider says and our books do not: in the audit trail and in the outbox."""
+    said = {name: msgspec.to_builtins(each) for name, each in sums.items()}
+    await record(
+        service.db,
+        service.context.on(service.db),
+        action="hosted.mismatch",
+        resource_type="payment",
+        resource_id=payment_id,
+        new_values=said,
+    )
+    await outbox.enqueue(
+        service.db,
+        tenant_id=service.tenant_id,
+        event_type="payment.mismatch",
+        payload={"id": payment_id, **said},
+        entity_type="payment",
+        entity_id=payment_id,
+    )
 
 
 async def begin(service: Service, payment_id: PaymentId | None) -> None:

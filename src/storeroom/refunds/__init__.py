@@ -21,6 +21,7 @@ from storeroom.refunds.errors import (
     RefundQuoteMoveRefused,
     RefundQuoteNotFound,
     RefundSignatureUsed,
+    RefundUndecided,
 )
 from storeroom.refunds.model import (
     DISPUTE_MOVES,
@@ -80,6 +81,7 @@ __all__ = [
     "RefundQuotes",
     "RefundSignatureUsed",
     "RefundStatus",
+    "RefundUndecided",
     "RefundedPayment",
     "Refunds",
 ]

@@ -66,6 +66,16 @@ class RefundLineNotFound(NotFound):
         self.order_item_id = order_item_id
 
 
+class RefundUndecided(Conflict):
+    """A provider gave money back while staff's own refund of another amount is pending: whose it is they decide."""
+
+    code, transient = "refunds.undecided", True
+
+    def __init__(self, *, payment: str) -> None:
+        super().__init__(f"a refund of payment {payment} is pending, of another amount than the provider gave back")
+        self.payment = payment
+
+
 class RefundMoveRefused(Conflict):
     """The refund was completed or failed before; nothing was changed."""
 
