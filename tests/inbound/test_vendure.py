@@ -126,6 +126,43 @@ async def test_the_same_again_and_what_is_older_change_nothing(shop: Shop) -> No
     assert before.last_name == "Perera"
 
 
+async def test_consent_taken_back_here_is_given_again_only_by_a_new_word(shop: Shop) -> None:
+    def saying(*, given: bool) -> dict[str, Any]:
+        return customer(customFields={"marketingConsent": given})
+
+    async def has_it() -> bool:
+        return (await nimal(shop)).marketing_consent
+
+    told = await shop.vendure.upsert_customer(customer=saying(given=True), at=at(0))
+    person = UserId(told.id)
+    assert (await shop.users.profile(user_id=person)).marketing_consent_at == at(0)
+    await shop.users.update_profile(user_id=person, changes=ProfileChanges(marketing_consent=False))
+    since = (await shop.users.profile(user_id=person)).marketing_consent_at
+    assert since is not None
+    after = [since + timedelta(seconds=seconds) for seconds in range(1, 5)]
+
+    await shop.vendure.upsert_customer(customer={"id": 7, "lastName": "Silva"}, at=after[0])
+    assert not await has_it()
+    await shop.vendure.upsert_customer(customer=saying(given=True), at=after[1])  # as it has been there since noon
+    assert not await has_it()
+    assert (await shop.users.profile(user_id=person)).marketing_consent_at == since
+
+    await shop.vendure.upsert_customer(customer=saying(given=False), at=after[2])
+    await shop.vendure.upsert_customer(customer=saying(given=True), at=after[3])
+    assert await has_it()
+    history = [(change.given, change.actor_kind) for change in await shop.users.consents(user_id=person)]
+    assert history == [(True, "webhook"), (False, "system"), (True, "webhook")]
+
+
+async def test_a_word_from_before_consent_was_taken_back_here_comes_too_late(shop: Shop) -> None:
+    told = await shop.vendure.upsert_customer(customer=customer(customFields={}), at=at(0))
+    person = UserId(told.id)
+    for given in (True, False):
+        await shop.users.update_profile(user_id=person, changes=ProfileChanges(marketing_consent=given))
+    await shop.vendure.upsert_customer(customer=customer(), at=at(1))
+    assert not (await nimal(shop)).marketing_consent
+
+
 @pytest.mark.requirement("SIG-CUS-03")
 async def test_two_syncs_of_one_customer_at_once_leave_one_row(shop: Shop, database: Database) -> None:
     async def first(tx: Any) -> Synced:

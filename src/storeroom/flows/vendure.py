@@ -22,6 +22,7 @@ from storeroom.database.service import Actor, ActorKind, Context, Service, opera
 from storeroom.flows import queries
 from storeroom.flows.errors import SourceForStaff
 from storeroom.flows.vendure_model import (
+    CONSENT,
     VENDURE,
     Incomplete,
     VendureOrder,
@@ -187,20 +188,23 @@ class Vendure(Service):
     # --- Customers ----------------------------------------------------------------------------------------------------
 
     async def _hear_customer(self, record: SourceRecord, fields: Mapping[str, Any], when: datetime) -> Synced:
-        new, _ = await self._sources.hear(record, told=fields, at=when)
+        new, other = await self._sources.hear(record, told=fields, at=when)
         if new.fields == record.fields:
             return _synced(record, changed=False)
-        return await self._apply_customer(new)
+        return await self._apply_customer(new, other)
 
-    async def _apply_customer(self, record: SourceRecord) -> Synced:
+    async def _apply_customer(self, record: SourceRecord, other: frozenset[str] = frozenset()) -> Synced:
+        """Make the account as the record is; `other`: the fields that are not what they were."""
+        came = record.local_id is None or record.waits_for is not None
         try:
-            customer = customer_of(record.values(), customer_id=record.external_id)
+            customer = customer_of(record.said(), customer_id=record.external_id)
         except Incomplete as missing:
             return await self._wait(record, missing.field if record.changed_at else NOT_TOLD)
+        if not came and CONSENT not in other:  # events carry the whole customer: saying it again is no new consent
+            customer = msgspec.structs.replace(customer, marketing_consent=None)
         account = await self._accounts.put(customer=customer, user_id=_user(record.local_id))
         if isinstance(account, SyncObstacle):
             return await self._wait(record, account.value)
-        came = record.local_id is None or record.waits_for is not None
         synced = await self._agree(record, account)
         if came:
             here = msgspec.structs.replace(record, local_id=account, waits_for=None)
@@ -310,7 +314,7 @@ class Vendure(Service):
             for place, line in enumerate(order.lines, 1)
         ]
         try:
-            buyer = customer_of(parent.values(), customer_id=parent.external_id)
+            buyer = customer_of(parent.said(), customer_id=parent.external_id)
         except Incomplete as missing:  # the account was made, and the customer has lost the field since
             return await self._wait(record, f"{_customer(parent)} {missing.field}")
         try:

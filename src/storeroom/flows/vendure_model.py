@@ -22,6 +22,7 @@ LINES_MAX: Final = 1_000
 AMOUNT_MAX: Final = 1_000_000_000_000
 UNITS_MAX: Final = 10_000
 _CUSTOM: Final = "customFields."  # each custom field is a field of its own, so that a message may say only some
+CONSENT: Final = f"{_CUSTOM}marketingConsent"
 _DELETED: Final = "deleted"
 _LINES: Final = {  # what we call them, what Vendure does
     "recipient_name": "fullName",
@@ -191,13 +192,14 @@ def customer_id_of(entity: Mapping[str, Any]) -> str | None:
 # --- What a record comes to -------------------------------------------------------------------------------------------
 
 
-def customer_of(values: Mapping[str, Any], *, customer_id: str) -> SyncedCustomer:
+def customer_of(said: Mapping[str, Said], *, customer_id: str) -> SyncedCustomer:
     """The customer that a record describes.
 
     Raises:
         InvalidSourceMessage: a field is no text where one is needed.
         Incomplete: the mail address is not known.
     """
+    values = {name: each.value for name, each in said.items()}
     for name in ("firstName", "lastName", "phoneNumber", "emailAddress"):
         _text(values, name)
     email = _text(values, "emailAddress")
@@ -216,6 +218,7 @@ def customer_of(values: Mapping[str, Any], *, customer_id: str) -> SyncedCustome
         phone=_text(values, "phoneNumber"),
         phone_verified=verified is True,
         marketing_consent=consent if isinstance(consent, bool) else None,
+        marketing_consent_at=said[CONSENT].instant if CONSENT in said else None,
         is_active=not is_gone(values),
         custom_fields={**other, **custom},
     )

@@ -256,6 +256,7 @@ class SyncedCustomer(msgspec.Struct, frozen=True, kw_only=True):
     phone: str | None = None  # as typed there
     phone_verified: bool = False
     marketing_consent: bool | None = None  # None: it does not say
+    marketing_consent_at: datetime | None = None  # when it was said
     is_active: bool = True
     custom_fields: dict[str, Any] = {}
 

@@ -244,6 +244,16 @@ UPDATE {user_profiles}
    AND user_id = :user_id
    AND marketing_consent <> :given;
 
+-- name: set_synced_consent(tenant_id, user_id, given, said_at) -> count
+-- As another system says it, unless the customer said otherwise here since. The instant is that of the saying, so that what is
+-- said there next is compared with it by the same clock; one that is ahead of ours does not outlast what is said here after.
+UPDATE {user_profiles}
+   SET marketing_consent = :given, marketing_consent_at = least(:said_at, now()), updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND marketing_consent <> :given
+   AND coalesce(marketing_consent_at <= :said_at, TRUE);
+
 -- name: set_sms_consent(tenant_id, user_id, given) -> count
 UPDATE {user_profiles}
    SET sms_consent = :given, sms_consent_at = now(), updated_at = now()

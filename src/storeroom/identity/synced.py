@@ -139,10 +139,16 @@ class SyncedAccounts(Users):
             first_name=customer.first_name,
             last_name=customer.last_name,
         )
-        if customer.marketing_consent is not None and await queries.set_marketing_consent(
-            self.db, tenant_id=self.tenant_id, user_id=account.id, given=customer.marketing_consent
+        await self._follow_consent(account, customer)
+
+    async def _follow_consent(self, account: SyncedAccount, customer: SyncedCustomer) -> None:
+        given, said_at = customer.marketing_consent, customer.marketing_consent_at
+        if given is None or said_at is None:
+            return
+        if await queries.set_synced_consent(
+            self.db, tenant_id=self.tenant_id, user_id=account.id, given=given, said_at=said_at
         ):
-            await self._note_consent(account.id, ConsentKind.MARKETING, given=customer.marketing_consent)
+            await self._note_consent(account.id, ConsentKind.MARKETING, given=given)
 
     async def _complete(self, account: SyncedAccount, customer: SyncedCustomer) -> None:
         """Somebody owns the account: what it says of itself stands, and what it does not say is added."""
