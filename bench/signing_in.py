@@ -49,7 +49,7 @@ def requests(password: str = PASSWORD) -> Iterator[bytes]:
     """Everybody signs in, each from a network address of their own."""
     for number in itertools.cycle(range(PEOPLE)):
         body = msgspec.json.encode({"email": address(number), "password": password})
-        yield request("POST", PATH, HOST_NAME, body, {"x-forwarded-for": f"2001:db8::{number:x}"})
+        yield request("POST", PATH, HOST_NAME, body, {"x-forwarded-for": f"2001:db8:0:{number:x}::1"})
 
 
 async def check_equal(server: Running, password_hash: str) -> None:

@@ -1,7 +1,7 @@
 """Accounts over HTTP: the whole way from a guest to staff, who may call what, and what no answer tells."""
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -13,8 +13,9 @@ from litestar import Litestar
 
 from market import Market
 from storeroom.database.pool import Database
-from storeroom.flows.sign_in_routes import SIGN_INS_BY_ACCOUNT
-from storeroom.identity import Permission, User, UserRole
+from storeroom.flows.sign_in_routes import SIGN_INS_BY_ACCOUNT, WRONG_BY_ADDRESS
+from storeroom.identity import Permission, User, UserRole, UserStatus
+from storeroom.identity.proof_routes import MESSAGES_BY_EMAIL
 from storeroom.server import create_app
 from storeroom.settings import Settings
 
@@ -267,6 +268,64 @@ async def test_passwords_are_not_guessed_for_ever(front: Front) -> None:
     assert int(limited.headers["retry-after"]) > 0
     buckets = await front.house.rows("SELECT bucket FROM {rate_counters} WHERE tenant_id = $1")
     assert not [bucket for (bucket,) in buckets if "ann" in bucket]
+
+
+async def test_another_spelling_of_the_address_is_no_fresh_limit(front: Front) -> None:
+    """The account is found by each of them, so all are counted as one."""
+    await front.house.customer()
+    spellings = ["ann@example.com", "Ann@Example.COM ", "ann@\uff45xample.com", "ann@ex\uff41mple\u3002com"]
+    for n in range(SIGN_INS_BY_ACCOUNT):
+        body = {"email": spellings[n % len(spellings)], "password": f"guess {n}"}
+        assert (await front.call("POST", "/v1/auth/sign-in", body)).status_code == 401
+    for spelling in (*spellings, "ann@exampl\uff45.com"):
+        limited = await front.call("POST", "/v1/auth/sign-in", {"email": spelling, "password": PASSWORD})
+        assert limited.status_code == 429, spelling
+    for path in ("send-verification", "forgot-password"):
+        sent = [
+            (await front.call("POST", f"/v1/auth/{path}", {"email": spellings[n % len(spellings)]})).status_code
+            for n in range(MESSAGES_BY_EMAIL + 1)
+        ]
+        assert sent == [202] * MESSAGES_BY_EMAIL + [429], path
+
+
+async def test_an_office_signs_in_behind_one_address(front: Front) -> None:
+    """However many are right, only wrong tries count for the address."""
+    await front.house.customer()
+    password_hash = await front.house.column(
+        "password_hash", (await front.house.shop.users.by_email(email="ann@example.com")).id
+    )
+    for number in range(WRONG_BY_ADDRESS + 2):
+        user = await front.house.shop.users.create(email=f"bo{number}@example.com", status=UserStatus.ACTIVE)
+        await front.house.run(
+            "UPDATE {users} SET password_hash = $3 WHERE tenant_id = $1 AND id = $2", user.id, password_hash
+        )
+        body = {"email": user.email, "password": PASSWORD}
+        assert (await front.call("POST", "/v1/auth/sign-in", body)).status_code == 200
+    for number in range(WRONG_BY_ADDRESS):
+        body = {"email": f"cy{number}@example.com", "password": PASSWORD}
+        assert (await front.call("POST", "/v1/auth/sign-in", body)).status_code == 401
+    body = {"email": "ann@example.com", "password": PASSWORD}
+    assert (await front.call("POST", "/v1/auth/sign-in", body)).status_code == 429
+
+
+async def test_a_refresh_over_http_asks_the_database_once(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And writes no counter: 256 random bits are not guessed."""
+    user = await front.house.customer()
+    kept = (await front.house.shop.sessions.sign_in(email=user.email, password=PASSWORD)).refresh_token
+    asked: list[str] = []
+    for name in ("fetch", "fetchrow", "fetchval", "execute"):
+        real: Callable[..., Any] = getattr(Database, name)
+
+        async def ask(self: Database, sql: str, *args: object, real: Callable[..., Any] = real) -> Any:
+            asked.append(sql)
+            return await real(self, sql, *args)
+
+        monkeypatch.setattr(Database, name, ask)
+    for _ in range(2):  # the first one warms the caches of hosts and shops
+        asked.clear()
+        kept = (await front.call("POST", "/v1/auth/refresh", {"refresh_token": kept})).json()["refresh_token"]
+    assert len(asked) == 1, asked
+    assert "refresh_session" in asked[0]
 
 
 async def test_no_token_is_kept_for_an_idempotency_key(front: Front) -> None:

@@ -31,7 +31,7 @@ class Stopwatch:
 
     app: Litestar
     host: str
-    addresses: Iterator[int] = field(default_factory=lambda: iter(range(1_000_000)))
+    addresses: Iterator[int] = field(default_factory=lambda: iter(range(0x10000)))
 
     async def post(self, path: str, body: dict[str, Any]) -> tuple[int, float, float]:
         """The status; seconds until the answer was out, and from then until all was done."""
@@ -51,7 +51,10 @@ class Stopwatch:
                 (b"content-type", b"application/json"),
                 (b"content-length", str(len(content)).encode()),
             ],
-            "client": (f"2001:db8::{next(self.addresses):x}", 1),  # the limits of one address are not asked about here
+            "client": (
+                f"2001:db8:0:{next(self.addresses):x}::1",
+                1,
+            ),  # the limits of one address are not asked about here
             "server": (self.host, 80),
         }
 

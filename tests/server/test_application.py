@@ -5,6 +5,7 @@ import json
 import re
 from typing import Any
 
+import httpx
 import pytest
 from litestar import Litestar
 from litestar.routes import HTTPRoute
@@ -212,6 +213,16 @@ async def test_a_flood_from_one_address_is_stopped(place: Place) -> None:
         assert answers[-1].json()["code"] == "request.rate_limited"
         assert int(answers[-1].headers["retry-after"]) >= 1
         assert answers[-1].headers["x-request-id"]
+
+
+async def test_a_flood_from_one_line_is_stopped_whatever_its_addresses(place: Place) -> None:
+    app = create_app(place.room, Settings(flood_requests=3))
+    statuses = []
+    for ip in ("2001:db8::1", "2001:db8::2", "2001:db8::ff:3", "2001:db8::4", "2001:db8:0:1::1"):
+        transport = httpx.ASGITransport(app, client=(ip, 40000))
+        async with httpx.AsyncClient(transport=transport, base_url=f"http://{place.host}") as http:
+            statuses.append((await http.get("/health")).status_code)
+    assert statuses == [200, 200, 200, 429, 200]
 
 
 async def test_ready_says_so_when_the_database_is_away_or_old(fresh_database: Any, postgres: Any, place: Place) -> None:

@@ -19,13 +19,14 @@ from served import SECRET, Place
 from factories import open_shop
 from process import ServerProcess
 from storeroom.core.clock import FixedClock
-from storeroom.core.ids import new_id
+from storeroom.core.ids import TenantId, new_id
 from storeroom.database.pool import Database
 from storeroom.identity import Permission, Proof, UserRole
 from storeroom.room import Storeroom
 from storeroom.server import create_app
+from storeroom.server.gate import RoomGate
 from storeroom.settings import Settings
-from storeroom.web import QUOTA_BLOCKS, Quotas, RateLimited
+from storeroom.web import QUOTA_BLOCKS, Principal, PrincipalKind, Quotas, RateLimited
 
 LISTED = "/v1/admin/orders"
 NOON = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
@@ -92,12 +93,12 @@ async def test_two_servers_share_the_quota_of_a_key(
     async def by_account() -> Counter[int]:
         admin = await shop.users.create(email=f"a{next(numbers)}@shop.example", role=UserRole.ADMIN)
         token = (await shop.sessions.start(proof=Proof(user_id=admin.id))).access_token
-        address = f"2001:db8::{next(numbers)}"
+        address = f"2001:db8:0:{next(numbers)}::1"
         return await asked(urls, 14, LISTED, Authorization=f"Bearer {token}", **{"X-Forwarded-For": address})
 
     async def by_address() -> Counter[int]:
         _, guest = await shop.sessions.guest()
-        token, address = f"guest_{shop.tenant_id}.{guest}", f"2001:db8::{next(numbers)}"
+        token, address = f"guest_{shop.tenant_id}.{guest}", f"2001:db8:0:{next(numbers)}::1"
         return await asked(
             urls, 20, f"/v1/carts/{new_id()}", **{"Storeroom-Session": token, "X-Forwarded-For": address}
         )
@@ -151,6 +152,28 @@ async def test_the_next_minute_and_another_shop_begin_anew(database: Database) -
     await quotas.take(tenant_id=other, bucket="calls_key:z", times=1)
     quotas._clock = FixedClock(now + timedelta(seconds=30))
     await quotas.take(tenant_id=one, bucket="calls_key:z", times=1)
+
+
+async def test_addresses_of_one_line_share_its_quota(place: Place) -> None:
+    """Of IPv6 that is 64 bits; an IPv4 address is the same one where it comes mapped. The loopback has no quota."""
+    gate = RoomGate(place.room, Settings(address_calls=1000))
+    nobody = Principal(kind=PrincipalKind.NONE, tenant_id=TenantId(place.market.context.tenant_id))
+    for ip in (
+        "2001:db8:7::1",
+        "2001:db8:7::2:1",
+        "2001:db8:7:1::1",
+        "203.0.113.7",
+        "::ffff:203.0.113.7",
+        "::ffff:127.0.0.1",
+        "::1",
+    ):
+        await gate.admit(nobody, ip)
+    buckets = await place.market.rows("SELECT DISTINCT bucket FROM {rate_counters} WHERE tenant_id = $1")
+    assert {bucket for (bucket,) in buckets} == {
+        "calls_address:2001:db8:7:1::/64",
+        "calls_address:2001:db8:7::/64",
+        "calls_address:203.0.113.7",
+    }
 
 
 async def test_what_has_no_number_is_not_counted(place: Place) -> None:

@@ -10,7 +10,8 @@ from small_app import TestGate, application, client_of
 
 from storeroom.core.clock import FixedClock
 from storeroom.database.pool import Database
-from storeroom.web import Flood, RateLimited, limit, queries
+from storeroom.web import Flood, Limiter, RateLimited, limit, network, queries
+from storeroom.web.errors import MalformedRequest, StaffOnly
 from storeroom.web.jobs import delete_old_counters
 
 HOUR = timedelta(hours=1)
@@ -39,6 +40,73 @@ async def test_another_address_and_another_shop_have_their_own_count(
     async with client_of(application(gate), ip="198.51.100.1") as elsewhere:
         assert (await elsewhere.post("/guess")).status_code == 201
     await limit(database, tenant_id=f"{tenant}-2", bucket="guess:203.0.113.9", times=1, window=HOUR)
+
+
+async def test_addresses_of_one_line_are_one_caller(gate: TestGate) -> None:
+    """Else whoever has a line with IPv6 has 2**64 guesses for each one that is allowed."""
+    statuses = []
+    for host in range(7):
+        async with client_of(application(gate), ip=f"2001:db8:0:1::{host:x}") as caller:
+            statuses.append((await caller.post("/guess")).status_code)
+    assert statuses == [201] * 5 + [429] * 2
+    async with client_of(application(gate), ip="2001:db8:0:2::1") as neighbour:
+        assert (await neighbour.post("/guess")).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("ip", "counted"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("::ffff:7f00:1", "127.0.0.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::1"),
+        ("", ""),
+        ("no: address", "no: address"),
+    ],
+)
+def test_who_is_counted_for_an_address(ip: str, counted: str) -> None:
+    assert network(ip) == counted
+
+
+async def test_right_tries_of_one_address_are_not_counted_and_wrong_ones_are(database: Database, tenant: str) -> None:
+    """What is right may say so by an error that asks for another step; every other error is a wrong try."""
+    clock = FixedClock(datetime(2026, 1, 1, tzinfo=UTC))
+    limiter = Limiter(database, tenant, "203.0.113.9", clock=clock)
+
+    async def tried(error: Exception | None) -> None:
+        async with limiter.wrong_by_address("try", times=2, window=HOUR, right=(StaffOnly,)):
+            if error is not None:
+                raise error
+
+    for _ in range(9):
+        await tried(None)
+        with pytest.raises(StaffOnly):
+            await tried(StaffOnly())
+    for error in (MalformedRequest(reason="x"), ZeroDivisionError()):
+        with pytest.raises(type(error)):
+            await tried(error)
+    with pytest.raises(RateLimited):
+        await tried(None)
+
+
+async def test_of_many_wrong_tries_at_once_no_more_pass_than_are_allowed(database: Database, tenant: str) -> None:
+    limiter = Limiter(database, tenant, "203.0.113.9", clock=FixedClock(datetime(2026, 1, 1, tzinfo=UTC)))
+    begun, all_here = 0, asyncio.Event()
+
+    async def wrong() -> None:
+        nonlocal begun
+        async with limiter.wrong_by_address("try", times=3, window=HOUR):
+            begun += 1
+            if begun == 3:
+                all_here.set()
+            await all_here.wait()
+            raise ZeroDivisionError
+
+    outcomes = await asyncio.gather(*(wrong() for _ in range(8)), return_exceptions=True)
+    assert sorted(type(each).__name__ for each in outcomes) == ["RateLimited"] * 5 + ["ZeroDivisionError"] * 3
 
 
 async def test_the_next_window_begins_at_zero(database: Database, tenant: str) -> None:

@@ -26,8 +26,8 @@ from storeroom.identity import (
 from storeroom.identity.wire import Tokens, tokens_of
 from storeroom.web import Call, Limiter, RateLimited, says
 
-SIGN_INS_BY_ADDRESS: Final = 30  # in WINDOW
-NONCES_BY_ADDRESS: Final = 60
+WRONG_BY_ADDRESS: Final = 30  # in WINDOW, with those by password
+NONCES_BY_ADDRESS: Final = 300
 WINDOW: Final = timedelta(minutes=15)
 
 Token = Annotated[str, Meta(min_length=1, max_length=4096)]
@@ -79,15 +79,15 @@ async def sign_in_by_provider(
     sign_in: NamedDependency[SignIn],
 ) -> Tokens:
     """A new person gets an account. A guest's cart becomes the account's, as with a password."""
-    await limiter.by_address("sign_in", times=SIGN_INS_BY_ADDRESS, window=WINDOW)
-    signed_in = await sign_in.with_provider(
-        provider=AuthProvider(data.provider),
-        id_token=data.id_token,
-        nonce=data.nonce,
-        attribution=Attribution(**{name: getattr(data, name) for name in Attribution.__struct_fields__}),
-        guest_token=await call.guest_token(),
-        device=data.device,
-    )
+    async with limiter.wrong_by_address("sign_in", times=WRONG_BY_ADDRESS, window=WINDOW):
+        signed_in = await sign_in.with_provider(
+            provider=AuthProvider(data.provider),
+            id_token=data.id_token,
+            nonce=data.nonce,
+            attribution=Attribution(**{name: getattr(data, name) for name in Attribution.__struct_fields__}),
+            guest_token=await call.guest_token(),
+            device=data.device,
+        )
     if signed_in.was_guest:
         call.drop_guest_cookie()
     return tokens_of(signed_in)

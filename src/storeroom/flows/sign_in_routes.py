@@ -12,7 +12,6 @@ from litestar.types import ControllerRouterHandler
 from msgspec import Meta
 
 from storeroom.core.contact import EMAIL_LENGTH_MAX
-from storeroom.core.secrets import token_hash
 from storeroom.flows.sign_in import SignIn
 from storeroom.identity import DEVICE_LENGTH_MAX, AccountBlocked, InvalidCredentials, PasswordsBusy, SignedIn
 from storeroom.identity.wire import Tokens, tokens_of
@@ -29,7 +28,8 @@ from storeroom.verification import (
 from storeroom.web import Call, Limiter, RateLimited, says
 
 SIGN_INS_BY_ACCOUNT: Final = 10  # in SIGN_IN_WINDOW, right and wrong ones
-SIGN_INS_BY_ADDRESS: Final = 30
+WRONG_BY_ADDRESS: Final = 30  # in SIGN_IN_WINDOW; right ones do not count: a whole office has one address
+ENROLMENTS_BY_ADDRESS: Final = 300
 SIGN_IN_WINDOW: Final = timedelta(minutes=15)
 
 ChallengeText = Annotated[str, Meta(min_length=1, max_length=CHALLENGE_LENGTH_MAX)]
@@ -81,13 +81,13 @@ async def sign_in_with_password(
 
     Who has a second factor, or has to get one, is answered with 401 and a `challenge` to go on with.
     """
-    await limiter.by_address("sign_in", times=SIGN_INS_BY_ADDRESS, window=SIGN_IN_WINDOW)
-    # The bucket is a hash: the counters' table is no list of mail addresses.
-    account = token_hash(data.email.strip().lower())[:32]
-    await limiter.by("sign_in_account", account, times=SIGN_INS_BY_ACCOUNT, window=SIGN_IN_WINDOW)
-    signed_in = await sign_in.with_password(
-        email=data.email, password=data.password, guest_token=await call.guest_token(), device=data.device
-    )
+    async with limiter.wrong_by_address(
+        "sign_in", times=WRONG_BY_ADDRESS, window=SIGN_IN_WINDOW, right=(SecondFactorRequired,)
+    ):
+        await limiter.by_email("sign_in_account", data.email, times=SIGN_INS_BY_ACCOUNT, window=SIGN_IN_WINDOW)
+        signed_in = await sign_in.with_password(
+            email=data.email, password=data.password, guest_token=await call.guest_token(), device=data.device
+        )
     return _answered(call, signed_in)
 
 
@@ -105,10 +105,10 @@ async def sign_in_with_second_factor(
     sign_in: NamedDependency[SignIn],
 ) -> Tokens:
     """Or with a recovery code. Five wrong ones, and the account waits for a quarter of an hour."""
-    await limiter.by_address("second_factor", times=SIGN_INS_BY_ADDRESS, window=SIGN_IN_WINDOW)
-    signed_in = await sign_in.with_second_factor(
-        challenge=data.challenge, code=data.code, guest_token=await call.guest_token(), device=data.device
-    )
+    async with limiter.wrong_by_address("second_factor", times=WRONG_BY_ADDRESS, window=SIGN_IN_WINDOW):
+        signed_in = await sign_in.with_second_factor(
+            challenge=data.challenge, code=data.code, guest_token=await call.guest_token(), device=data.device
+        )
     return _answered(call, signed_in)
 
 
@@ -123,7 +123,7 @@ async def enrol_while_signing_in(
     data: JSONBody[ChallengeHeld], limiter: NamedDependency[Limiter], sign_in: NamedDependency[SignIn]
 ) -> Enrolment:
     """For a challenge whose `active` is false. Show the URI as a QR code, then confirm with a code of it."""
-    await limiter.by_address("second_factor", times=SIGN_INS_BY_ADDRESS, window=SIGN_IN_WINDOW)
+    await limiter.by_address("second_factor_enrol", times=ENROLMENTS_BY_ADDRESS, window=SIGN_IN_WINDOW)
     return await sign_in.enrol(challenge=data.challenge)
 
 
@@ -141,10 +141,10 @@ async def confirm_while_signing_in(
     sign_in: NamedDependency[SignIn],
 ) -> EnrolledTokens:
     """The recovery codes are shown this once."""
-    await limiter.by_address("second_factor", times=SIGN_INS_BY_ADDRESS, window=SIGN_IN_WINDOW)
-    signed_in, codes = await sign_in.with_new_second_factor(
-        challenge=data.challenge, code=data.code, guest_token=await call.guest_token(), device=data.device
-    )
+    async with limiter.wrong_by_address("second_factor", times=WRONG_BY_ADDRESS, window=SIGN_IN_WINDOW):
+        signed_in, codes = await sign_in.with_new_second_factor(
+            challenge=data.challenge, code=data.code, guest_token=await call.guest_token(), device=data.device
+        )
     return EnrolledTokens(tokens=_answered(call, signed_in), recovery_codes=codes)
 
 

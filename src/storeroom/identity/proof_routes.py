@@ -18,7 +18,6 @@ from msgspec import Meta
 
 from storeroom.core.contact import EMAIL_LENGTH_MAX, InvalidEmail
 from storeroom.core.errors import StoreroomError
-from storeroom.core.secrets import token_hash
 from storeroom.identity.errors import (
     CommonPassword,
     InvalidPassword,
@@ -102,8 +101,7 @@ def afterwards(work: Callable[..., Awaitable[None]], **facts: Any) -> Background
 
 async def _limit(limiter: Limiter, what: str, email: str) -> None:
     await limiter.by_address(what, times=MESSAGES_BY_ADDRESS, window=WINDOW)
-    # The bucket is a hash: the counters' table is no list of mail addresses.
-    await limiter.by(what, token_hash(email.strip().lower())[:32], times=MESSAGES_BY_EMAIL, window=WINDOW)
+    await limiter.by_email(what, email, times=MESSAGES_BY_EMAIL, window=WINDOW)
 
 
 @post(

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.registry import Collector
 
 from storeroom.core.errors import StoreroomError
-from storeroom.web import PROBLEM_JSON, Call, Flood, Gate, attach, problem
+from storeroom.web import PROBLEM_JSON, Call, Flood, Gate, attach, network, problem
 
 FLOOD_WINDOW_S: Final = 10.0
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -143,8 +143,8 @@ class Edge:
             await send(message)
 
         try:
-            if call.ip is not None and call.ip not in LOOPBACK:
-                self._flood.hit(call.ip)
+            if call.ip is not None and (caller := network(call.ip)) not in LOOPBACK:
+                self._flood.hit(caller)
             if method == "OPTIONS" and await self._preflight(call, scope, answer):
                 return
             await self._app(scope, receive, answer)

@@ -17,7 +17,7 @@ from storeroom.identity import TokenRefused
 from storeroom.room import Shop, Storeroom
 from storeroom.server.edge import LOOPBACK
 from storeroom.settings import Settings
-from storeroom.web import Call, InvalidToken, NewGuest, Principal, PrincipalKind, Quotas, call_of
+from storeroom.web import Call, InvalidToken, NewGuest, Principal, PrincipalKind, Quotas, call_of, network
 
 ANSWERS: Final = "kept answers, 1"  # the purpose of the keys that seal them
 HOSTS_CACHED_MAX: Final = 10_000
@@ -143,8 +143,10 @@ class RoomGate:
             return
         if principal.kind is PrincipalKind.ACCOUNT:
             await self._count(principal.tenant_id, f"calls_account:{principal.user_id}", known.account_calls)
-        if ip is not None and ip not in LOOPBACK:  # behind a proxy that nobody told us of, all are one address
-            await self._count(principal.tenant_id, f"calls_address:{ip}", known.address_calls)
+        if (
+            ip is not None and (caller := network(ip)) not in LOOPBACK
+        ):  # behind a proxy that nobody told us of, all are one address
+            await self._count(principal.tenant_id, f"calls_address:{caller}", known.address_calls)
 
     async def _count(self, tenant_id: TenantId, bucket: str, times: int) -> None:
         if times:

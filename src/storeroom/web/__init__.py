@@ -75,7 +75,7 @@ from storeroom.web.idempotency import (
     save_idempotency_key,
     scope_of,
 )
-from storeroom.web.limits import QUOTA_BLOCKS, Flood, Limiter, Quotas, limit
+from storeroom.web.limits import QUOTA_BLOCKS, Flood, Limiter, Quotas, limit, network
 from storeroom.web.model import StoredAnswer
 from storeroom.web.paging import PAGE_SIZE_DEFAULT, CursorParameter, LimitParameter
 from storeroom.web.problems import (
@@ -138,6 +138,7 @@ __all__ = [
     "get_idempotency_key",
     "guest_token",
     "limit",
+    "network",
     "problem",
     "read_guest_token",
     "rendered",

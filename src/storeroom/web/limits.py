@@ -6,17 +6,23 @@ caller where a sliding window would cost a list of instants.
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from math import ceil
 from typing import Final
 
 from storeroom.core.clock import Clock, SystemClock
+from storeroom.core.contact import InvalidEmail, normal_email
+from storeroom.core.errors import StoreroomError
+from storeroom.core.secrets import token_hash
 from storeroom.database.pool import Database
 from storeroom.web import queries
 from storeroom.web.errors import RateLimited
 
 BUCKET_LENGTH_MAX: Final = 200
+IPV6_PREFIX: Final = 64  # one line of a provider has so much, and all addresses in it
 FLOOD_CALLERS_MAX: Final = 50_000  # addresses counted at a time; more of them start the window anew
 QUOTA_WINDOW_S: Final = 60
 QUOTA_BLOCKS: Final = 50  # a process takes a quota in so many parts: it writes once for each of them
@@ -39,14 +45,41 @@ async def limit(
     Raises:
         RateLimited: it was one too many; carries the seconds until the window ends.
     """
+    await _counted(db, tenant_id=tenant_id, bucket=bucket, times=times, window=window, clock=clock)
+
+
+async def _counted(
+    db: Database, *, tenant_id: str, bucket: str, times: int, window: timedelta, clock: Clock | None
+) -> datetime:
+    """As `limit`. Returns when the window began."""
     now = (clock or SystemClock()).now()
     length_s = window.total_seconds()
     start_s = now.timestamp() // length_s * length_s
-    hits = await queries.count_hits(
-        db, tenant_id=tenant_id, bucket=_short(bucket), window_at=datetime.fromtimestamp(start_s, UTC), hits=1
-    )
+    window_at = datetime.fromtimestamp(start_s, UTC)
+    hits = await queries.count_hits(db, tenant_id=tenant_id, bucket=_short(bucket), window_at=window_at, hits=1)
     if hits > times:
         raise RateLimited(retry_after_s=max(1, ceil(start_s + length_s - now.timestamp())))
+    return window_at
+
+
+def network(ip: str) -> str:
+    """Who is counted for an address: an IPv4 address itself, mapped into IPv6 or not; of IPv6 the first 64 bits.
+
+    Whoever has one address of a line has all 2**64 of it, so a count by address would count nobody.
+    """
+    if ":" not in ip:
+        return ip
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return ip
+    if not isinstance(address, IPv6Address):
+        return ip
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    if address.is_loopback:
+        return ip
+    return str(IPv6Network((int(address), IPV6_PREFIX), strict=False))
 
 
 class Limiter:
@@ -59,8 +92,47 @@ class Limiter:
         self._clock = clock
 
     async def by_address(self, what: str, *, times: int, window: timedelta) -> None:
-        """Count for the caller's network address. Raises RateLimited."""
-        await self.by(what, self._ip or "unknown", times=times, window=window)
+        """Count for the caller's address, as `network` has it. Raises RateLimited."""
+        await self.by(what, self._address, times=times, window=window)
+
+    @asynccontextmanager
+    async def wrong_by_address(
+        self, what: str, *, times: int, window: timedelta, right: tuple[type[StoreroomError], ...] = ()
+    ) -> AsyncIterator[None]:
+        """Count a try for the caller's address, and take it back where it was right: a whole office has one address.
+
+        It is counted before it is made, so that of many at once no more wrong ones pass than the limit has.
+
+        Args:
+            what: is tried.
+            times: wrong ones in one window.
+            window: see `limit`.
+            right: errors that say no more than that there is another step.
+
+        Raises:
+            RateLimited: there were too many wrong ones.
+        """
+        bucket = f"{what}:{self._address}"
+        window_at = await _counted(
+            self._db, tenant_id=self._tenant_id, bucket=bucket, times=times, window=window, clock=self._clock
+        )
+        try:
+            yield
+        except right:
+            await self._take_back(bucket, window_at)
+            raise
+        await self._take_back(bucket, window_at)
+
+    async def by_email(self, what: str, email: str, *, times: int, window: timedelta) -> None:
+        """Count for a mail address, however it is written; also for what is none. Raises RateLimited.
+
+        The bucket is a hash: the counters' table is no list of mail addresses.
+        """
+        try:
+            known = normal_email(email)
+        except InvalidEmail:
+            known = email.strip().lower()
+        await self.by(what, token_hash(known)[:32], times=times, window=window)
 
     async def by(self, what: str, who: str, *, times: int, window: timedelta) -> None:
         """Count for an account, an order number, whatever is guessed at. Raises RateLimited."""
@@ -71,6 +143,15 @@ class Limiter:
             times=times,
             window=window,
             clock=self._clock,
+        )
+
+    @property
+    def _address(self) -> str:
+        return network(self._ip) if self._ip else "unknown"
+
+    async def _take_back(self, bucket: str, window_at: datetime) -> None:
+        await queries.count_hits(
+            self._db, tenant_id=self._tenant_id, bucket=_short(bucket), window_at=window_at, hits=-1
         )
 
 
