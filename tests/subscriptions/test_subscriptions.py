@@ -9,13 +9,17 @@ import msgspec
 import pytest
 from club import Club, open_club
 
-from factories import SECRET, make_method, open_shop, place, usd
+from factories import SECRET, make_method, make_product, open_shop, place, usd
+from purse import OURS, RIVAL, WALLET, Purse, open_purse, paid, usdc
 from rivals import race
-from storeroom.catalog import ProductNotFound
+from storeroom.catalog import CryptoPrice, ProductNotFound
 from storeroom.core.ids import ProductId, SubscriptionId, UserId, new_id
+from storeroom.core.visitor import Visitor
 from storeroom.database.errors import DatabaseClosed
 from storeroom.database.pool import Database, Transaction
+from storeroom.flows.wallet_payments import Settlement
 from storeroom.identity import UserNotFound
+from storeroom.refunds import RefundMethod, RefundQuoteDraft
 from storeroom.room import Shop, Storeroom
 from storeroom.subscriptions import (
     SUBSCRIPTION_MOVES,
@@ -37,6 +41,7 @@ from storeroom.subscriptions import (
     SubscriptionTaken,
 )
 from storeroom.subscriptions.model import WAITING_MAX
+from storeroom.wallets import QuoteItem
 
 S = SubscriptionStatus
 STRIPE = {"payment_method": SubscriptionPayment.STRIPE, "wallet": None, "stripe_customer_id": "cus_1"}
@@ -492,24 +497,51 @@ async def test_what_was_cancelled_or_is_collected_elsewhere_takes_no_payment(clu
     assert await stored(club, "subscription_payments") == 0
 
 
-async def test_a_wallet_is_extended_by_its_own_transaction_for_this_product_alone(club: Club) -> None:
-    made = await club.end_in(await club.join(wallet="W", payment_method=SubscriptionPayment.X402), -A_SECOND)
-    paid = (
-        ("good", "W", str(club.product_id)),
-        ("of another wallet", "V", str(club.product_id)),
-        ("for another product", "W", "p-2"),
+PRICE = 5_000_000  # in USDC
+
+
+async def chain_club(room: Storeroom, dsn: str) -> tuple[Club, Purse]:
+    """A product that costs PRICE in USDC, and the program that watches the chain."""
+    purse = await open_purse(room, dsn)
+    variant = await purse.staff.products.update_variant(
+        variant_id=await make_product(purse.staff), crypto_price=CryptoPrice(usdc(PRICE), OURS)
     )
-    for signature, wallet, resource in paid:
-        await club.db.execute(
-            "WITH claimed AS (INSERT INTO payment_signatures (tenant_id, signature) VALUES ($1, $2)) "
-            "INSERT INTO payment_transactions (tenant_id, signature, resource_id, wallet, amount, amount_asset) "
-            "VALUES ($1, $2, $3, $4, 10, 'USDC')",
-            club.shop.tenant_id,
-            signature,
-            resource,
-            wallet,
-        )
-    for reference in ("of another wallet", "for another product", "never sent"):
+    return Club(shop=purse.staff, product_id=variant.product_id), purse
+
+
+async def bought(club: Club, purse: Purse, **facts: Any) -> Settlement:
+    """One unit of the product, paid for from a wallet as its order."""
+    product = await club.shop.products.get(product_id=club.product_id)
+    items = [QuoteItem(variant_id=product.variants[0].id, quantity=1, unit_price=usdc(PRICE))]
+    settled: Settlement = await purse.shop.wallet_payments.record(
+        paid(items=items, amount=usdc(PRICE), resource_id=str(club.product_id), **facts)
+    )
+    return settled
+
+
+async def test_a_wallet_is_extended_by_its_own_transaction_for_this_product_alone(room: Storeroom, dsn: str) -> None:
+    club, purse = await chain_club(room, dsn)
+    made = await club.end_in(await club.join(wallet=WALLET, payment_method=SubscriptionPayment.X402), -A_SECOND)
+    good = {"resource_id": str(club.product_id), "amount": usdc(PRICE)}
+    await purse.record(signature="good", **good)
+    await purse.record(signature="of-another-wallet", **{**good, "wallet": RIVAL})
+    await purse.record(signature="for-another-product", **{**good, "resource_id": "p-2"})
+    await purse.record(signature="one-unit-too-little", **{**good, "amount": usdc(PRICE - 1)})
+    await purse.record(signature="in-another-asset", **{**good, "amount": usd(PRICE), "account": None})
+    await purse.record(signature="given-back", **good)
+    quote = RefundQuoteDraft(
+        id="q", original_purchase_id="given-back", recipient_wallet=WALLET, amount=usdc(1), expires_in=A_DAY
+    )
+    await club.shop.refund_quotes.save(quote=quote)
+    await club.shop.refund_quotes.mark_processed(quote_id="q", processed_by="ann", signature="back")
+    for reference in (
+        "of-another-wallet",
+        "for-another-product",
+        "one-unit-too-little",
+        "in-another-asset",
+        "given-back",
+        "never-sent",
+    ):
         with pytest.raises(SubscriptionPaymentUnknown):
             await club.subscriptions.renew(subscription_id=made.id, payment_reference=reference)
     assert await club.get(made) == made
@@ -517,20 +549,133 @@ async def test_a_wallet_is_extended_by_its_own_transaction_for_this_product_alon
     assert renewed.current_period_end > made.current_period_end
 
 
-async def test_a_completed_payment_of_an_order_of_the_product_extends_too(club: Club) -> None:
+async def test_what_was_paid_is_known_when_it_has_gone_to_the_archive(room: Storeroom, dsn: str) -> None:
+    club, purse = await chain_club(room, dsn)
+    first = await club.end_in(await club.join(wallet=WALLET, payment_method=SubscriptionPayment.X402), -A_SECOND)
+    second = await club.end_in(await club.join(wallet=WALLET, payment_method=SubscriptionPayment.X402), -A_SECOND)
+    await purse.record(signature="alone", resource_id=str(club.product_id), amount=usdc(PRICE))
+    await bought(club, purse, signature="with-its-order")
+    assert await club.shop.transactions.archive_older_than(before=datetime.now(UTC) + A_DAY) == 2
+    for made, reference in ((first, "alone"), (second, "with-its-order")):
+        renewed = await club.subscriptions.renew(subscription_id=made.id, payment_reference=reference)
+        assert renewed.current_period_end > made.current_period_end
+
+
+async def test_what_paid_the_first_period_pays_no_other(room: Storeroom, dsn: str) -> None:
+    club, purse = await chain_club(room, dsn)
+    await purse.record(signature="first", resource_id=str(club.product_id), amount=usdc(PRICE))
+    facts = {"wallet": WALLET, "payment_method": SubscriptionPayment.X402}
+    with pytest.raises(SubscriptionPaymentUnknown):
+        await club.join(**facts, payment_reference="never-sent")
+    with pytest.raises(InvalidSubscription):
+        await club.join(**STRIPE, payment_reference="first")
+    made = await club.join(**facts, payment_reference="first")
+    assert await club.subscriptions.renew(subscription_id=made.id, payment_reference="first") == made
+    late = await club.end_in(made, -A_SECOND)
+    assert await club.subscriptions.renew(subscription_id=made.id, payment_reference="first") == late
+    with pytest.raises(SubscriptionPaymentUsed):
+        await club.join(**facts, payment_reference="first")
+    assert (await stored(club), await stored(club, "subscription_payments")) == (1, 1)
+
+
+async def test_a_payment_that_came_with_a_trial_pays_the_period_after_it(club: Club) -> None:
+    made = await club.join(trial_end=datetime.now(UTC) + A_DAY, payment_reference="ahead")
+    assert made.status is S.TRIALING
+    made = await club.end_in(made, -A_SECOND)
+    assert await club.subscriptions.has_access(wallet=made.wallet, product_id=club.product_id), "it waits"
+
+
+async def test_one_sum_has_several_names_and_pays_one_period(room: Storeroom, dsn: str, database: Database) -> None:
+    """The signature, and the reference of the payment that was stored for it."""
+    club, purse = await chain_club(room, dsn)
+    facts = {"wallet": WALLET, "payment_method": SubscriptionPayment.X402}
+    made, rival = [await club.end_in(await club.join(**facts), -A_SECOND) for _ in range(2)]
+    settled = await bought(club, purse, signature="sig")
+
+    async def first(tx: Transaction) -> object:
+        return await club.subscriptions.bound(tx).renew(subscription_id=made.id, payment_reference="sig")
+
+    outcome = await race(
+        database,
+        first,
+        lambda: club.subscriptions.renew(subscription_id=rival.id, payment_reference=settled.payment_reference),
+    )
+    assert isinstance(outcome, SubscriptionPaymentUsed)
+    renewed = await club.get(made)
+    for name in (settled.payment_reference, "sig"):
+        assert await club.subscriptions.renew(subscription_id=made.id, payment_reference=name) == renewed
+    assert (await club.get(rival), await stored(club, "subscription_payments")) == (rival, 1)
+
+
+async def test_what_was_taken_under_another_name_of_the_payment_stays_taken(room: Storeroom, dsn: str) -> None:
+    """As it was before an order was the name of its payments."""
+    club, purse = await chain_club(room, dsn)
+    made = await club.end_in(await club.join(wallet=WALLET, payment_method=SubscriptionPayment.X402), -A_SECOND)
+    settled = await bought(club, purse, signature="sig")
+    await club.db.execute(
+        "INSERT INTO subscription_payments (tenant_id, payment_reference, subscription_id, period_start, period_end) "
+        "SELECT tenant_id, 'sig', id, current_period_start, current_period_end FROM subscriptions WHERE tenant_id = $1",
+        club.shop.tenant_id,
+    )
+    for name in (settled.payment_reference, "sig"):
+        assert await club.subscriptions.renew(subscription_id=made.id, payment_reference=name) == made
+
+
+async def test_an_order_paid_in_two_parts_pays_one_period_and_only_its_buyers(club: Club) -> None:
     shop = club.shop
     await make_method(shop)
+    register = shop.users.register
+    ann, bo = [
+        await register(email=f"{name}@buyer.example", password="correct horse battery", full_name=name)
+        for name in ("ann", "bo")
+    ]
+    await shop.store_credit.grant(user_id=ann.id, amount=usd(400), note="for the first part")
     product = await shop.products.get(product_id=club.product_id)
-    placed = await place(shop, (product.variants[0].id, 1), payment_method="zelle")
+    placed = await place(
+        shop,
+        (product.variants[0].id, 1),
+        visitor=Visitor(user_id=ann.id),
+        payment_method="zelle",
+        use_store_credit=True,
+    )
+    assert placed.order.payment is not None
+    rest = placed.order.payment.reference
+    (credit,) = [
+        each.reference for each in await shop.payments.for_order(order_id=placed.order.id) if each.reference != rest
+    ]
+    x402 = {"payment_method": SubscriptionPayment.X402, "wallet": None}
+    made = await club.end_in(await club.join(**x402, user_id=ann.id), -A_SECOND)
+    for name in (rest, credit):  # a part of the price is not the price
+        with pytest.raises(SubscriptionPaymentUnknown):
+            await club.subscriptions.renew(subscription_id=made.id, payment_reference=name)
+    await shop.payments.submit_proof(reference=rest, customer_reference="TX-1")
+    await shop.payments.verify(payment_id=placed.order.payment.id, received=usd(600))
+    stranger = await club.end_in(await club.join(**x402, user_id=bo.id), -A_SECOND)
+    for name in (rest, credit):
+        with pytest.raises(SubscriptionPaymentUnknown):
+            await club.subscriptions.renew(subscription_id=stranger.id, payment_reference=name)
+    renewed = await club.subscriptions.renew(subscription_id=made.id, payment_reference=rest)
+    assert renewed.status is S.ACTIVE
+    assert await club.subscriptions.renew(subscription_id=made.id, payment_reference=credit) == renewed
+    assert await stored(club, "subscription_payments") == 1
+
+
+async def test_an_order_whose_money_went_back_pays_nothing(club: Club) -> None:
+    shop = club.shop
+    await make_method(shop)
+    ann = await shop.users.register(email="ann@buyer.example", password="correct horse battery", full_name="Ann")
+    product = await shop.products.get(product_id=club.product_id)
+    placed = await place(shop, (product.variants[0].id, 1), visitor=Visitor(user_id=ann.id), payment_method="zelle")
     assert placed.order.payment is not None
     reference = placed.order.payment.reference
-    made = await club.end_in(await club.join(payment_method=SubscriptionPayment.X402), -A_SECOND)
-    with pytest.raises(SubscriptionPaymentUnknown):
-        await club.subscriptions.renew(subscription_id=made.id, payment_reference=reference)  # nobody has paid yet
     await shop.payments.submit_proof(reference=reference, customer_reference="TX-1")
     await shop.payments.verify(payment_id=placed.order.payment.id, received=usd(1000))
-    renewed = await club.subscriptions.renew(subscription_id=made.id, payment_reference=reference)
-    assert renewed.status is S.ACTIVE
+    refund = await shop.refunds.request(payment_id=placed.order.payment.id, amount=usd(1), reason="damaged")
+    await shop.refunding.complete(refund_id=refund.id, method=RefundMethod.CHECK)
+    made = await club.join(payment_method=SubscriptionPayment.X402, wallet=None, user_id=ann.id)
+    with pytest.raises(SubscriptionPaymentUnknown):
+        await club.subscriptions.renew(subscription_id=made.id, payment_reference=reference)
+    assert await stored(club, "subscription_payments") == 0
 
 
 async def test_so_many_periods_are_paid_ahead_and_no_more(club: Club) -> None:

@@ -79,12 +79,12 @@ class PeriodGoesBack(Conflict):
 
 
 class SubscriptionPaymentUnknown(NotFound):
-    """No money came under this reference, so it extends nothing."""
+    """No money of the holder's for the product came under this reference, or too little, or it went back."""
 
     code = "subscriptions.payment_unknown"
 
     def __init__(self, *, payment_reference: str) -> None:
-        super().__init__(f"no completed payment {payment_reference}")
+        super().__init__(f"no payment {payment_reference} that pays a period of this subscription")
         self.payment_reference = payment_reference
 
 

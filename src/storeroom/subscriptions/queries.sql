@@ -246,31 +246,93 @@ SELECT EXISTS (SELECT
                   AND h.period_start = :period_start
                   AND h.period_end = :period_end);
 
--- name: payment_holder(tenant_id, payment_reference) -> UUID?
--- The subscription that a payment counts for.
+-- name: payment_holders(tenant_id, names) -> UUID*
+-- The subscriptions that a payment counts for; what was taken before orders were names went by any name of its payment.
 SELECT p.subscription_id
   FROM {subscription_payments} p
  WHERE p.tenant_id = :tenant_id
-   AND p.payment_reference = :payment_reference;
+   AND p.payment_reference = ANY(:names);
 
--- name: order_paid(tenant_id, payment_reference, product_id) -> bool
--- Whether a completed payment of this name belongs to an order of the product.
-SELECT EXISTS (SELECT
-                 FROM {payments} p
-                 JOIN {order_items} i ON i.tenant_id = :tenant_id AND i.order_id = p.order_id
-                WHERE p.tenant_id = :tenant_id
-                  AND p.payment_reference = :payment_reference
-                  AND p.status = 'completed'
-                  AND i.product_id = :product_id);
+-- name: order_of_payment(tenant_id, name) -> UUID?
+-- The order that a payment belongs to, by its reference or by the signature of the wallet's transaction.
+SELECT p.order_id
+  FROM {payments} p
+ WHERE p.tenant_id = :tenant_id
+   AND p.payment_reference = :name
+ UNION ALL
+SELECT p.order_id
+  FROM {payment_transactions} t
+  JOIN {payments} p ON p.tenant_id = :tenant_id AND p.id = t.payment_id
+ WHERE t.tenant_id = :tenant_id
+   AND t.signature = :name
+ UNION ALL
+SELECT p.order_id
+  FROM {payment_transactions_archive} a
+  JOIN {payments} p ON p.tenant_id = :tenant_id AND p.id = a.payment_id
+ WHERE a.tenant_id = :tenant_id
+   AND a.signature = :name
+ LIMIT 1;
 
--- name: wallet_paid(tenant_id, signature, wallet, resources) -> bool
--- Whether the wallet's transaction was honoured, for the product or for the subscription itself.
+-- name: payment_names(tenant_id, order_id) -> str*
+-- Every name by which a payment of the order goes.
+SELECT p.payment_reference
+  FROM {payments} p
+ WHERE p.tenant_id = :tenant_id
+   AND p.order_id = :order_id
+ UNION ALL
+SELECT p.metadata->>'signature'
+  FROM {payments} p
+ WHERE p.tenant_id = :tenant_id
+   AND p.order_id = :order_id
+   AND p.metadata->>'signature' IS NOT NULL;
+
+-- name: order_pays(tenant_id, order_id, product_id, user_id?, wallet?) -> bool
+-- Whether the holder's order of the product is paid, all of it, and the money still here. A wallet's order is one that it
+-- paid for: its payment says so, and only a verified payment from a wallet writes that.
 SELECT EXISTS (SELECT
-                 FROM {payment_transactions} t
-                WHERE t.tenant_id = :tenant_id
-                  AND t.signature = :signature
-                  AND t.wallet = :wallet
-                  AND t.resource_id = ANY(:resources));
+                 FROM {orders} o
+                WHERE o.tenant_id = :tenant_id
+                  AND o.id = :order_id
+                  AND o.status NOT IN ('cancelled', 'refunded')
+                  AND o.amount_paid >= o.total_amount
+                  AND EXISTS (SELECT
+                                FROM {order_items} i
+                               WHERE i.tenant_id = :tenant_id
+                                 AND i.order_id = :order_id
+                                 AND i.product_id = :product_id)
+                  AND (o.user_id = :user_id
+                       OR EXISTS (SELECT
+                                    FROM {payments} p
+                                   WHERE p.tenant_id = :tenant_id
+                                     AND p.order_id = :order_id
+                                     AND p.metadata->>'wallet' = :wallet)));
+
+-- name: wallet_pays(tenant_id, signature, wallet, resources, product_id) -> bool
+-- Whether the wallet's transaction was honoured, lately or long ago, for the product or for the subscription itself, and
+-- what has not gone back of it is a price of the product. Where the product has none in that asset it is no price.
+SELECT EXISTS (SELECT
+                 FROM (SELECT h.wallet, h.resource_id, h.amount, h.amount_asset
+                         FROM {payment_transactions} h
+                        WHERE h.tenant_id = :tenant_id
+                          AND h.signature = :signature
+                        UNION ALL
+                       SELECT a.wallet, a.resource_id, a.amount, a.amount_asset
+                         FROM {payment_transactions_archive} a
+                        WHERE a.tenant_id = :tenant_id
+                          AND a.signature = :signature) t
+                WHERE t.wallet = :wallet
+                  AND t.resource_id = ANY(:resources)
+                  AND t.amount - (SELECT coalesce(sum(q.amount), 0)
+                                    FROM {refund_quotes} q
+                                   WHERE q.tenant_id = :tenant_id
+                                     AND q.original_purchase_id = :signature
+                                     AND q.status IN ('approved', 'processed'))
+                      >= (SELECT min(v.crypto_amount)
+                            FROM {product_variants} v
+                           WHERE v.tenant_id = :tenant_id
+                             AND v.product_id = :product_id
+                             AND v.is_active
+                             AND v.crypto_token = t.amount_asset));
 
 -- name: take_payment(tenant_id, payment_reference, subscription_id, period_start?, period_end?) -> UUID?
 -- The first that brings a payment has it; nothing comes back to a second.

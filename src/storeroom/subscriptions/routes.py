@@ -88,6 +88,7 @@ class NewSubscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     grace_hours: GraceHours | None = None
     status: SubscriptionStatus | None = None
     cancel_at_period_end: bool = False
+    payment_reference: Annotated[str, Meta(min_length=1, max_length=REFERENCE_LENGTH_MAX)] | None = None
     metadata: dict[str, Any] | None = None
 
 
@@ -276,7 +277,15 @@ async def list_subscriptions(
     tags=_TAGS,
     guards=_WRITE,
     opt=IDEMPOTENT,
-    responses=says(InvalidSubscription, NotOfferedBySubscription, ProductNotFound, UserNotFound, SubscriptionTaken),
+    responses=says(
+        InvalidSubscription,
+        NotOfferedBySubscription,
+        ProductNotFound,
+        UserNotFound,
+        SubscriptionTaken,
+        SubscriptionPaymentUnknown,
+        SubscriptionPaymentUsed,
+    ),
 )
 async def create_subscription(
     data: JSONBody[NewSubscription], subscriptions: NamedDependency[Subscriptions]

@@ -26,21 +26,16 @@ from storeroom.subscriptions.errors import (
     CollectedElsewhere,
     InvalidSubscription,
     NotOfferedBySubscription,
-    PaidFarAhead,
     PeriodGoesBack,
     SubscriptionEnded,
     SubscriptionMoveRefused,
     SubscriptionNotFound,
-    SubscriptionPaymentUnknown,
-    SubscriptionPaymentUsed,
     SubscriptionTaken,
 )
 from storeroom.subscriptions.model import (
     LIVE,
-    REFERENCE_LENGTH_MAX,
     SUBSCRIPTION_MOVES,
     TRIAL_DAYS_MAX,
-    WAITING_MAX,
     BillingPeriod,
     Period,
     Subscription,
@@ -50,7 +45,7 @@ from storeroom.subscriptions.model import (
     SubscriptionStatus,
     period_after,
 )
-from storeroom.subscriptions.reading import SubscriptionReading
+from storeroom.subscriptions.paying import Payer, SubscriptionPaying
 from storeroom.wallets import normal_code
 
 Status = SubscriptionStatus
@@ -82,7 +77,7 @@ class SubscriptionChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     metadata: dict[str, Any] | UnsetType = UNSET
 
 
-class Subscriptions(SubscriptionReading):
+class Subscriptions(SubscriptionPaying):
     """The subscriptions of one shop."""
 
     @audited("subscriptions.create", "subscription")
@@ -104,12 +99,14 @@ class Subscriptions(SubscriptionReading):
         grace_hours: int | None = None,
         status: SubscriptionStatus | str | None = None,
         cancel_at_period_end: bool = False,
+        payment_reference: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Subscription:
         """Begin a subscription.
 
         Whoever calls vouches for the first period: it was paid, or a trial precedes it. Without a trial it is active
         until the end of its first period; with one it is trialing until `trial_end`, from where its periods count.
+        A payment that paid it is named here, so that it pays nothing else.
 
         Args:
             product_id: what is subscribed to. Its `subscription_config` gives what is left out here.
@@ -126,6 +123,7 @@ class Subscriptions(SubscriptionReading):
             grace_hours: 0 to GRACE_HOURS_MAX.
             status: as a provider tells it, also spelled `canceled`; left out, trialing or active.
             cancel_at_period_end: it ends with its period.
+            payment_reference: what paid the first period, as for `renew`; with a trial it waits for the period after.
             metadata: anything, 10 kB as JSON.
 
         Raises:
@@ -133,6 +131,7 @@ class Subscriptions(SubscriptionReading):
             NotOfferedBySubscription: neither the call nor the product names a billing period.
             ProductNotFound, UserNotFound: the shop has none of that id.
             SubscriptionTaken: another one has the Stripe id.
+            SubscriptionPaymentUnknown, SubscriptionPaymentUsed: as `renew`.
         """
         offer = await self._offer(product_id)
         if billing_period is None:
@@ -161,6 +160,8 @@ class Subscriptions(SubscriptionReading):
         if status is None:
             status = Status.TRIALING if anchor > start else Status.ACTIVE
         made_status = checked_status(status)
+        if payment_reference is not None and payment_method is SubscriptionPayment.STRIPE:
+            raise InvalidSubscription(field="payment_reference", reason="not where Stripe collects")
         with self._meanings(facts, product_id):
             made = await queries.insert_subscription(
                 self.db,
@@ -175,6 +176,11 @@ class Subscriptions(SubscriptionReading):
                 cancel_at_period_end=cancel_at_period_end,
                 **facts,
             )
+        if payment_reference is not None:
+            money, payer = await self._money(payment_reference, product_id), _payer(made)
+            await self._counted(money, payer)  # for another one: this one is new
+            await self._verify(money, payer)
+            await self._take(money, payer, None if made_status is Status.TRIALING else period)
         await self._happened(Event.CREATED, made, None)
         return made
 
@@ -288,51 +294,34 @@ class Subscriptions(SubscriptionReading):
 
         Args:
             subscription_id: one that no provider renews.
-            payment_reference: the signature of the wallet's transaction, for the product or the subscription, or the
-                reference of a completed payment of an order of the product. Where staff note what came in (`manual`),
-                whatever they call it.
+            payment_reference: the signature of the wallet's transaction, for the product or the subscription, of at
+                least a price of the product in that asset; or any name of a payment of the holder's order of the
+                product, which is paid. An order pays one period of a product, whatever its payments are called. Where
+                staff note what came in (`manual`), whatever they call it.
 
         Raises:
             SubscriptionNotFound, SubscriptionEnded: there is none to pay for.
             CollectedElsewhere: a provider collects; its messages come to `extend_period`.
-            SubscriptionPaymentUnknown: no money came under this reference.
+            SubscriptionPaymentUnknown: no such money came under this reference, too little of it, or it went back.
             SubscriptionPaymentUsed: it paid for another subscription.
             PaidFarAhead: WAITING_MAX payments wait already.
         """
-        reference = normal_code(payment_reference)
-        if not 1 <= len(reference) <= REFERENCE_LENGTH_MAX or not reference.isprintable():
-            raise InvalidSubscription(
-                field="payment_reference", reason=f"1 to {REFERENCE_LENGTH_MAX} printable characters"
-            )
         known = await self._locked(subscription_id)
-        if await self._counted(reference, subscription_id):
+        money, payer = await self._money(payment_reference, known.product_id), _payer(known)
+        if await self._counted(money, payer):
             return known
         if known.payment_method is SubscriptionPayment.STRIPE:
             raise CollectedElsewhere(subscription_id=subscription_id, provider=known.payment_method)
         if known.status is Status.CANCELLED:
             raise SubscriptionEnded(subscription_id=subscription_id, status=known.status)
-        if known.payment_method is not SubscriptionPayment.MANUAL and not await self._paid(known, reference):
-            raise SubscriptionPaymentUnknown(payment_reference=reference)
+        await self._verify(money, payer)
         now = await queries.instant(self.db)
         waits = known.status in (Status.ACTIVE, Status.TRIALING) and now < known.current_period_end
         if known.status in (Status.ACTIVE, Status.TRIALING):
             anchor, period = known.anchor_at, known.next_period()
         else:
             anchor, period = now, period_after(now, known.billing_period, known.billing_interval, now)
-        if waits:
-            waiting = await queries.waiting_payments(self.db, tenant_id=self.tenant_id, subscription_id=subscription_id)
-            if waiting >= WAITING_MAX:
-                raise PaidFarAhead(subscription_id=subscription_id, waiting_max=WAITING_MAX)
-        taken = await queries.take_payment(
-            self.db,
-            tenant_id=self.tenant_id,
-            payment_reference=reference,
-            subscription_id=subscription_id,
-            period_start=None if waits else period.start,
-            period_end=None if waits else period.end,
-        )
-        if taken is None:  # a rival has just brought it for another one; for this one it would have waited at the lock
-            raise SubscriptionPaymentUsed(payment_reference=reference)
+        await self._take(money, payer, None if waits else period)
         return known if waits else await self._extended(known, period, anchor=anchor)
 
     @audited("subscriptions.cancel_at_period_end", "subscription", "subscription_id")
@@ -446,25 +435,6 @@ class Subscriptions(SubscriptionReading):
         await self._happened(Event.RENEWED, extended, known.status)
         return extended
 
-    async def _counted(self, reference: str, subscription_id: SubscriptionId) -> bool:
-        holder = await queries.payment_holder(self.db, tenant_id=self.tenant_id, payment_reference=reference)
-        if holder is not None and holder != subscription_id:
-            raise SubscriptionPaymentUsed(payment_reference=reference)
-        return holder is not None
-
-    async def _paid(self, known: Subscription, reference: str) -> bool:
-        if known.wallet is not None and await queries.wallet_paid(
-            self.db,
-            tenant_id=self.tenant_id,
-            signature=reference,
-            wallet=known.wallet,
-            resources=[str(known.product_id), str(known.id)],
-        ):
-            return True
-        return await queries.order_paid(
-            self.db, tenant_id=self.tenant_id, payment_reference=reference, product_id=known.product_id
-        )
-
     async def _offer(self, product_id: ProductId) -> SubscriptionConfig | None:
         said = await queries.product_offer(self.db, tenant_id=self.tenant_id, product_id=product_id)
         if said is None:
@@ -534,3 +504,13 @@ class Subscriptions(SubscriptionReading):
             entity_type="subscription",
             entity_id=after.id,
         )
+
+
+def _payer(known: Subscription) -> Payer:
+    return Payer(
+        subscription_id=known.id,
+        product_id=known.product_id,
+        payment_method=known.payment_method,
+        user_id=known.user_id,
+        wallet=known.wallet,
+    )
