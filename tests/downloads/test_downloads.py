@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -16,9 +16,17 @@ from storeroom import notices
 from storeroom.catalog import ProductNotFound
 from storeroom.core.ids import OrderId, PaymentId, ProductId, VariantId, new_id
 from storeroom.database.pool import Database, Transaction
-from storeroom.downloads import DownloadNotFound, DownloadOver, Downloads, FileNotAccepted, NotDigital, NothingToSend
-from storeroom.downloads.jobs import send_links, send_unsent
-from storeroom.downloads.model import is_good
+from storeroom.downloads import (
+    DownloadNotFound,
+    DownloadOver,
+    Downloads,
+    FileNotAccepted,
+    NotDigital,
+    NothingToSend,
+    queries,
+)
+from storeroom.downloads.jobs import Looked, send_links, send_unsent
+from storeroom.downloads.model import LOOKED_AGAIN_MAX, is_good, look_again_at
 from storeroom.identity import TokenKeys
 from storeroom.notices import Notice
 from storeroom.orders import OrderNotFound
@@ -65,7 +73,7 @@ class Stall:
         await self.shop.payments.verify(payment_id=payment_id)
         return order_id
 
-    async def sending(self, tx: Transaction) -> int:
+    async def sending(self, tx: Transaction) -> Looked:
         tenants = self.shop.context.tenants
         return await send_unsent(
             tx,
@@ -76,7 +84,15 @@ class Stall:
         )
 
     async def send(self) -> int:
-        return await self.db.run(self.sending)
+        return (await self.db.run(self.sending)).sent
+
+    async def wait(self, span: timedelta) -> None:
+        """As if so much time had gone by since the lines were looked at."""
+        sql = (
+            "UPDATE order_items SET download_due_at = download_due_at - $2::interval WHERE tenant_id = $1 "
+            "AND isfinite(download_due_at)"
+        )
+        await self.db.execute(sql, self.shop.tenant_id, span)
 
     async def mails(self) -> list[Notice]:
         rows = await self.db.fetch(QUEUED, self.shop.tenant_id)
@@ -142,7 +158,7 @@ async def test_a_worker_that_dies_between_sending_and_marking_loses_nothing(stal
     await stall.bought()
     with pytest.raises(ConnectionError):
         async with stall.db.transaction() as tx:
-            assert await stall.sending(tx) == 1
+            assert (await stall.sending(tx)).sent == 1
             raise ConnectionError
     assert await stall.mails() == []
     assert await stall.send() == 1
@@ -153,7 +169,7 @@ async def test_a_worker_that_dies_between_sending_and_marking_loses_nothing(stal
 async def test_two_workers_at_once_send_one(stall: Stall) -> None:
     await stall.bought()
     async with stall.db.transaction() as tx:
-        assert await stall.sending(tx) == 1
+        assert (await stall.sending(tx)).sent == 1
         assert await stall.send() == 0  # held by the other: passed over
     assert await stall.send() == 0
     assert len(await stall.mails()) == 1
@@ -173,6 +189,46 @@ async def test_a_file_that_comes_after_the_money_is_sent_then(stall: Stall) -> N
     product = (await stall.shop.products.variant(variant_id=late)).product_id
     await stall.downloads.put_file(product_id=product, chunks=pieces(b"ID3 a song"), content_type="audio/mpeg")
     assert await stall.send() == 1
+
+
+async def test_a_line_that_cannot_be_sent_is_left_alone_until_something_changes(stall: Stall) -> None:
+    late = await make_product(stall.shop, name="Volume Two", is_digital=True)
+    await stall.bought(late)
+    order_id, payment_id = await stall.ordered()
+    looks = [await stall.db.run(stall.sending) for _ in range(2)]
+    assert [(each.lines, each.sent) for each in looks] == [(2, 0), (0, 0)]
+    assert stall.shop.tenant_id not in await queries.tenants_with_due(stall.db, rows=1_000)
+    await stall.shop.payments.verify(payment_id=payment_id)
+    assert await stall.db.run(stall.sending) == Looked(lines=1, sent=1)
+    await stall.wait(timedelta(minutes=2))
+    assert await stall.db.run(stall.sending) == Looked(lines=1, sent=0)
+    product = (await stall.shop.products.variant(variant_id=late)).product_id
+    await stall.downloads.put_file(product_id=product, chunks=pieces(BOOK), content_type="application/pdf")
+    assert await stall.db.run(stall.sending) == Looked(lines=1, sent=1)
+    assert [line.download_link_sent for line in await stall.shop.orders.items(order_id=order_id)] == [True]
+
+
+async def test_an_order_that_is_paid_while_its_line_is_looked_at_is_sent_at_the_next_look(stall: Stall) -> None:
+    """The look has read it as unpaid. Whoever pays waits for that to end, or the line would be put off after it."""
+    _, payment_id = await stall.ordered()
+    paid = await race(stall.db, stall.sending, lambda: stall.shop.payments.verify(payment_id=payment_id))
+    assert not isinstance(paid, BaseException)
+    assert await stall.send() == 1
+
+
+def test_the_longer_ago_it_was_ordered_the_longer_a_line_is_left_alone() -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    waits = {}
+    for age in (timedelta(0), timedelta(hours=1), timedelta(hours=24), timedelta(days=29), timedelta(days=30)):
+        at = look_again_at(ordered_at=now - age, now=now)
+        waits[age] = at and at - now
+    assert list(waits.values()) == [
+        timedelta(minutes=1),
+        timedelta(minutes=15),
+        timedelta(hours=6),
+        timedelta(hours=6),
+        None,
+    ]
 
 
 @pytest.mark.parametrize("how", ["refunded", "cancelled"])
@@ -328,6 +384,7 @@ async def test_a_path_that_staff_wrote_by_hand_is_handed_out_only_from_there(sta
         await stall.shop.products.update(product_id=stall.product, file_path=path)
         await stall.bought()
         assert await stall.send() == 0
+    await stall.wait(LOOKED_AGAIN_MAX)
     file = tmp_path / stall.shop.tenant_id / "goods" / "by-hand.pdf"
     file.write_bytes(b"%PDF- by hand")
     await stall.shop.products.update(product_id=stall.product, file_path=f"{stall.shop.tenant_id}/goods/by-hand.pdf")
@@ -395,7 +452,9 @@ async def test_what_is_paid_too_late_is_left_to_staff(stall: Stall) -> None:
         stall.shop.tenant_id,
         timedelta(days=30, seconds=1),
     )
-    assert await stall.send() == 0
+    assert await stall.db.run(stall.sending) == Looked(lines=1, sent=0)
+    await stall.wait(timedelta(days=30))
+    assert await stall.db.run(stall.sending) == Looked(lines=0, sent=0)
     assert (await stall.downloads.send(order_id=order_id))[0].sent
 
 

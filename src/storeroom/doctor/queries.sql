@@ -722,7 +722,7 @@ SELECT x.tenant_id, x.subject, format('%s overdue', count(*)) AS detail
          WHERE i.is_digital AND NOT i.download_link_sent AND i.created_at > now() - interval '29 days'
            AND i.quantity > greatest(i.quantity_refunded, i.quantity_cancelled)
            AND o.status NOT IN ('pending_payment', 'cancelled', 'refunded') AND o.paid_at < now() - interval '10 minutes'
-           AND o.vendure_order_id IS NULL
+           AND o.vendure_order_id IS NULL AND i.download_due_at < now() - interval '10 minutes'
            AND starts_with(p.file_path, i.tenant_id || '/goods/') AND p.updated_at < now() - interval '10 minutes'
          UNION ALL
         SELECT r.tenant_id, 'reminders of carts' FROM {cart_reminders} r

@@ -3,14 +3,17 @@
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from storeroom.audit import record
 from storeroom.core.ids import TenantId
 from storeroom.database.pool import Database, Transaction
 from storeroom.database.service import Actor, ActorKind, Context, TenantLookup
 from storeroom.downloads import queries
-from storeroom.downloads.model import SENT_WITHIN
+from storeroom.downloads.model import SENT_WITHIN, look_again_at
 from storeroom.downloads.sending import send_lines
 from storeroom.identity import TokenKeys
+from storeroom.orders import put_links_off
 from storeroom.tenants import Tenant, Tenants
 
 BATCH_MAX: Final = 100  # lines in one transaction
@@ -18,38 +21,58 @@ TENANTS_MAX: Final = 50  # looked at in one run
 _ACTOR: Final = Actor(kind=ActorKind.SYSTEM, name="send_links")
 
 
+class Looked(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of some lines of a shop."""
+
+    lines: int  # looked at
+    sent: int  # of them
+
+
 async def send_links(db: Database, /, *, keys: TokenKeys, limit: int = 1_000) -> int:
     """Send the link of each digital line that is paid and whose product has a file, once; return how many it were.
 
-    A second run, or a rival, finds nothing to do twice. Nothing is done without a secret to make links with.
+    A second run, or a rival, finds nothing to do twice. What cannot be sent now is looked at again when it
+    was paid, when its product got a file, or after a while that grows. Nothing is done without a secret for links.
+
+    Args:
+        db: of the installation.
+        keys: to make links with.
+        limit: lines to look at.
     """
     if not keys:
         return 0
-    tenants, done = Tenants(db).cache, 0
-    for tenant_id in await queries.tenants_with_unsent(db, within=SENT_WITHIN, rows=TENANTS_MAX):
+    tenants, looked, sent = Tenants(db).cache, 0, 0
+    for tenant_id in await queries.tenants_with_due(db, rows=TENANTS_MAX):
         found = BATCH_MAX
-        while found == BATCH_MAX and done < limit:
-            found = await db.run(
+        while found == BATCH_MAX and looked < limit:
+            came = await db.run(
                 partial(
                     send_unsent,
                     tenants=tenants,
                     keys=keys,
                     tenant_id=TenantId(tenant_id),
-                    limit=min(BATCH_MAX, limit - done),
+                    limit=min(BATCH_MAX, limit - looked),
                 )
             )
-            done += found
-    return done
+            found = came.lines
+            looked, sent = looked + came.lines, sent + came.sent
+    return sent
 
 
 async def send_unsent(
     tx: Transaction, *, tenants: TenantLookup[Tenant], keys: TokenKeys, tenant_id: TenantId, limit: int
-) -> int:
-    """Of one tenant, in the caller's transaction."""
+) -> Looked:
+    """Of one tenant, in the caller's transaction: what is due is sent, or put off."""
     context = Context(db=tx, tenant_id=tenant_id, tenants=tenants, actor=_ACTOR)
-    lines = await queries.claim_unsent(tx, tenant_id=tenant_id, within=SENT_WITHIN, rows=limit)
+    due = await queries.claim_due(tx, tenant_id=tenant_id, rows=limit)
+    if not due:
+        return Looked(lines=0, sent=0)
+    lines = await queries.lines_to_send(tx, tenant_id=tenant_id, line_ids=[line.id for line in due], within=SENT_WITHIN)
     orders = await send_lines(context, keys, lines)
     if orders:
         told = {"lines": len(lines), "orders": orders}
         await record(tx, context, action="downloads.send", resource_type="order", new_values=told)
-    return len(lines)
+    sent = {line.id for line in lines}
+    later = {line.id: look_again_at(ordered_at=line.ordered_at, now=line.now) for line in due if line.id not in sent}
+    await put_links_off(tx, tenant_id=tenant_id, until=later)
+    return Looked(lines=len(due), sent=len(lines))

@@ -17,6 +17,10 @@ FILE_BYTES_MAX: Final = 1024 * 1024 * 1024
 HEAD_BYTES: Final = 16
 SENT_WITHIN: Final = timedelta(days=30)  # an order that is paid later has its links sent by hand
 LINES_MAX: Final = 200  # of one order
+LOOKED_AGAIN_PART: Final = 4  # a line that cannot be sent is left alone for a quarter of the time since it was ordered,
+LOOKED_AGAIN_MIN: Final = timedelta(minutes=1)
+LOOKED_AGAIN_MAX: Final = timedelta(hours=6)  # and no longer: nobody tells of a path that staff wrote by hand
+DUE_AT_ONCE_MAX: Final = 1_000  # lines that a new file makes due; those ordered before wait for their time
 
 DAYS: Final = declare(
     Setting(key="downloads.days", default=14, parse=number(1, 366), group="downloads", says="how long a link works")
@@ -113,6 +117,22 @@ class Goods(msgspec.Struct, frozen=True, kw_only=True):
     id: ProductId
     is_digital: bool
     file_path: str | None
+
+
+def look_again_at(*, ordered_at: datetime, now: datetime) -> datetime | None:
+    """When a line that cannot be sent now is looked at again if nothing changes; None: never, it is left to staff."""
+    age = now - ordered_at
+    if age >= SENT_WITHIN:
+        return None
+    return now + min(max(age / LOOKED_AGAIN_PART, LOOKED_AGAIN_MIN), LOOKED_AGAIN_MAX)
+
+
+class DueLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A digital line that is to be looked at."""
+
+    id: OrderLineId
+    ordered_at: datetime
+    now: datetime
 
 
 class LineToSend(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,47 +7,53 @@ SELECT id, is_digital, file_path
    AND id = :product_id
    AND deleted_at IS NULL;
 
--- name: tenants_with_unsent(within, rows) -> str*
+-- name: tenants_with_due(rows) -> str*
 -- scope: all tenants
--- One step of the index for each shop with digital lines that have no link; which of them are to be sent, each claim says.
+-- One step of the index for each shop with digital lines whose links may yet be sent; whether one is due now, its first says.
 WITH RECURSIVE step AS (
-    (SELECT tenant_id
+    (SELECT tenant_id, download_due_at
        FROM {order_items}
       WHERE is_digital
         AND NOT download_link_sent
-      ORDER BY tenant_id, created_at
+        AND download_due_at < 'infinity'
+      ORDER BY tenant_id, download_due_at
       LIMIT 1)
      UNION ALL
-    SELECT n.tenant_id
+    SELECT n.tenant_id, n.download_due_at
       FROM step s
      CROSS JOIN LATERAL (
-           SELECT i.tenant_id
+           SELECT i.tenant_id, i.download_due_at
              FROM {order_items} i
             WHERE i.is_digital
               AND NOT i.download_link_sent
+              AND i.download_due_at < 'infinity'
               AND i.tenant_id > s.tenant_id
-            ORDER BY i.tenant_id, i.created_at
+            ORDER BY i.tenant_id, i.download_due_at
             LIMIT 1) n)
 SELECT s.tenant_id
   FROM step s
   JOIN {tenants} t ON t.tenant_id = s.tenant_id AND t.status = 'active'
- WHERE EXISTS (SELECT FROM {order_items} i
-                 JOIN {orders} o ON o.tenant_id = i.tenant_id AND o.id = i.order_id
-                 JOIN {products} p ON p.tenant_id = i.tenant_id AND p.id = i.product_id
-                WHERE i.tenant_id = s.tenant_id
-                  AND i.is_digital
-                  AND NOT i.download_link_sent
-                  AND i.created_at > now() - :within::interval
-                  AND i.quantity > greatest(i.quantity_refunded, i.quantity_cancelled)
-                  AND o.status NOT IN ('pending_payment', 'cancelled', 'refunded')
-                  AND o.vendure_order_id IS NULL
-                  AND starts_with(p.file_path, s.tenant_id || '/goods/')
-                  AND p.file_path !~ '/[./]|/$|[^A-Za-z0-9._/-]' AND length(p.file_path) <= 255)
- ORDER BY s.tenant_id
+ WHERE s.download_due_at <= now()
+ ORDER BY s.download_due_at, s.tenant_id
  LIMIT :rows;
 
--- name: claim_unsent(tenant_id, within, rows) -> LineToSend*
--- Held until they are marked in the same transaction, so that of two workers one sends. A line that is held is passed over.
+-- name: claim_due(tenant_id, rows) -> DueLine*
+-- Held until they are marked or put off in the same transaction, so that of two workers one sends. A line that is held is
+-- passed over.
+SELECT id, created_at AS ordered_at, now() AS now
+  FROM {order_items}
+ WHERE tenant_id = :tenant_id
+   AND is_digital
+   AND NOT download_link_sent
+   AND download_due_at < 'infinity'
+   AND download_due_at <= now()
+ ORDER BY download_due_at, id
+ LIMIT :rows
+   FOR UPDATE SKIP LOCKED;
+
+-- name: lines_to_send(tenant_id, line_ids, within) -> LineToSend*
+-- Which of those that are held can be sent. A statement of its own, that begins when they are: whoever has an order paid or
+-- gives a product its file writes the lines last, so that has either been seen here, or waits and makes them due again.
 SELECT i.id, i.order_id, i.product_name, o.order_number, o.customer_email AS email, o.customer_name AS name,
        lower(o.domain) AS domain,
        EXISTS (SELECT FROM {tenant_hosts} h WHERE h.host = lower(o.domain) AND h.tenant = :tenant_id)
@@ -59,17 +65,15 @@ SELECT i.id, i.order_id, i.product_name, o.order_number, o.customer_email AS ema
   JOIN {products} p ON p.tenant_id = :tenant_id AND p.id = i.product_id
   LEFT JOIN {user_profiles} g ON g.tenant_id = :tenant_id AND g.user_id = o.user_id
  WHERE i.tenant_id = :tenant_id
+   AND i.id = ANY (:line_ids)
    AND i.is_digital
-   AND NOT i.download_link_sent
    AND i.created_at > now() - :within::interval
    AND i.quantity > greatest(i.quantity_refunded, i.quantity_cancelled)
    AND o.status NOT IN ('pending_payment', 'cancelled', 'refunded')
    AND o.vendure_order_id IS NULL          -- the shop that it was placed in has sent its goods
    AND starts_with(p.file_path, :tenant_id || '/goods/')
    AND p.file_path !~ '/[./]|/$|[^A-Za-z0-9._/-]' AND length(p.file_path) <= 255    -- as is_good
- ORDER BY i.created_at
- LIMIT :rows
-   FOR UPDATE OF i SKIP LOCKED;
+ ORDER BY i.created_at, i.id;
 
 -- name: lines_of_order(tenant_id, order_id, rows) -> LineToSend*
 -- To be sent by hand, sent before or not. Whoever sends them just now is waited for.

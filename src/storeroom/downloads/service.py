@@ -15,8 +15,10 @@ from storeroom.downloads import queries
 from storeroom.downloads.errors import DownloadNotFound, DownloadOver, FileNotAccepted, NotDigital, NothingToSend
 from storeroom.downloads.links import named_by
 from storeroom.downloads.model import (
+    DUE_AT_ONCE_MAX,
     KINDS,
     LINES_MAX,
+    SENT_WITHIN,
     Download,
     File,
     Link,
@@ -28,7 +30,7 @@ from storeroom.downloads.model import (
 )
 from storeroom.downloads.sending import send_lines
 from storeroom.identity import TokenKeys
-from storeroom.orders import OrderNotFound
+from storeroom.orders import OrderNotFound, links_of_product_are_due
 from storeroom.payments import ProofStore
 
 
@@ -86,7 +88,11 @@ class Downloads(Service):
             raise ProductNotFound(product=str(product_id))
         if path is None or not found.is_digital:
             raise NotDigital(product_id=product_id)
-        return await Products(self.context.on(self.db)).update(product_id=product_id, file_path=path)
+        product = await Products(self.context.on(self.db)).update(product_id=product_id, file_path=path)
+        await links_of_product_are_due(
+            self.db, tenant_id=self.tenant_id, product_id=product_id, since=SENT_WITHIN, rows=DUE_AT_ONCE_MAX
+        )
+        return product
 
     @operation
     async def of_order(self, *, order_id: OrderId) -> Sequence[Download]:

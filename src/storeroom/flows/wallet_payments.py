@@ -27,7 +27,7 @@ from storeroom.flows.errors import (
 )
 from storeroom.flows.model import PLACE_ATTEMPTS_MAX, Name
 from storeroom.identity import UserNotFound
-from storeroom.orders import OrderStatus
+from storeroom.orders import OrderStatus, links_are_due
 from storeroom.payments import new_reference
 from storeroom.tenants import settings_of
 from storeroom.wallets import (
@@ -153,10 +153,13 @@ class WalletPayments(Service):
         same = (answer["source"], answer["purchase_id"]) == (asked["source"], asked["purchase_id"])
         if answer["order_id"] is None or not same:
             raise SignatureUsed(signature=asked["signature"])
+        first, placed, order_id = said.verdict == "recorded", answer.get("placed", False), UUID(answer["order_id"])
+        if first and not placed:
+            await links_are_due(self.db, tenant_id=self.tenant_id, order_id=OrderId(order_id))
         return Settlement(
-            first=said.verdict == "recorded",
-            placed=answer.get("placed", False),
-            order_id=OrderId(UUID(answer["order_id"])),
+            first=first,
+            placed=placed,
+            order_id=OrderId(order_id),
             order_number=answer["number"],
             order_status=OrderStatus(answer["status"]),
             payment_id=PaymentId(UUID(answer["payment_id"])),

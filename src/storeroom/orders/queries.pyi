@@ -1,7 +1,7 @@
 # Written by `python -m storeroom.database.stubs` from queries.sql; change that file, then run it again.
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -148,6 +148,14 @@ async def set_line_batch(
     db: Executor, /, *, tenant_id: str, line_id: UUID, batch_id: UUID, batch_number: str
 ) -> int: ...
 async def set_links_sent(db: Executor, /, *, tenant_id: str, line_ids: Sequence[UUID]) -> int: ...
+async def put_links_off(
+    db: Executor, /, *, tenant_id: str, line_ids: Sequence[UUID], until: Sequence[datetime]
+) -> int: ...
+async def leave_links(db: Executor, /, *, tenant_id: str, line_ids: Sequence[UUID]) -> int: ...
+async def make_links_due(db: Executor, /, *, tenant_id: str, order_id: UUID) -> int: ...
+async def make_links_of_product_due(
+    db: Executor, /, *, tenant_id: str, product_id: UUID, since: timedelta, rows: int
+) -> int: ...
 async def order_of_parcel(db: Executor, /, *, tenant_id: str, tracking_number: str) -> OrderId | None: ...
 async def set_tracking(
     db: Executor,

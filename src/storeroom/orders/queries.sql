@@ -347,6 +347,51 @@ UPDATE {order_items}
    AND is_digital
    AND NOT download_link_sent;
 
+-- name: put_links_off(tenant_id, line_ids, until) -> count
+UPDATE {order_items} i
+   SET download_due_at = t.until
+  FROM unnest(:line_ids::uuid[], :until::timestamptz[]) AS t (id, until)
+ WHERE i.tenant_id = :tenant_id
+   AND i.id = t.id;
+
+-- name: leave_links(tenant_id, line_ids) -> count
+-- They are not looked at any more, unless somebody makes them due.
+UPDATE {order_items}
+   SET download_due_at = 'infinity'
+ WHERE tenant_id = :tenant_id
+   AND id = ANY (:line_ids);
+
+-- name: make_links_due(tenant_id, order_id) -> count
+-- Whoever looks at the lines just now is waited for, since they may have read what was before.
+UPDATE {order_items}
+   SET download_due_at = '-infinity'
+ WHERE tenant_id = :tenant_id
+   AND order_id = :order_id
+   AND is_digital
+   AND NOT download_link_sent;
+
+-- name: make_links_of_product_due(tenant_id, product_id, since, rows) -> count
+-- The newest of those that nobody has left to staff, locked by key. Whoever looks at them just now is waited for.
+UPDATE {order_items} i
+   SET download_due_at = '-infinity'
+  FROM (SELECT n.id
+          FROM {order_items} n
+         WHERE n.tenant_id = :tenant_id
+           AND n.id IN (SELECT l.id
+                          FROM {order_items} l
+                         WHERE l.tenant_id = :tenant_id
+                           AND l.product_id = :product_id
+                           AND l.is_digital
+                           AND NOT l.download_link_sent
+                           AND l.created_at > now() - :since::interval
+                         ORDER BY l.created_at DESC
+                         LIMIT :rows)
+         ORDER BY n.id
+           FOR UPDATE) locked
+ WHERE i.tenant_id = :tenant_id
+   AND i.id = locked.id
+   AND NOT i.download_link_sent;
+
 -- name: order_of_parcel(tenant_id, tracking_number) -> OrderId?
 -- Carriers use a number again after some time: the newest order is meant.
 SELECT id

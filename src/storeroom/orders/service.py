@@ -1,7 +1,7 @@
 """What is done with orders once they are placed. Placing them is the checkout's (`storeroom.flows`)."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -9,7 +9,7 @@ import msgspec
 
 from storeroom.audit import audited
 from storeroom.catalog import Batches
-from storeroom.core.ids import OrderId, OrderLineId, UserId, new_id
+from storeroom.core.ids import OrderId, OrderLineId, ProductId, UserId, new_id
 from storeroom.core.states import sources
 from storeroom.database.executor import Executor
 from storeroom.database.pool import Transaction
@@ -282,6 +282,8 @@ class Orders(OrderReading):
         )
         if not moved:
             raise _refusal(order, to)
+        if order.status is OrderStatus.PENDING_PAYMENT and to not in _CLOSING:
+            await links_are_due(self.db, tenant_id=self.tenant_id, order_id=order.id)
         if to in _CLOSING:
             await queries.release_units(self.db, tenant_id=self.tenant_id, order_id=order.id)
             await queries.recount_buyer(self.db, tenant_id=self.tenant_id, order_id=order.id)
@@ -386,3 +388,24 @@ def _refusal(order: HeldOrder, to: OrderStatus) -> OrderMoveRefused:
 async def mark_links_sent(tx: Executor, *, tenant_id: str, line_ids: Sequence[OrderLineId]) -> int:
     """Note, in the transaction that queues them, that the links of digital lines are sent; return of how many."""
     return await queries.set_links_sent(tx, tenant_id=tenant_id, line_ids=line_ids)
+
+
+async def put_links_off(tx: Executor, *, tenant_id: str, until: Mapping[OrderLineId, datetime | None]) -> None:
+    """Note when the links of digital lines are looked at again; None: not any more. The caller holds the lines."""
+    later = {line_id: at for line_id, at in until.items() if at is not None}
+    if later:
+        await queries.put_links_off(tx, tenant_id=tenant_id, line_ids=[*later], until=[*later.values()])
+    if over := [line_id for line_id, at in until.items() if at is None]:
+        await queries.leave_links(tx, tenant_id=tenant_id, line_ids=over)
+
+
+async def links_are_due(tx: Executor, *, tenant_id: str, order_id: OrderId) -> None:
+    """The links of an order may be sent now: it was paid, in the caller's transaction."""
+    await queries.make_links_due(tx, tenant_id=tenant_id, order_id=order_id)
+
+
+async def links_of_product_are_due(
+    tx: Executor, *, tenant_id: str, product_id: ProductId, since: timedelta, rows: int
+) -> None:
+    """The links of a product may be sent now: it got a file. Of its newest lines, `rows` at most."""
+    await queries.make_links_of_product_due(tx, tenant_id=tenant_id, product_id=product_id, since=since, rows=rows)
