@@ -26,7 +26,7 @@ from storeroom.downloads import (
     queries,
 )
 from storeroom.downloads.jobs import Looked, send_links, send_unsent
-from storeroom.downloads.model import LOOKED_AGAIN_MAX, is_good, look_again_at
+from storeroom.downloads.model import LOOKED_AGAIN_MAX, LinkMail, is_good, look_again_at
 from storeroom.identity import TokenKeys
 from storeroom.notices import Notice
 from storeroom.orders import OrderNotFound
@@ -148,8 +148,8 @@ async def test_the_link_is_sent_once_for_each_digital_line_and_only_when_paid(st
     assert link.startswith(f"https://api.example/v1/downloads/{stall.shop.tenant_id}.")
     path = (await stall.shop.products.get(product_id=stall.product)).file_path
     assert path and path not in str(mail.facts)
-    sent = {line.product_name: line.download_link_sent for line in await stall.shop.orders.items(order_id=order_id)}
-    assert sent.pop("The Handbook") is True and set(sent.values()) == {False}
+    (told,) = await stall.downloads.of_order(order_id=order_id)
+    assert (told.product_name, told.sent, told.mail) == ("The Handbook", False, LinkMail.QUEUED)
     assert await read(stall, await stall.token()) == BOOK
 
 
@@ -205,7 +205,7 @@ async def test_a_line_that_cannot_be_sent_is_left_alone_until_something_changes(
     product = (await stall.shop.products.variant(variant_id=late)).product_id
     await stall.downloads.put_file(product_id=product, chunks=pieces(BOOK), content_type="application/pdf")
     assert await stall.db.run(stall.sending) == Looked(lines=1, sent=1)
-    assert [line.download_link_sent for line in await stall.shop.orders.items(order_id=order_id)] == [True]
+    assert [line.mail for line in await stall.downloads.of_order(order_id=order_id)] == [LinkMail.QUEUED]
 
 
 async def test_an_order_that_is_paid_while_its_line_is_looked_at_is_sent_at_the_next_look(stall: Stall) -> None:
@@ -266,7 +266,7 @@ async def test_staff_send_it_again_and_the_link_before_ends(stall: Stall) -> Non
     old = await stall.token()
     await read(stall, old)
     (sent,) = await stall.downloads.send(order_id=order_id)
-    assert (sent.sent, sent.downloads, sent.downloads_max) == (True, 0, 5)
+    assert (sent.mail, sent.downloads, sent.downloads_max) == (LinkMail.QUEUED, 0, 5)
     new = await stall.token()
     assert new != old and await read(stall, new) == BOOK
     with pytest.raises(DownloadNotFound):
@@ -455,7 +455,7 @@ async def test_what_is_paid_too_late_is_left_to_staff(stall: Stall) -> None:
     assert await stall.db.run(stall.sending) == Looked(lines=1, sent=0)
     await stall.wait(timedelta(days=30))
     assert await stall.db.run(stall.sending) == Looked(lines=0, sent=0)
-    assert (await stall.downloads.send(order_id=order_id))[0].sent
+    assert (await stall.downloads.send(order_id=order_id))[0].mail is LinkMail.QUEUED
 
 
 # --- Over HTTP -------------------------------------------------------------------------------------------------------

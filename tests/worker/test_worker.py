@@ -230,6 +230,14 @@ async def test_every_job_of_the_schedule_finds_its_work(room: Storeroom) -> None
         ),
         (
             (
+                "INSERT INTO {downloads} (tenant_id, order_item_id, order_id, downloads_max, expires_at, mail, notice_id) "
+                "SELECT tenant_id, id, order_id, 5, now(), 'queued', $2 FROM {order_items} WHERE tenant_id = $1 "
+                "ORDER BY id LIMIT 1"
+            ),
+            new_id(),
+        ),
+        (
+            (
                 "INSERT INTO {source_records} (tenant_id, source, kind, external_id, waits_for, updated_at) "
                 "VALUES ($1, 'vendure', 'address', '21', 'customer 7', now() - interval '1 hour')"
             ),

@@ -659,13 +659,13 @@ SELECT s.tenant_id, coalesce(v.sku, v.id::text) AS subject, format('on hand %s, 
 
 -- name: sent_links_are_there(size) -> Finding*
 -- scope: all tenants
--- A digital line counts as sent where its link was made, and nowhere else.
-SELECT i.tenant_id, o.order_number AS subject, format('line %s: sent %s, link %s', i.position, i.download_link_sent,
-       d.order_item_id IS NOT NULL) AS detail
+-- A digital line counts as sent where the mail with its link was taken, and nowhere else.
+SELECT i.tenant_id, o.order_number AS subject, format('line %s: sent %s, mail %s', i.position, i.download_link_sent,
+       coalesce(d.mail, 'none')) AS detail
   FROM {order_items} i
   JOIN {orders} o ON o.tenant_id = i.tenant_id AND o.id = i.order_id
   LEFT JOIN {downloads} d ON d.tenant_id = i.tenant_id AND d.order_item_id = i.id
- WHERE i.download_link_sent <> (d.order_item_id IS NOT NULL)
+ WHERE i.download_link_sent <> (coalesce(d.mail, 'none') IN ('mailed', 'written'))
  ORDER BY i.tenant_id, i.order_id, i.position
  LIMIT :size;
 

@@ -10,8 +10,8 @@ from storeroom.core.ids import TenantId
 from storeroom.database.pool import Database, Transaction
 from storeroom.database.service import Actor, ActorKind, Context, TenantLookup
 from storeroom.downloads import queries
-from storeroom.downloads.model import SENT_WITHIN, look_again_at
-from storeroom.downloads.sending import send_lines
+from storeroom.downloads.model import NOTED_WITHIN, SENT_WITHIN, look_again_at
+from storeroom.downloads.sending import note_ended, send_lines
 from storeroom.identity import TokenKeys
 from storeroom.orders import put_links_off
 from storeroom.tenants import Tenant, Tenants
@@ -76,3 +76,19 @@ async def send_unsent(
     later = {line.id: look_again_at(ordered_at=line.ordered_at, now=line.now) for line in due if line.id not in sent}
     await put_links_off(tx, tenant_id=tenant_id, until=later)
     return Looked(lines=len(due), sent=len(lines))
+
+
+async def note_mails(db: Database, /, *, limit: int = 1_000) -> int:
+    """Note what became of mail with links: a line counts as sent when a server took it, and not before.
+
+    It was queued with the link; what becomes of it is known when the queue has brought it, or has given it up. Returns
+    how many links it was noted of.
+    """
+    done = 0
+    for tenant_id in await queries.tenants_with_mail(db, since=NOTED_WITHIN, rows=TENANTS_MAX):
+        found = BATCH_MAX
+        while found == BATCH_MAX and done < limit:
+            rows = min(BATCH_MAX, limit - done)
+            found = await db.run(partial(note_ended, tenant_id=TenantId(tenant_id), limit=rows))
+            done += found
+    return done

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime, timedelta
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 from uuid import UUID
@@ -16,6 +17,7 @@ from storeroom.downloads.errors import FileNotAccepted
 FILE_BYTES_MAX: Final = 1024 * 1024 * 1024
 HEAD_BYTES: Final = 16
 SENT_WITHIN: Final = timedelta(days=30)  # an order that is paid later has its links sent by hand
+NOTED_WITHIN: Final = timedelta(days=30)  # what becomes of a mail is noted so long
 LINES_MAX: Final = 200  # of one order
 LOOKED_AGAIN_PART: Final = 4  # a line that cannot be sent is left alone for a quarter of the time since it was ordered,
 LOOKED_AGAIN_MIN: Final = timedelta(minutes=1)
@@ -157,12 +159,30 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
+class LinkMail(StrEnum):
+    """What became of the mail with a link."""
+
+    QUEUED = "queued"  # it waits, or is tried again
+    MAILED = "mailed"  # a server took it
+    WRITTEN = "written"  # there is no server: it lies in the folder of notices, for staff to pass on
+    FAILED = "failed"  # it was given up: staff see why in the queue, and send the link anew
+
+
+class EndedMail(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a mail, to be noted."""
+
+    order_item_id: OrderLineId
+    notice_id: UUID
+    mail: LinkMail
+
+
 class Download(msgspec.Struct, frozen=True, kw_only=True):
     """A digital line of an order, and what became of its link."""
 
     order_item_id: OrderLineId
     product_name: str
-    sent: bool
+    sent: bool  # a server took the mail with the link, or it was written to the folder of notices
+    mail: LinkMail | None  # None: no link yet
     downloads: int
     downloads_max: int | None  # None: no link yet
     expires_at: datetime | None

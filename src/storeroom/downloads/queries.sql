@@ -98,18 +98,18 @@ SELECT i.id, i.order_id, i.product_name, o.order_number, o.customer_email AS ema
  LIMIT :rows
    FOR UPDATE OF i;
 
--- name: put_links(tenant_id, line_ids, order_id, downloads_max, lifetime) -> Sent*
+-- name: put_links(tenant_id, line_ids, order_id, notice_id, downloads_max, lifetime) -> Sent*
 -- A link that is sent again is another one: what was sent before ends with it.
-INSERT INTO {downloads} AS d (tenant_id, order_item_id, order_id, downloads_max, expires_at)
-SELECT :tenant_id, n.id, :order_id::uuid, :downloads_max::int, now() + :lifetime::interval
+INSERT INTO {downloads} AS d (tenant_id, order_item_id, order_id, downloads_max, expires_at, mail, notice_id)
+SELECT :tenant_id, n.id, :order_id::uuid, :downloads_max::int, now() + :lifetime::interval, 'queued', :notice_id::uuid
   FROM unnest(:line_ids::uuid[]) AS n (id)
     ON CONFLICT (tenant_id, order_item_id) DO UPDATE
    SET generation = d.generation + 1, downloads = 0, downloads_max = EXCLUDED.downloads_max,
-       expires_at = EXCLUDED.expires_at, updated_at = EXCLUDED.updated_at
+       expires_at = EXCLUDED.expires_at, mail = EXCLUDED.mail, notice_id = EXCLUDED.notice_id, updated_at = EXCLUDED.updated_at
 RETURNING order_item_id, generation, expires_at;
 
 -- name: downloads_of_order(tenant_id, order_id, rows) -> Download*
-SELECT i.id AS order_item_id, i.product_name, i.download_link_sent AS sent, coalesce(d.downloads, 0) AS downloads,
+SELECT i.id AS order_item_id, i.product_name, i.download_link_sent AS sent, d.mail, coalesce(d.downloads, 0) AS downloads,
        d.downloads_max, d.expires_at, d.last_downloaded_at
   FROM {order_items} i
   LEFT JOIN {downloads} d ON d.tenant_id = :tenant_id AND d.order_item_id = i.id
@@ -145,3 +145,47 @@ UPDATE {downloads}
    AND generation = :generation
    AND downloads < downloads_max
    AND expires_at > now();
+
+-- name: tenants_with_mail(since, rows) -> str*
+-- scope: all tenants
+-- Whose mail with links has not ended, or failed lately: staff may send a dead letter again.
+SELECT d.tenant_id
+  FROM {downloads} d
+  JOIN {tenants} t ON t.tenant_id = d.tenant_id AND t.status = 'active'
+ WHERE d.mail IN ('queued', 'failed')
+   AND d.updated_at > now() - :since::interval
+ GROUP BY d.tenant_id
+ ORDER BY min(d.updated_at)
+ LIMIT :rows;
+
+-- name: ended_mails(tenant_id, since, rows) -> EndedMail*
+-- What came of mail with links, where that is not noted yet. A server's answer has a status; what was written to the folder
+-- of notices has none, and nothing is sent about an account that was closed. A row that somebody deleted is never sent.
+-- The lines are held: whoever sends their links anew waits, or is waited for the next time.
+SELECT d.order_item_id, d.notice_id,
+       CASE WHEN q.status = 'success' AND q.response_status IS NOT NULL THEN 'mailed'
+            WHEN q.status = 'success' AND u.deleted_at IS NULL THEN 'written'
+            ELSE 'failed' END AS mail
+  FROM {downloads} d
+  JOIN {order_items} i ON i.tenant_id = :tenant_id AND i.id = d.order_item_id
+  JOIN {orders} o ON o.tenant_id = :tenant_id AND o.id = d.order_id
+  LEFT JOIN {users} u ON u.tenant_id = :tenant_id AND u.id = o.user_id
+  LEFT JOIN {webhook_queue} q ON q.tenant_id = :tenant_id AND q.id = d.notice_id
+ WHERE d.tenant_id = :tenant_id
+   AND d.updated_at > now() - :since::interval
+   AND d.notice_id IS NOT NULL
+   AND (d.mail = 'queued' AND (q.id IS NULL OR q.status IN ('success', 'failed'))
+        OR d.mail = 'failed' AND q.status = 'success' AND (q.response_status IS NOT NULL OR u.deleted_at IS NULL))
+ ORDER BY d.updated_at
+ LIMIT :rows
+   FOR UPDATE OF i, d SKIP LOCKED;
+
+-- name: note_mails(tenant_id, line_ids, notice_ids, mails) -> UUID*
+-- Of the link as it is now: one that was sent anew has another mail.
+UPDATE {downloads} d
+   SET mail = t.mail, updated_at = now()
+  FROM unnest(:line_ids::uuid[], :notice_ids::uuid[], :mails::text[]) AS t (id, notice_id, mail)
+ WHERE d.tenant_id = :tenant_id
+   AND d.order_item_id = t.id
+   AND d.notice_id = t.notice_id
+RETURNING d.order_item_id;

@@ -42,7 +42,14 @@ from storeroom.orders.model import (
     SyncedOrder,
     customer_view,
 )
-from storeroom.orders.service import Orders, links_are_due, links_of_product_are_due, mark_links_sent, put_links_off
+from storeroom.orders.service import (
+    Orders,
+    links_are_due,
+    links_of_product_are_due,
+    mark_links_queued,
+    mark_links_sent,
+    put_links_off,
+)
 from storeroom.orders.shipping_rates import ShippingRates
 from storeroom.orders.synced import SyncedOrders
 from storeroom.orders.traffic import traffic_source
@@ -95,6 +102,7 @@ __all__ = [
     "from_word",
     "links_are_due",
     "links_of_product_are_due",
+    "mark_links_queued",
     "mark_links_sent",
     "put_links_off",
     "to_word",

@@ -338,8 +338,16 @@ UPDATE {order_items}
    AND id = :line_id
    AND batch_id IS NULL;
 
+-- name: set_links_queued(tenant_id, line_ids) -> count
+-- Their mail is queued: they are not looked at any more, and not sent either. Whoever queues it holds their rows.
+UPDATE {order_items}
+   SET download_link_sent = FALSE, download_due_at = 'infinity'
+ WHERE tenant_id = :tenant_id
+   AND id = ANY (:line_ids)
+   AND is_digital;
+
 -- name: set_links_sent(tenant_id, line_ids) -> count
--- The state of delivery of digital lines. Whoever sends them holds their rows.
+-- The state of delivery of digital lines. Whoever notes it holds their rows.
 UPDATE {order_items}
    SET download_link_sent = TRUE
  WHERE tenant_id = :tenant_id
@@ -368,7 +376,8 @@ UPDATE {order_items}
  WHERE tenant_id = :tenant_id
    AND order_id = :order_id
    AND is_digital
-   AND NOT download_link_sent;
+   AND NOT download_link_sent
+   AND download_due_at < 'infinity';
 
 -- name: make_links_of_product_due(tenant_id, product_id, since, rows) -> count
 -- The newest of those that nobody has left to staff, locked by key. Whoever looks at them just now is waited for.
@@ -383,6 +392,7 @@ UPDATE {order_items} i
                            AND l.product_id = :product_id
                            AND l.is_digital
                            AND NOT l.download_link_sent
+                           AND l.download_due_at < 'infinity'
                            AND l.created_at > now() - :since::interval
                          ORDER BY l.created_at DESC
                          LIMIT :rows)
@@ -390,7 +400,8 @@ UPDATE {order_items} i
            FOR UPDATE) locked
  WHERE i.tenant_id = :tenant_id
    AND i.id = locked.id
-   AND NOT i.download_link_sent;
+   AND NOT i.download_link_sent
+   AND i.download_due_at < 'infinity';
 
 -- name: order_of_parcel(tenant_id, tracking_number) -> OrderId?
 -- Carriers use a number again after some time: the newest order is meant.

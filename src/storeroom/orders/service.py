@@ -385,8 +385,13 @@ def _refusal(order: HeldOrder, to: OrderStatus) -> OrderMoveRefused:
     )
 
 
+async def mark_links_queued(tx: Executor, *, tenant_id: str, line_ids: Sequence[OrderLineId]) -> None:
+    """Note, in the transaction that queues their mail, that links of digital lines are on their way."""
+    await queries.set_links_queued(tx, tenant_id=tenant_id, line_ids=line_ids)
+
+
 async def mark_links_sent(tx: Executor, *, tenant_id: str, line_ids: Sequence[OrderLineId]) -> int:
-    """Note, in the transaction that queues them, that the links of digital lines are sent; return of how many."""
+    """Note that the mail with the links of digital lines was taken; return of how many."""
     return await queries.set_links_sent(tx, tenant_id=tenant_id, line_ids=line_ids)
 
 

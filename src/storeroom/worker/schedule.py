@@ -11,7 +11,7 @@ from storeroom.analytics.jobs import make_partitions, retire_months
 from storeroom.audit.jobs import make_months, seal
 from storeroom.carts.jobs import abandon_carts
 from storeroom.catalog.jobs import deactivate_expired_batches
-from storeroom.downloads.jobs import send_links
+from storeroom.downloads.jobs import note_mails, send_links
 from storeroom.erp.jobs import queue_unsynced
 from storeroom.flows.cancellation import cancel_unpaid
 from storeroom.flows.hosted_polling import POLLED_MAX, poll_hosted
@@ -63,6 +63,7 @@ SCHEDULE: Final[tuple[Job, ...]] = (
     _every(300, "wallets.remove_lapsed_quotes", remove_lapsed_quotes, limit=5_000),
     _every(60, "web.delete_expired_keys", delete_expired_keys, limit=1_000),
     _every(60, "web.delete_old_counters", delete_old_counters, limit=1_000),
+    _every(60, "downloads.note_mails", note_mails, limit=1_000),
     _every(15, "erp.queue_unsynced", queue_unsynced),
     _every(5, "integration.return_lost", return_lost),
     _every(600, "integration.purge", purge, limit=1_000),
