@@ -295,3 +295,49 @@ async def test_without_a_server_a_mail_is_a_file_that_one_can_read(office: Offic
     (file,) = office.files()
     assert (file["kind"], file["to"], file["facts"]["token"]) == ("verify_email", ANN, "a-token")
     assert file["subject"] == "Prove your mail address" and "a-token" in file["text"]
+
+
+LINKS = {
+    "link": "https://shop.example/cart/restore?token=dG9rZW4tb2YtdGhlLWJ1eWVy",
+    "stop_link": "https://shop.example/cart/stop?token=dG9rZW4tb2YtdGhlLWJ1eWVy",
+}
+
+
+async def remind(office: Office, **links: str) -> None:
+    usd = {"amount": 1000, "currency": "USD"}
+    lines = [{"name": "Tea", "quantity": 1, "total": usd}]
+    await office.queue(
+        "abandoned_cart", bcc=("sales@shop.example", "desk@shop.example"), lines=lines, total=usd, name="Ann", **links
+    )
+
+
+async def test_a_copy_holds_no_link_that_is_the_receivers_own(office: Office, postbox: Postbox) -> None:
+    await remind(office, **LINKS)
+    await office.by_mail(postbox).work()
+    mail, copy = postbox.letters
+    assert (mail.receivers, copy.receivers) == ([ANN], ["sales@shop.example", "desk@shop.example"])
+    token = "dG9rZW4tb2YtdGhlLWJ1eWVy"
+    assert token in mail.part("plain")
+    assert "Tea" in copy.part("plain") and "https://" not in copy.part("plain")
+    assert token not in copy.raw.decode() and copy.mail["List-Unsubscribe"] is None
+    assert copy.mail["To"] == mail.mail["To"] and copy.mail["Message-ID"] != mail.mail["Message-ID"]
+
+
+async def test_where_there_is_no_such_link_a_copy_is_the_same_mail(office: Office, postbox: Postbox) -> None:
+    await remind(office)
+    await office.by_mail(postbox).work()
+    (mail,) = postbox.letters
+    assert mail.receivers == [ANN, "sales@shop.example", "desk@shop.example"]
+
+
+async def test_a_copy_that_nobody_takes_sends_the_mail_no_second_time(office: Office, postbox: Postbox) -> None:
+    postbox.refused = {"sales@shop.example": "550 5.1.1 nobody", "desk@shop.example": "550 5.1.1 nobody"}
+    await remind(office, **LINKS)
+    await office.by_mail(postbox).work()
+    (row,) = await office.rows()
+    assert (row.status, len(postbox.letters)) == ("success", 1)
+    assert "the copy was not taken" in str(row.response_body)
+    postbox.refused = {"sales@shop.example": "550 5.1.1 nobody"}
+    await remind(office, **LINKS)
+    await office.by_mail(postbox).work()
+    assert [each.receivers for each in postbox.letters[1:]] == [[ANN], ["desk@shop.example"]]

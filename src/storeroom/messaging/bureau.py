@@ -21,7 +21,7 @@ from storeroom.messaging import options, queries
 from storeroom.messaging.model import Words
 from storeroom.messaging.rendering import Place, render
 from storeroom.messaging.words import Frame, chosen, framed, language_of, languages, shipped
-from storeroom.notices import KINDS, Channel, Kind, Notice, opened
+from storeroom.notices import KINDS, Channel, Kind, Notice, opened, public_facts
 from storeroom.tenants import settings_of
 
 
@@ -96,6 +96,15 @@ class Bureau:
         if await self._closed(tenant_id, row):
             raise NotSent("its account was closed", unwanted=True)
         return await self._worded(tenant_id, notice, kind, configuration)
+
+    async def copied(self, ready: Ready) -> Ready:
+        """The same for somebody else to read: without what opens something. Raises NotSent."""
+        notice = ready.notice
+        facts = public_facts(ready.kind, notice.facts)
+        if facts == notice.facts:
+            return ready
+        public = msgspec.structs.replace(notice, facts=facts)
+        return await self._worded(notice.tenant_id, public, ready.kind, ready.configuration)
 
     async def value(self, configuration: Configuration, setting: Setting[Any]) -> Any:
         """What a shop has set; the default where that cannot be read, since a message is worth more than its logo."""

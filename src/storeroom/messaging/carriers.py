@@ -13,7 +13,7 @@ from storeroom.core.senders import Mailbox, SmsGateway
 from storeroom.integration import Claimed, Courier, DestinationRefused, InvalidWebhook, NoAnswer, Outcome
 from storeroom.messaging import options
 from storeroom.messaging.bureau import Bureau, NotSent, Ready, hidden
-from storeroom.messaging.mime import NotAnAddress, letter
+from storeroom.messaging.mime import Letter, NotAnAddress, copy_letter, letter
 from storeroom.messaging.smtp import NotTaken, Smtp
 from storeroom.notices import Channel, NoticeFolder
 
@@ -97,7 +97,11 @@ class MailCarrier(_Carrier):
         if self._smtp is None or self._sender is None:
             return await self._write(ready, row, began)
         bureau, notice = self._bureau, ready.notice
-        copies = await bureau.value(ready.configuration, options.COPIES[notice.kind]) if ready.kind.switchable else ()
+        more = await bureau.value(ready.configuration, options.COPIES[notice.kind]) if ready.kind.switchable else ()
+        copies = (*notice.bcc, *more)
+        # What opens something for whoever has it is the receiver's alone: a copy goes by itself then, and without it.
+        public = await bureau.copied(ready) if copies else ready
+        author = await bureau.author(ready, self._sender)
         try:
             mail = letter(
                 message_id=row.id,
@@ -105,11 +109,22 @@ class MailCarrier(_Carrier):
                 to=notice.to,
                 words=ready.words,
                 envelope=self._sender,
-                author=await bureau.author(ready, self._sender),
+                author=author,
                 reply_to=await bureau.value(ready.configuration, options.REPLY_TO),
-                bcc=(*notice.bcc, *copies),
+                bcc=copies if public is ready else (),
                 unsubscribe=notice.facts.get(UNSUBSCRIBE),
             )
+            copy = None
+            if public is not ready:
+                copy = copy_letter(
+                    message_id=row.id,
+                    at=row.created_at,
+                    to=notice.to,
+                    words=public.words,
+                    envelope=self._sender,
+                    author=author,
+                    bcc=copies,
+                )
         except NotAnAddress:
             return Outcome(duration_ms=_since(began), error="nobody can get a mail there", final=True)
         try:
@@ -118,7 +133,17 @@ class MailCarrier(_Carrier):
             return Outcome(
                 duration_ms=_since(began), error=refused.told, final=refused.final, response_status=refused.status
             )
+        if copy is not None:
+            said += await self._copied(self._smtp, copy, began)
         return Outcome(duration_ms=_since(began), response_status=250, response_body=said)
+
+    async def _copied(self, smtp: Smtp, copy: Letter, since_s: float) -> str:
+        """What is to be told of it. The mail was taken: it is not sent again for the sake of a copy."""
+        try:
+            await smtp.send(copy, since_s=since_s)
+        except NotTaken as refused:
+            return f"; the copy was not taken: {refused.told}"
+        return ""
 
 
 class SmsCarrier(_Carrier):

@@ -6,7 +6,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import idna
 import msgspec
@@ -32,6 +32,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     receivers: tuple[str, ...]  # the one it is for comes first, then the copies
     utf8: bool  # needs SMTPUTF8
     content: bytes
+    copy: bool = False  # for nobody in particular: each of the receivers may be refused
 
 
 def letter(
@@ -86,6 +87,29 @@ def letter(
     return Letter(
         sender=sender, receivers=(receiver, *copies), utf8=utf8, content=_unsubscribe(unsubscribe) + bytes(mail)
     )
+
+
+def copy_letter(
+    *, message_id: UUID, at: datetime, to: str, words: Words, envelope: Mailbox, author: Mailbox, bcc: tuple[str, ...]
+) -> Letter | None:
+    """A mail for those alone who get a copy, in words of their own; None: there are none beside the receiver.
+
+    Args:
+        message_id: of the mail that it is a copy of; the copy has another.
+        at: as of that mail.
+        to: who that mail was for, as its reader sees.
+        words: what the copy says.
+        envelope: as of that mail.
+        author: as of that mail.
+        bcc: who gets it.
+
+    Raises:
+        NotAnAddress: one of them is none.
+    """
+    own = uuid5(message_id, "copy")
+    mail = letter(message_id=own, at=at, to=to, words=words, envelope=envelope, author=author, bcc=bcc)
+    _, *copies = mail.receivers
+    return msgspec.structs.replace(mail, receivers=tuple(copies), copy=True) if copies else None
 
 
 def _unsubscribe(link: str | None) -> bytes:

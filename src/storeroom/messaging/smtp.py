@@ -75,14 +75,18 @@ class Smtp:
         for line in lines:
             await self._end(line)
 
-    async def send(self, letter: Letter) -> str:
+    async def send(self, letter: Letter, *, since_s: float | None = None) -> str:
         """Hand one over; return what the server said.
+
+        Args:
+            letter: the mail.
+            since_s: the instant that SEND_MAX_S counts from, by the monotonic clock; None: now.
 
         Raises:
             NotTaken: whether it may be tried again stands in it. What was refused for one receiver of a copy is not
                 an error: the mail is for the first.
         """
-        until = time.monotonic() + SEND_MAX_S
+        until = (time.monotonic() if since_s is None else since_s) + SEND_MAX_S
         async with self._line() as line:
             return await self._hand_over(line.client, letter, until)
 
@@ -143,14 +147,17 @@ class Smtp:
         encoding = "utf-8" if letter.utf8 else "ascii"
         if letter.utf8 and not client.supports_extension("smtputf8"):
             raise NotTaken("the mail server takes no address beyond ASCII", final=True)
-        receiver, *copies = letter.receivers
+        receivers = () if letter.copy else letter.receivers[:1]
+        copies = letter.receivers[len(receivers) :]
         step = "the sender"
         try:
             await client.mail(letter.sender, options=options, encoding=encoding)
             step = "the receiver"
-            await client.rcpt(receiver, encoding=encoding)
-            for each in copies:
-                await self._copy(client, each, encoding)
+            for each in receivers:
+                await client.rcpt(each, encoding=encoding)
+            taken = [await self._copy(client, each, encoding) for each in copies]
+            if not receivers and not any(taken):
+                raise NotTaken("nobody could get it")
             step = "the mail"
             left = until - time.monotonic()
             if left < TAKE_MIN_S:
@@ -166,11 +173,12 @@ class Smtp:
             raise NotTaken(f"the connection broke: {_said(error)}") from None
         return f"{answer.code} {answer.message}"
 
-    async def _copy(self, client: SMTP, receiver: str, encoding: str) -> None:
+    async def _copy(self, client: SMTP, receiver: str, encoding: str) -> bool:
         try:
             await client.rcpt(receiver, encoding=encoding)
         except SMTPResponseException:
-            return
+            return False
+        return True
 
     async def _cleared(self, line: _Line) -> bool:
         """Whether the connection is there and ready for the next mail."""

@@ -6,7 +6,7 @@ the queue it is sealed, and no log and no repr holds it. `messaging` is who rend
 
 from storeroom.notices.errors import NoticeUnknown
 from storeroom.notices.folder import DATA_DIR, NOTICES_FOLDER, NoticeFolder
-from storeroom.notices.kinds import KINDS
+from storeroom.notices.kinds import KINDS, public_facts
 from storeroom.notices.model import Channel, Fact, Kind, Notice, Notices, Variable
 from storeroom.notices.post import Post
 from storeroom.notices.queueing import Sealing, opened, queue
@@ -28,5 +28,6 @@ __all__ = [
     "Sealing",
     "Variable",
     "opened",
+    "public_facts",
     "queue",
 ]

@@ -269,3 +269,18 @@ _ALL: Final = (
     ),
 )
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType({kind.name: kind for kind in _ALL})
+
+
+def public_facts(kind: Kind, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The same facts without what opens something for whoever has it: for a copy that somebody else reads."""
+    return _public(kind.variables, facts)
+
+
+def _public(variables: tuple[Variable, ...], facts: Mapping[str, Any]) -> dict[str, Any]:
+    secret = {each.name for each in variables if each.fact is Fact.SECRET}
+    rows = {each.name: each.row for each in variables if each.fact is Fact.ROWS}
+    return {
+        name: [_public(rows[name], row) for row in value] if name in rows and value else value
+        for name, value in facts.items()
+        if name not in secret
+    }
