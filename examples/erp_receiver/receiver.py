@@ -33,6 +33,7 @@ PREFIXES = {
     "shipment": "SHIP",
 }
 BODY_BYTES_MAX = 4 * 1024 * 1024
+NUMBERS = frozenset({"quantity_on_hand", "amount", "credit_limit"})  # what the shop reads as numbers; all else is text
 PATH = re.compile(r"/([a-z-]+)(?:/([A-Za-z0-9-]{1,50}))?")
 
 SCHEMA = """
@@ -218,14 +219,12 @@ def send(shop: str, tenant: str, secret: str, kind: str, data: dict[str, Any]) -
 
 
 def _facts(words: list[str]) -> dict[str, Any]:
-    """`sku=SHIRT quantity_on_hand=5` as an object; what reads as JSON is taken as such."""
+    """`sku=4711 quantity_on_hand=5` as an object. A SKU of digits is a text, and keeps its zeros."""
     facts: dict[str, Any] = {}
     for word in words:
         name, _, value = word.partition("=")
-        try:
-            facts[name] = json.loads(value)
-        except ValueError:
-            facts[name] = value
+        number = name in NUMBERS and re.fullmatch(r"-?[0-9]{1,18}", value)
+        facts[name] = int(value) if number else value
     return facts
 
 

@@ -72,6 +72,7 @@ async def test_what_the_example_tells_reaches_stock_payment_and_account(
     staff = sync.shop.acting(actor=SYSTEM)
     _, secret = await staff.webhook_sources.create(code="epicor_propello")
     shirt = await make_product(sync.shop, sku="SHIRT", stock=10)
+    counted = [await make_product(sync.shop, sku=sku, stock=1) for sku in ("4711", "00815", "1e3", "true")]
     placed, user = await sync.place(), await buyer(sync)
     payment = placed.order.payment
     assert payment is not None
@@ -84,8 +85,12 @@ async def test_what_the_example_tells_reaches_stock_payment_and_account(
         for said in (
             ("Inventory", "sku=SHIRT", "quantity_on_hand=41"),
             ("Inventory", "sku=SHIRT", "quantity_on_hand=42"),
+            ("Inventory", "sku=4711", "quantity_on_hand=7"),
+            ("Inventory", "sku=00815", "quantity_on_hand=7"),
+            ("Inventory", "sku=1e3", "quantity_on_hand=7"),
+            ("Inventory", "sku=true", "quantity_on_hand=7"),
             ("Payment Receipt", *receipt, "status=confirmed"),
-            ("Customer", "erp_customer_id=CUST-000001", "credit_limit=50000", "currency=USD", "terms=NET30"),
+            ("Customer", "erp_customer_id=CUST-000001", "credit_limit=50000", "currency=USD", "terms=30"),
         ):
             where = ("--shop", server.url, "--tenant", str(sync.shop.tenant_id), "--secret", secret.reveal())
             sending = await asyncio.create_subprocess_exec(sys.executable, str(RECEIVER), "send", *said, *where)
@@ -97,10 +102,11 @@ async def test_what_the_example_tells_reaches_stock_payment_and_account(
     while await processor.process_next(sync.shop.tenant_id):
         pass
     entries = (await staff.inbox.list()).items
-    assert [(each.status, each.error_message) for each in entries] == [(InboxStatus.COMPLETED, None)] * 4
+    assert [(each.status, each.error_message) for each in entries] == [(InboxStatus.COMPLETED, None)] * 8
     assert (await sync.shop.inventory.level(variant_id=shirt)).on_hand == 42
+    assert [(await sync.shop.inventory.level(variant_id=each)).on_hand for each in counted] == [7] * 4
     assert (await sync.shop.orders.get(order_id=placed.order.id)).status is OrderStatus.PAYMENT_RECEIVED
-    terms = {"credit_limit": 50_000, "credit_currency": "USD", "terms": "NET30"}
+    terms = {"credit_limit": 50_000, "credit_currency": "USD", "terms": "30"}
     assert (await staff.users.get(user_id=user.id)).metadata == terms
 
 
