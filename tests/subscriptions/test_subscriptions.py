@@ -108,6 +108,28 @@ async def test_the_product_says_what_is_left_out(shop: Shop) -> None:
     assert again.current_period_end == again.current_period_start + 14 * A_DAY
 
 
+@pytest.mark.parametrize("holder", ["wallet", "user_id", "stripe_customer_id"])
+async def test_a_trial_is_given_once_to_whoever_asks_twice_at_the_same_time(
+    club: Club, database: Database, holder: str
+) -> None:
+    config = {"billing_period": "month", "trial_days": 7}
+    await club.shop.products.update(product_id=club.product_id, subscription_config=config)
+    ann = await club.shop.users.register(email="ann@buyer.example", password="correct horse battery", full_name="Ann")
+    facts: dict[str, Any] = {
+        "product_id": club.product_id,
+        "payment_method": SubscriptionPayment.MANUAL,
+        holder: ann.id if holder == "user_id" else "holder",
+    }
+
+    async def first(tx: Transaction) -> object:
+        return await club.subscriptions.bound(tx).create(**facts)
+
+    second = await race(database, first, lambda: club.subscriptions.create(**facts))
+    assert isinstance(second, Subscription) and (second.status, second.trial_end) == (S.ACTIVE, None)
+    trials = await club.subscriptions.list_by_status(status=S.TRIALING)
+    assert len(trials.items) == 1 and await stored(club) == 2
+
+
 async def test_without_a_period_from_anywhere_none_begins(club: Club) -> None:
     with pytest.raises(NotOfferedBySubscription):
         await club.join(billing_period=None)
@@ -483,6 +505,16 @@ async def test_who_comes_late_pays_from_now_on(club: Club, status: S) -> None:
     assert renewed.status is S.ACTIVE
     assert now - timedelta(minutes=1) < renewed.current_period_start == renewed.anchor_at <= now
     assert await club.subscriptions.has_access(wallet=late.wallet, product_id=club.product_id)
+
+
+async def test_a_period_that_is_over_is_not_sold(club: Club) -> None:
+    """The worker was away: the state is active still, and the period that would follow has gone by as well."""
+    away = await club.end_in(await club.join(starts_at=JAN_31), -40 * A_DAY)
+    assert away.status is S.ACTIVE
+    renewed = await club.subscriptions.renew(subscription_id=away.id, payment_reference="p1")
+    now = await club.db.fetchval("SELECT now()")
+    assert now - timedelta(minutes=1) < renewed.current_period_start == renewed.anchor_at <= now
+    assert await club.subscriptions.has_access(wallet=away.wallet, product_id=club.product_id)
 
 
 async def test_what_was_cancelled_or_is_collected_elsewhere_takes_no_payment(club: Club) -> None:

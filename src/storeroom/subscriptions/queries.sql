@@ -35,6 +35,17 @@ SELECT EXISTS (SELECT
                   AND s.user_id = :user_id
                   AND s.product_id = :product_id);
 
+-- name: held_before_by_stripe_customer(tenant_id, stripe_customer_id, product_id) -> bool
+SELECT EXISTS (SELECT
+                 FROM {subscriptions} s
+                WHERE s.tenant_id = :tenant_id
+                  AND s.stripe_customer_id = :stripe_customer_id
+                  AND s.product_id = :product_id);
+
+-- name: lock_holder(key) -> bool
+-- Who asks for a trial waits for a rival of the same holder: where there is no row yet, there is none to lock.
+SELECT pg_advisory_xact_lock(hashtextextended(:key, 0)) IS NOT NULL AS locked;
+
 -- name: instant() -> datetime
 -- The database's clock, which also decides what is over.
 SELECT now();

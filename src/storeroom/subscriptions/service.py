@@ -140,7 +140,7 @@ class Subscriptions(SubscriptionPaying):
             billing_period, billing_interval = offer.billing_period, billing_interval or offer.billing_interval
         start = await queries.instant(self.db) if starts_at is None else checked_instant("starts_at", starts_at)
         if trial_end is None and period_end is None and offer is not None and offer.trial_days and status is None:
-            held = await self._held_before(product_id, wallet, user_id)
+            held = await self._held_before(product_id, wallet, user_id, stripe_customer_id)
             trial_end = None if held else start + timedelta(days=offer.trial_days)
         if grace_hours is None:
             grace_hours = 0 if offer is None else offer.grace_hours
@@ -290,7 +290,8 @@ class Subscriptions(SubscriptionPaying):
         """Let a payment pay one more period. The same payment again changes nothing.
 
         While the period runs the payment waits and pays the next one: see `jobs.renew_due`. One that is past due,
-        unpaid or expired gets a period from now on, and counts from now on.
+        unpaid or expired gets a period from now on, and counts from now on; so does one whose next period is over,
+        though nobody has noted yet that it is late.
 
         Args:
             subscription_id: one that no provider renews.
@@ -316,8 +317,9 @@ class Subscriptions(SubscriptionPaying):
             raise SubscriptionEnded(subscription_id=subscription_id, status=known.status)
         await self._verify(money, payer)
         now = await queries.instant(self.db)
-        waits = known.status in (Status.ACTIVE, Status.TRIALING) and now < known.current_period_end
-        if known.status in (Status.ACTIVE, Status.TRIALING):
+        on_time = known.status in (Status.ACTIVE, Status.TRIALING) and now < known.next_period().end
+        waits = on_time and now < known.current_period_end
+        if on_time:
             anchor, period = known.anchor_at, known.next_period()
         else:
             anchor, period = now, period_after(now, known.billing_period, known.billing_interval, now)
@@ -449,10 +451,23 @@ class Subscriptions(SubscriptionPaying):
             raise InvalidSubscription(field="subscription_config", reason=f"0 to {TRIAL_DAYS_MAX} days of trial")
         return offer
 
-    async def _held_before(self, product_id: ProductId, wallet: str | None, user_id: UserId | None) -> bool:
+    async def _held_before(
+        self, product_id: ProductId, wallet: str | None, user_id: UserId | None, stripe_customer_id: str | None
+    ) -> bool:
+        """Whether the holder ever had one of the product, by any name; a rival of the same name waits for us."""
         tenant = self.tenant_id
+        wallet = None if wallet is None else normal_code(wallet)
+        names = {"wallet": wallet, "user": user_id, "stripe": stripe_customer_id}
+        for kind, name in sorted(names.items()):
+            if name is not None:
+                key = "\x1f".join(("subscriptions", tenant, str(product_id), kind, str(name)))
+                await queries.lock_holder(self.db, key=key)
         if wallet is not None and await queries.held_before_by_wallet(
-            self.db, tenant_id=tenant, wallet=normal_code(wallet), product_id=product_id
+            self.db, tenant_id=tenant, wallet=wallet, product_id=product_id
+        ):
+            return True
+        if stripe_customer_id is not None and await queries.held_before_by_stripe_customer(
+            self.db, tenant_id=tenant, stripe_customer_id=stripe_customer_id, product_id=product_id
         ):
             return True
         return user_id is not None and await queries.held_before_by_user(
