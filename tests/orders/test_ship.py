@@ -121,6 +121,39 @@ async def test_a_partly_refunded_order_goes_on_without_shipping_twice(desk: Desk
     await desk.orders.deliver(order_id=order.id)
 
 
+@pytest.mark.parametrize("to", [S.CANCELLED, S.PROCESSING, S.READY_TO_SHIP])
+@pytest.mark.parametrize("delivered", [False, True])
+async def test_what_has_left_is_not_as_if_it_had_not(desk: Desk, to: OrderStatus, delivered: bool) -> None:
+    """A refund of one cent opens no way back: the goods are with the buyer, and credit and coupons stay used."""
+    variant = await desk.variant(stock=5)
+    order = await desk.placed_in(S.PROCESSING, (variant, 2))
+    await desk.orders.ship(order_id=order.id)
+    if delivered:
+        await desk.orders.deliver(order_id=order.id)
+    await desk.orders.move(order_id=order.id, to=S.PARTIALLY_REFUNDED)
+    with pytest.raises(OrderMoveRefused) as refused:
+        await desk.orders.move(order_id=order.id, to=to)
+    assert refused.value.allowed == ["shipped", "delivered", "refunded"]
+    with pytest.raises(OrderMoveRefused):
+        await desk.orders.cancel(order_id=order.id, reason="no more")
+    assert (await desk.orders.get(order_id=order.id)).status is S.PARTIALLY_REFUNDED
+    assert await desk.stock(variant) == (3, 0)
+
+
+async def test_goods_that_another_system_sent_have_left_too(desk: Desk) -> None:
+    order = await desk.placed_in(S.PARTIALLY_REFUNDED)
+    await desk.run("UPDATE {order_items} SET quantity_fulfilled = 1 WHERE tenant_id = $1 AND order_id = $2", order.id)
+    with pytest.raises(OrderMoveRefused):
+        await desk.orders.cancel(order_id=order.id, reason="no more")
+
+
+async def test_unshipped_after_a_refund_it_may_still_be_cancelled(desk: Desk) -> None:
+    variant = await desk.variant(stock=5)
+    order = await desk.placed_in(S.PARTIALLY_REFUNDED, (variant, 2))
+    await desk.orders.cancel(order_id=order.id, reason="no more")
+    assert await desk.stock(variant) == (5, 0)
+
+
 async def a_batch(
     desk: Desk, variant: VariantId, number: str, units: int, *, days: int, verified: bool = True
 ) -> BatchId:

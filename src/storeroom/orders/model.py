@@ -62,6 +62,9 @@ ORDER_MOVES: Final[Moves[OrderStatus]] = declare_moves(
 )
 
 
+BEFORE_SHIPPING: Final = frozenset({S.PROCESSING, S.READY_TO_SHIP, S.CANCELLED})
+"""Where no order goes back to once goods of it have left: the table alone would let it, after a refund of a part."""
+
 CASH_ON_DELIVERY_MOVES: Final[Moves[OrderStatus]] = declare_moves(
     OrderStatus, {**ORDER_MOVES, S.PENDING_PAYMENT: ORDER_MOVES[S.PENDING_PAYMENT] | {S.PROCESSING}}
 )
@@ -204,6 +207,12 @@ class HeldOrder(msgspec.Struct, frozen=True, kw_only=True):
     total_amount: Money
     amount_paid: Money
     now: datetime  # of the database, at the start of the transaction
+    goods_left: bool  # units of it were shipped, whatever became of it since
+
+    @property
+    def moves(self) -> frozenset[OrderStatus]:
+        """Where it may go from here: see ORDER_MOVES and BEFORE_SHIPPING."""
+        return ORDER_MOVES[self.status] - (BEFORE_SHIPPING if self.goods_left else frozenset())
 
 
 class StatusChange(msgspec.Struct, frozen=True, kw_only=True):

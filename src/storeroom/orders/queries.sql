@@ -287,12 +287,18 @@ SELECT status, label, description
 
 -- name: hold_order(tenant_id, order_id) -> HeldOrder?
 -- Whoever changes an order waits here for whoever changes it now, and then reads what was committed. NO KEY: a payment
--- that is being started for the order refers to its key alone, and need not wait.
-SELECT id, order_number, status, total_amount, amount_paid, now() AS now, currency
-  FROM {orders}
- WHERE tenant_id = :tenant_id
-   AND id = :order_id
-   FOR NO KEY UPDATE;
+-- that is being started for the order refers to its key alone, and need not wait. What is shipped is read from the locked
+-- row; its lines, which this statement may see as they were before, tell it of orders that another system keeps.
+SELECT o.id, o.order_number, o.status, o.total_amount, o.amount_paid, now() AS now,
+       (o.shipped_at IS NOT NULL
+        OR EXISTS (SELECT 1
+                     FROM {order_items} i
+                    WHERE i.tenant_id = :tenant_id AND i.order_id = :order_id AND i.quantity_fulfilled > 0)) AS goods_left,
+       o.currency
+  FROM {orders} o
+ WHERE o.tenant_id = :tenant_id
+   AND o.id = :order_id
+   FOR NO KEY UPDATE OF o;
 
 -- name: move_order(tenant_id, order_id, from_status, to_status, sources, delivery_stage?, paid_at?, shipped_at?,
 --                  delivered_at?, cancelled_at?, cancellation_reason?, history_id, reason?, changed_by?, changed_by_type,

@@ -18,6 +18,7 @@ from storeroom.orders import queries
 from storeroom.orders.checks import checked_reason, checked_text
 from storeroom.orders.errors import InvalidOrderInput, NotesFull, NotOnHand, OrderMoveRefused, OrderNotFound
 from storeroom.orders.model import (
+    BEFORE_SHIPPING,
     CARRIER_LENGTH_MAX,
     CASH_ON_DELIVERY_MOVES,
     NOTE_LENGTH_MAX,
@@ -66,7 +67,8 @@ class Orders(OrderReading):
 
         Raises:
             OrderNotFound: the tenant has no such order.
-            OrderMoveRefused: ORDER_MOVES has no such move from where the order is; nothing was written.
+            OrderMoveRefused: ORDER_MOVES has no such move from where the order is, or it leads back before the goods
+                left; nothing was written.
             NotOnHand, BatchesShort: it is to be shipped, and units are missing; nothing was written.
         """
         order = await self._hold(order_id)
@@ -212,7 +214,7 @@ class Orders(OrderReading):
         await queries.recompute_paid(self.db, tenant_id=self.tenant_id, order_id=order_id)
         order = await self._hold(order_id)
         to = OrderStatus.PARTIALLY_REFUNDED if order.amount_paid.amount > 0 else OrderStatus.REFUNDED
-        if order.amount_paid < order.total_amount and to in ORDER_MOVES[order.status]:
+        if order.amount_paid < order.total_amount and to in order.moves:
             await self._move(order, to, reason=checked_reason(reason))
         await queries.recount_buyer_refunded(self.db, tenant_id=self.tenant_id, order_id=order_id)
         return await self._read(order_id)
@@ -256,6 +258,8 @@ class Orders(OrderReading):
         """The move of an order whose row is locked: state, history, stock and outbox, in the caller's transaction."""
         actor, now = self.context.actor, order.now
         moves = ORDER_MOVES
+        if to in BEFORE_SHIPPING and order.goods_left:
+            raise _refusal(order, to)
         if to not in moves[order.status] and to in CASH_ON_DELIVERY_MOVES[order.status]:
             at_the_door = await queries.pays_on_delivery(self.db, tenant_id=self.tenant_id, order_id=order.id)
             moves = CASH_ON_DELIVERY_MOVES if at_the_door else ORDER_MOVES
@@ -302,7 +306,7 @@ class Orders(OrderReading):
         metadata: Mapping[str, object] | None = None,
         entry_id: UUID | None = None,
     ) -> Order:
-        if OrderStatus.SHIPPED not in ORDER_MOVES[order.status]:
+        if OrderStatus.SHIPPED not in order.moves:
             raise _refusal(order, OrderStatus.SHIPPED)
         if not isinstance(self.db, Transaction):
             raise TypeError("an order is shipped inside a transaction")
@@ -381,7 +385,7 @@ def _refusal(order: HeldOrder, to: OrderStatus) -> OrderMoveRefused:
         order=order.order_number,
         from_status=order.status.value,
         to_status=to.value,
-        allowed=[state.value for state in OrderStatus if state in ORDER_MOVES[order.status]],
+        allowed=[state.value for state in OrderStatus if state in order.moves],
     )
 
 
