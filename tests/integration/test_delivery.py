@@ -1,6 +1,8 @@
 """What is queued arrives, whatever the receiver does in between."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import uuid4
 
@@ -8,7 +10,7 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from receiver import Receiver, drip, garbage, hang, receiving, reset, status
+from receiver import Receiver, Request, drip, garbage, hang, ok, receiving, reset, status
 from storeroom import outbox
 from storeroom.core.ids import WebhookId
 from storeroom.integration import Courier, Dispatcher, Endpoint, EndpointChanges, WebhookStatus
@@ -217,6 +219,84 @@ async def test_an_endpoint_that_keeps_failing_rests(outlet: Shop, dispatcher: Di
         await dispatcher.run_once()
         assert len(receiver.requests) == 8
         assert (await outlet.endpoints.get(endpoint_id=made.id)).failures == 0
+
+
+@pytest.mark.parametrize("hanging", [1, 3])
+async def test_some_that_hang_hold_up_no_other_of_their_destination(
+    outlet: Shop, dispatcher: Dispatcher, hanging: int
+) -> None:
+    may_answer, stop = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.json["data"]["n"] < hanging:
+            await may_answer.wait()
+        await ok(request, writer)
+
+    async with receiving(answer) as receiver:
+        await endpoint(outlet, receiver, in_flight_max=4, timeout_seconds=30)
+        running = asyncio.create_task(dispatcher.run(stop))
+        for n in range(hanging):
+            await tell(outlet, n=n)
+        await receiver.heard(hanging)
+        for n in range(hanging, 6):  # and one after the other, so that each is claimed by itself
+            await tell(outlet, n=n)
+            await receiver.heard(n + 1, within_s=5)
+        stop.set()
+        may_answer.set()
+        await running
+    page = await outlet.webhooks.list(status=WebhookStatus.SUCCESS)
+    assert sum(row.endpoint_id is not None for row in page.items) == 6
+
+
+@pytest.fixture
+def reads_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The endpoint is read again before each claim, not once a second."""
+    monkeypatch.setattr("storeroom.integration.dispatcher.ENDPOINT_KEPT_S", 0.0)
+
+
+@asynccontextmanager
+async def held_at_the_first(outlet: Shop, dispatcher: Dispatcher) -> AsyncIterator[tuple[Receiver, Endpoint, str]]:
+    """Four events for an endpoint that takes one at a time; the first is under way within, and answered at the end."""
+    may_answer = asyncio.Event()
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        await may_answer.wait()
+        await ok(request, writer)
+
+    async with receiving(answer) as receiver:
+        made, secret = await endpoint(outlet, receiver, in_flight_max=1)
+        await outlet.endpoints.change_secret(endpoint_id=made.id)
+        for n in range(4):
+            await tell(outlet, n=n)
+        sending = asyncio.create_task(dispatcher.run_once())
+        await receiver.heard(1)
+        yield receiver, made, secret
+        may_answer.set()
+        await sending
+
+
+@pytest.mark.usefixtures("reads_often")
+async def test_an_endpoint_that_is_switched_off_gets_no_more_of_what_waits(
+    outlet: Shop, dispatcher: Dispatcher
+) -> None:
+    async with held_at_the_first(outlet, dispatcher) as (receiver, made, _):
+        await outlet.endpoints.update(endpoint_id=made.id, changes=EndpointChanges(is_active=False))
+    assert len(receiver.requests) == 1
+    assert len((await outlet.webhooks.list(status=WebhookStatus.PENDING)).items) == 3
+
+
+@pytest.mark.usefixtures("reads_often")
+async def test_a_new_address_and_a_dropped_secret_hold_for_what_waits(outlet: Shop, dispatcher: Dispatcher) -> None:
+    async with receiving() as elsewhere:
+        async with held_at_the_first(outlet, dispatcher) as (receiver, made, old):
+            await outlet.endpoints.update(endpoint_id=made.id, changes=EndpointChanges(url=elsewhere.url))
+            await outlet.endpoints.drop_previous_secret(endpoint_id=made.id)
+        assert len(receiver.requests) == 1
+        Verifier(old).verify(receiver.requests[0].body, receiver.requests[0].headers)
+        assert len(elsewhere.requests) == 3
+        for request in elsewhere.requests:
+            with pytest.raises(WebhookVerificationError):
+                Verifier(old).verify(request.body, request.headers)
 
 
 async def test_ten_thousand_rows_for_a_dead_endpoint_delay_nobody(outlet: Shop, courier: Courier) -> None:

@@ -6,20 +6,15 @@ once, repeats under the same id.
 """
 
 import asyncio
-import logging
 import random
-import time
 from collections.abc import Sequence
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-import msgspec
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 
 from storeroom.core.clock import Clock, SystemClock
-from storeroom.core.crypto import KeyRing
-from storeroom.core.errors import StoreroomError, Unavailable
 from storeroom.core.ids import TenantId, new_id
 from storeroom.core.secrets import Secret
 from storeroom.database.pool import Database
@@ -29,21 +24,17 @@ from storeroom.integration.carriers import Carrier
 from storeroom.integration.courier import Courier
 from storeroom.integration.endpoints import secrets_of, secrets_ring
 from storeroom.integration.model import (
-    BODY_KEPT_MAX,
-    CARRY_MAX,
     DIRECT,
-    ERROR_LENGTH_MAX,
     IN_FLIGHT_DEFAULT,
     LEASE,
     OF_ENDPOINT,
-    TIMEOUT_DEFAULT,
     Claimed,
     Destination,
     EndpointKeys,
     Outcome,
-    backoff,
     pause,
 )
+from storeroom.integration.sending import Flight, Sender, say
 from storeroom.outbox import CHANNEL
 
 POLL_S: Final = 1.0  # between two looks, where nobody wakes us
@@ -52,10 +43,53 @@ FAN_OUT_SIZE: Final = 500
 TENANTS_AT_ONCE: Final = 200
 DESTINATIONS_LOOKED_AT: Final = 1_000
 DESTINATIONS_AT_ONCE: Final = 64
-WRITE_AGAIN_S: Final = 0.5  # what came of a delivery, while the database is away
+ENDPOINT_KEPT_S: Final = 1.0  # how old may be what a destination that is being sent to knows of its endpoint
+STUCK_S: Final = 0.25  # nothing came back for so long: claims no longer wait for half of the window
 
-_log: Final = logging.getLogger(__name__)
-_Flight = asyncio.Task[tuple[Claimed, Outcome]]
+
+class _Drain:
+    """One destination, while it is served."""
+
+    def __init__(self, destination: Destination) -> None:
+        """Nothing is under way there yet."""
+        self.destination = destination
+        self.key = (destination.tenant_id, destination.destination)
+        self.flights: dict[Flight, UUID] = {}  # each with its claim
+        self.claimed = 0
+        self.landed_at = _now()
+        self.nudged = asyncio.get_running_loop().create_future()
+        self.task: asyncio.Task[None] | None = None
+
+    def nudge(self) -> None:
+        """More is due there: what is under way need not be waited for."""
+        if not self.nudged.done():
+            self.nudged.set_result(None)
+
+    def heard(self) -> bool:
+        """Whether there was a nudge since this was asked last."""
+        heard = self.nudged.done()
+        if heard:
+            self.nudged = asyncio.get_running_loop().create_future()
+        return heard
+
+    async def landing(self, *, within: float | None) -> dict[Flight, UUID]:
+        """What is back, once anything is, there was a nudge, or the time is over."""
+        await asyncio.wait({*self.flights, self.nudged}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+        done = {flight: claim for flight, claim in self.flights.items() if flight.done()}
+        if done:
+            self.landed_at = _now()
+        return done
+
+
+class _Terms:
+    """How a destination is sent to."""
+
+    def __init__(self, carrier: Carrier | None, endpoint: EndpointKeys | None, secrets: Sequence[Secret]) -> None:
+        """As the endpoint is now; neither it nor a carrier: the row has an address of its own."""
+        self.carrier, self.endpoint, self.secrets, self.read_at = carrier, endpoint, secrets, _now()
+        of = carrier or endpoint
+        self.ordered = of.keeps_order if of else False
+        self.in_flight_max = of.in_flight_max if of else IN_FLIGHT_DEFAULT
 
 
 class Dispatcher:
@@ -83,18 +117,13 @@ class Dispatcher:
             clock: for tests.
             registry: where the counters are shown.
         """
-        self._db, self._courier, self._keys, self._lease = db, courier, keys, lease
+        self._db, self._keys, self._lease = db, keys, lease
         self._clock = clock or SystemClock()
         self._carriers = {carrier.destination: carrier for carrier in carriers}
-        self._busy: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._busy: dict[tuple[str, str], _Drain] = {}
         self._resting: dict[tuple[str, str], float] = {}
         self._refused: dict[tuple[str, str], int] = {}  # failures in a row of destinations that have no endpoint
-        self._sent = Counter("storeroom_webhooks", "Deliveries tried.", ["outcome"], registry=registry)
-        self._carried = Counter(
-            "storeroom_carried", "Rows brought by our own carriers.", ["destination", "outcome"], registry=registry
-        )
-        self._seconds = Counter("storeroom_webhook_seconds", "Time spent waiting for receivers.", registry=registry)
-        self._flying = Gauge("storeroom_webhooks_in_flight", "Deliveries under way.", registry=registry)
+        self._sender = Sender(db, courier, lease=lease, clock=self._clock, registry=registry)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop` is set; then take no more, and finish what is under way."""
@@ -107,19 +136,22 @@ class Dispatcher:
                 try:
                     await self._look(stop)
                 except Exception as error:  # noqa: BLE001  # this is the edge: the next look may succeed
-                    _say("looking for what is due", error)
+                    say("looking for what is due", error)
                 await self._pause(woken, stopping)
         finally:
             stopping.cancel()
             await listener.close()
-            await asyncio.gather(*self._busy.values(), return_exceptions=True)
+            await asyncio.gather(*self._tasks(), return_exceptions=True)
 
     async def run_once(self) -> None:
         """Send all that is due now, once; what fails is due later."""
         self._resting.clear()
         stop = asyncio.Event()
         while await self._look(stop) or self._busy:
-            await asyncio.gather(*self._busy.values())
+            await asyncio.gather(*self._tasks())
+
+    def _tasks(self) -> "list[asyncio.Task[None]]":
+        return [drain.task for drain in self._busy.values() if drain.task is not None]
 
     async def _pause(self, woken: asyncio.Event, stopping: "asyncio.Task[bool]") -> None:
         """Until somebody wakes us, a destination is done, or POLL_S have passed."""
@@ -135,18 +167,22 @@ class Dispatcher:
             try:
                 await self._fan_out(tenant_id)
             except Exception as error:  # noqa: BLE001  # one shop's trouble is not another's
-                _say("fanning out", error)
+                say("fanning out", error)
         due = await queries.due_destinations(self._db, size=DESTINATIONS_LOOKED_AT)
         random.shuffle(due)  # where there are more than we can serve, each comes in its turn
-        now, begun = asyncio.get_running_loop().time(), 0
+        now, begun = _now(), 0
         for destination in due:
             key = (destination.tenant_id, destination.destination)
-            if key in self._busy or self._resting.get(key, 0) > now or not self._takes(destination):
+            if self._resting.get(key, 0) > now or not self._takes(destination):
+                continue
+            if busy := self._busy.get(key):
+                busy.nudge()
                 continue
             if len(self._busy) >= DESTINATIONS_AT_ONCE or stop.is_set():
                 break
             self._resting.pop(key, None)
-            self._busy[key] = asyncio.create_task(self._serve(destination, stop), name=f"deliver to {key[1]}")
+            drain = self._busy[key] = _Drain(destination)
+            drain.task = asyncio.create_task(self._serve(drain, stop), name=f"deliver to {key[1]}")
             begun += 1
         return begun
 
@@ -172,186 +208,112 @@ class Dispatcher:
         try:
             return await carrier.wants(tenant_id)
         except Exception as error:  # noqa: BLE001  # one carrier's trouble is not another's
-            _say(f"asking whether {tenant_id} uses {carrier.destination}", error)
+            say(f"asking whether {tenant_id} uses {carrier.destination}", error)
             return True
 
     def _takes(self, destination: Destination) -> bool:
         return destination.destination in self._carriers or destination.destination.startswith((DIRECT, OF_ENDPOINT))
 
-    async def _serve(self, destination: Destination, stop: asyncio.Event) -> None:
-        key = (destination.tenant_id, destination.destination)
+    async def _serve(self, drain: _Drain, stop: asyncio.Event) -> None:
         try:
-            await self._drain(destination, stop)
+            await self._drain(drain, stop)
         except Exception as error:  # noqa: BLE001  # one destination's trouble is not another's
-            _say(f"delivering to {destination.destination}", error)
-            self._rest(key, REST_S)
+            say(f"delivering to {drain.destination.destination}", error)
+            self._rest(drain.key, REST_S)
         finally:
-            del self._busy[key]
+            del self._busy[drain.key]
 
-    async def _drain(self, destination: Destination, stop: asyncio.Event) -> None:
+    async def _drain(self, drain: _Drain, stop: asyncio.Event) -> None:
         """Send until nothing is due there, it has to rest, or we stop."""
-        key = (destination.tenant_id, destination.destination)
-        endpoint, secrets = await self._endpoint(destination)
-        carrier = self._carriers.get(destination.destination)
-        ordered = carrier.keeps_order if carrier else endpoint is not None and endpoint.keeps_order
-        if endpoint is not None and (rest := self._rest_of(endpoint)) > 0:
-            self._rest(key, rest)
-            return
-        window = carrier.in_flight_max if carrier else endpoint.in_flight_max if endpoint else IN_FLIGHT_DEFAULT
-        if endpoint is not None and endpoint.failures:
-            window = 1  # it failed last: one is enough to see whether it is back
+        flights = drain.flights
+        terms = await self._terms(drain.destination)
+        probing = terms.endpoint is not None and terms.endpoint.failures > 0  # one shows whether it is back
         going = True
-        flights: dict[_Flight, UUID] = {}
         try:
-            while going or flights:
-                if going and not stop.is_set() and len(flights) <= window // 2:
-                    claim = new_id()
-                    rows = await self._claim(destination, ordered, claim, window - len(flights))
-                    going = len(rows) == window - len(flights)
-                    if not rows and not flights:  # what is due waits for something before it, or a rival was faster
-                        self._rest(key, POLL_S)
-                    for row in rows:
-                        sending = (
-                            self._carry(carrier, destination.tenant_id, row)
-                            if carrier
-                            else self._send(row, endpoint, secrets)
-                        )
-                        flights[asyncio.create_task(sending)] = claim
-                if stop.is_set():
-                    going = False
+            while going or flights or drain.nudged.done():
+                going = (drain.heard() or going) and not stop.is_set()
+                window = 1 if probing else terms.in_flight_max
+                free = window - len(flights)
+                if going and free > 0 and (len(flights) <= window // 2 or _now() - drain.landed_at >= STUCK_S):
+                    if _now() - terms.read_at >= ENDPOINT_KEPT_S:
+                        terms = await self._terms(drain.destination)
+                    going = not self._rests(drain, terms) and await self._claimed(drain, terms, free) == free
                 if not flights:
-                    break
-                done, _ = await asyncio.wait(flights, return_when=asyncio.FIRST_COMPLETED)
-                rested = await self._written(destination, endpoint, {task: flights[task] for task in done})
-                for task in done:
-                    del flights[task]
-                if rested:
-                    going = False
-                elif ordered:
-                    going = True  # what waited for these may go now
-                elif window == 1 and endpoint is not None:
-                    window = endpoint.in_flight_max  # it is back
+                    continue
+                waits = going and window - len(flights) > 0
+                done = await drain.landing(within=STUCK_S if waits else None)
+                if not done:
+                    continue
+                outcomes = await self._sender.write_down(drain.destination, done)
+                for flight in done:
+                    del flights[flight]
+                if await self._note(drain, terms.endpoint, outcomes, probing=probing):
+                    going, probing = False, terms.endpoint is not None
+                    terms.read_at = -ENDPOINT_KEPT_S
+                else:
+                    probing = False
+                    going = going or terms.ordered  # what waited for these may go now
         except asyncio.CancelledError:
-            await self._let_go(destination, flights)
+            await self._sender.let_go(drain.destination, flights)
             raise
         except Exception:
             if flights:  # what is on its way arrives, and is written down if that can be
                 await asyncio.wait(flights)
-                await self._written(destination, endpoint, flights)
+                outcomes = await self._sender.write_down(drain.destination, flights)
+                await self._note(drain, terms.endpoint, outcomes, probing=probing)
             raise
 
-    async def _let_go(self, destination: Destination, flights: dict[_Flight, UUID]) -> None:
-        """Cut off what is on its way, and give it back: whoever comes next may send it at once."""
-        for task in flights:
-            task.cancel()
-        try:
-            async with asyncio.timeout(POLL_S):
-                if flights:
-                    await asyncio.wait(flights)
-                for claim in set(flights.values()):
-                    await queries.release(self._db, tenant_id=destination.tenant_id, claim=claim)
-        except Exception as error:  # noqa: BLE001  # then it is due when the lease is over
-            _say(f"giving back what was for {destination.destination}", error)
-
-    async def _written(
-        self, destination: Destination, endpoint: EndpointKeys | None, done: dict[_Flight, UUID]
-    ) -> bool:
-        """As _settle; while the database is away it is tried again, for as long as the rows are surely ours."""
-        now = asyncio.get_running_loop().time
-        until = now() + self._lease.total_seconds() / 2
-        while True:
-            try:
-                return await self._settle(destination, endpoint, done)
-            except Unavailable as error:
-                if now() >= until:
-                    raise
-                _say(f"writing down what {destination.destination} answered", error)
-            await asyncio.sleep(WRITE_AGAIN_S)
-
-    async def _endpoint(self, destination: Destination) -> tuple[EndpointKeys | None, Sequence[Secret]]:
+    async def _terms(self, destination: Destination) -> _Terms:
+        carrier = self._carriers.get(destination.destination)
         if destination.endpoint_id is None:
-            return None, ()
+            return _Terms(carrier, None, ())
         endpoint = await queries.endpoint_keys(
             self._db, tenant_id=destination.tenant_id, endpoint_id=destination.endpoint_id
         )
         if endpoint is None:  # removed since; what waited for it was given up with it
-            return None, ()
-        ring: KeyRing = secrets_ring(self._keys)
-        return endpoint, secrets_of(ring, destination.tenant_id, endpoint)
+            return _Terms(carrier, None, ())
+        return _Terms(carrier, endpoint, secrets_of(secrets_ring(self._keys), destination.tenant_id, endpoint))
 
-    def _rest_of(self, endpoint: EndpointKeys) -> float:
-        if not endpoint.is_active:
-            return REST_S
-        if endpoint.paused_until is None:
-            return 0
-        return min((endpoint.paused_until - self._clock.now()).total_seconds(), REST_S)
+    def _rests(self, drain: _Drain, terms: _Terms) -> bool:
+        endpoint, rest = terms.endpoint, 0.0
+        if endpoint is not None and not endpoint.is_active:
+            rest = REST_S
+        elif endpoint is not None and endpoint.paused_until is not None:
+            rest = min((endpoint.paused_until - self._clock.now()).total_seconds(), REST_S)
+        if rest > 0:
+            self._rest(drain.key, rest)
+        return rest > 0
 
-    async def _claim(self, destination: Destination, ordered: bool, claim: UUID, size: int) -> Sequence[Claimed]:
-        return await (queries.claim_in_order if ordered else queries.claim)(
+    async def _claimed(self, drain: _Drain, terms: _Terms, size: int) -> int:
+        """Claim that many rows and send them; return how many there were."""
+        claim, tenant_id = new_id(), drain.destination.tenant_id
+        rows: Sequence[Claimed] = await (queries.claim_in_order if terms.ordered else queries.claim)(
             self._db,
-            tenant_id=destination.tenant_id,
-            destination=destination.destination,
+            tenant_id=tenant_id,
+            destination=drain.destination.destination,
             claim=claim,
             lease=self._lease,
             size=size,
         )
-
-    async def _send(
-        self, row: Claimed, endpoint: EndpointKeys | None, secrets: Sequence[Secret]
-    ) -> tuple[Claimed, Outcome]:
-        url = row.url if endpoint is None else endpoint.url
-        if url is None:
-            return row, Outcome(duration_ms=0, error="it has no address, and its endpoint is gone")
-        body = msgspec.json.encode(row.payload if endpoint is None else _event(row))
-        within = TIMEOUT_DEFAULT if endpoint is None else timedelta(seconds=endpoint.timeout_seconds)
-        began = time.monotonic()
-        with self._flying.track_inprogress():
-            try:
-                outcome = await self._courier.send(
-                    url, body, delivery_id=row.delivery_id, secrets=secrets, headers=row.headers, within=within
-                )
-            except Exception as error:  # noqa: BLE001  # one row's trouble is not another's
-                outcome = _fault(began, f"sending {row.id}", error)
-        self._sent.labels("delivered" if outcome.delivered else "failed").inc()
-        self._seconds.inc(outcome.duration_ms / 1000)
-        return row, outcome
-
-    async def _carry(self, carrier: Carrier, tenant_id: TenantId, row: Claimed) -> tuple[Claimed, Outcome]:
-        began = time.monotonic()
-        try:
-            async with asyncio.timeout(CARRY_MAX.total_seconds()):
-                outcome = await carrier.carry(tenant_id, row)
-        except Exception as error:  # noqa: BLE001  # one row's trouble is not another's
-            outcome = _fault(began, f"{carrier.destination}: {row.event_type} {row.id}", error)
-        self._carried.labels(carrier.destination, "delivered" if outcome.delivered else "failed").inc()
-        return row, outcome
-
-    async def _settle(self, destination: Destination, endpoint: EndpointKeys | None, done: dict[_Flight, UUID]) -> bool:
-        """Write down what came of it; True where the destination has to rest."""
-        now = self._clock.now()
-        by_claim: dict[UUID, list[tuple[Claimed, Outcome]]] = {}
-        for flight, claim in done.items():
-            by_claim.setdefault(claim, []).append(flight.result())
-        for claim, results in by_claim.items():
-            await queries.settle(
-                self._db,
-                tenant_id=destination.tenant_id,
-                claim=claim,
-                ids=[row.id for row, _ in results],
-                delivered=[outcome.delivered for _, outcome in results],
-                final=[outcome.final for _, outcome in results],
-                errors=[_writable(outcome.error, ERROR_LENGTH_MAX) for _, outcome in results],
-                statuses=[outcome.response_status or 0 for _, outcome in results],
-                bodies=[_writable(outcome.response_body, BODY_KEPT_MAX) for _, outcome in results],
-                durations=[outcome.duration_ms for _, outcome in results],
-                again_at=[now + backoff(row.attempts) for row, _ in results],
+        if not rows and not drain.claimed:  # what is due waits for something before it, or a rival was faster
+            self._rest(drain.key, POLL_S)
+        if not drain.flights:
+            drain.landed_at = _now()
+        drain.claimed += len(rows)
+        for row in rows:
+            sending = (
+                self._sender.carry(terms.carrier, tenant_id, row)
+                if terms.carrier
+                else self._sender.send(row, terms.endpoint, terms.secrets)
             )
-        outcomes = [outcome for results in by_claim.values() for _, outcome in results]
-        return await self._note(destination, endpoint, outcomes)
+            drain.flights[asyncio.create_task(sending)] = claim
+        return len(rows)
 
-    async def _note(self, destination: Destination, endpoint: EndpointKeys | None, outcomes: Sequence[Outcome]) -> bool:
+    async def _note(
+        self, drain: _Drain, endpoint: EndpointKeys | None, outcomes: Sequence[Outcome], *, probing: bool
+    ) -> bool:
         """Keep count of failures in a row; True where the destination has to rest."""
-        key, tenant_id = (destination.tenant_id, destination.destination), destination.tenant_id
+        key, tenant_id = drain.key, drain.destination.tenant_id
         failed = sum(not outcome.delivered and not outcome.final for outcome in outcomes)
         if failed < len(outcomes):
             if endpoint is not None:
@@ -367,7 +329,7 @@ class Dispatcher:
             )
         rest = pause(failures)
         if rest is None:
-            return endpoint is not None and endpoint.failures > 0  # the one that was to show whether it is back
+            return probing  # the one that was to show whether it is back
         if endpoint is not None:
             await queries.pause_endpoint(self._db, tenant_id=tenant_id, endpoint_id=endpoint.id, pause=rest)
             self._rest(key, min(rest.total_seconds(), REST_S))  # staff may end a pause, here or elsewhere
@@ -376,29 +338,8 @@ class Dispatcher:
         return True
 
     def _rest(self, key: tuple[str, str], seconds: float) -> None:
-        self._resting[key] = asyncio.get_running_loop().time() + seconds
+        self._resting[key] = _now() + seconds
 
 
-def _event(row: Claimed) -> dict[str, object]:
-    """The body of an event, in the form that the Standard Webhooks scheme advises."""
-    return {"type": row.event_type, "timestamp": row.created_at.astimezone(UTC), "data": row.payload}
-
-
-def _fault(began: float, what: str, error: Exception) -> Outcome:
-    _say(what, error)
-    told = "not done in time" if isinstance(error, TimeoutError) else type(error).__name__
-    if isinstance(error, StoreroomError):
-        told = f"{error} ({error.code})"
-    return Outcome(duration_ms=int((time.monotonic() - began) * 1000), error=told)
-
-
-def _writable(said: str | None, longest: int) -> str:
-    """As the database takes it, whatever a server answered: what cannot be written would be sent again for ever."""
-    return (said or "").encode("utf-8", "replace").decode().replace("\x00", "")[:longest]
-
-
-def _say(what: str, error: Exception) -> None:
-    if isinstance(error, StoreroomError):  # said in one line; anything else is a fault of ours, with its place
-        _log.error("%s: %s (%s)", what, error, error.code)
-    else:
-        _log.error("%s failed", what, exc_info=error)
+def _now() -> float:
+    return asyncio.get_running_loop().time()
