@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from reception import Desk, effect
 from senders import body_of, mailgun, standard, timed
 
+from storeroom.core.clock import FixedClock
 from storeroom.database.service import SYSTEM, Context
 from storeroom.identity import Permission, Proof, UserRole, UserStatus
 from storeroom.inbox import Handled, Handler, InboxMessage, InboxProcessor, InboxStatus, MessageNotReplayable
@@ -239,6 +240,65 @@ async def test_a_suspended_shop_waits(desk: Desk) -> None:
     assert (await desk.entry(message)).status is InboxStatus.PENDING
     await desk.processor().run_once()
     assert (await desk.entry(message)).status is InboxStatus.COMPLETED
+
+
+async def test_a_message_that_hangs_does_not_hold_up_those_that_come_after_it(desk: Desk) -> None:
+    hangs, free, stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    done: asyncio.Queue[str] = asyncio.Queue()
+
+    async def handle(context: Context, message: InboxMessage) -> Handled:
+        if message.webhook_type == "Hang":
+            hangs.set()
+            await free.wait()
+        else:
+            done.put_nowait(message.event_id)
+        return await effect(context, message)
+
+    desk.handlers["epicor_propello", "*"] = handle
+    held = await desk.take(body_of(type="Hang"))
+    running = asyncio.create_task(desk.processor().run(stop))
+    try:
+        async with asyncio.timeout(30):  # less than a handler may take
+            await hangs.wait()
+            for round_ in range(3):  # the drain beside it had nothing more to do, and ended
+                body = body_of(round=round_)
+                await desk.take(body, standard(body, id=f"msg_{round_}"))
+                assert await done.get() == f"msg_{round_}"
+        assert (await desk.entry(held)).status is InboxStatus.PROCESSING
+    finally:
+        free.set()
+        stop.set()
+        await running
+    assert await desk.applied() == 4
+
+
+async def test_a_worker_whose_clock_is_behind_waits_as_long_as_others(desk: Desk) -> None:
+    async def poison(_: Context, __: InboxMessage) -> Handled:
+        raise RuntimeError
+
+    desk.handlers["epicor_propello", "*"] = poison
+    behind = FixedClock(datetime.now(UTC) - timedelta(hours=5))
+    message = await desk.take(body_of())
+    for _ in range(3):
+        await desk.process(clock=behind, wait=lambda _: timedelta(minutes=1))
+    assert (await desk.entry(message)).attempts == 1
+
+
+@pytest.mark.parametrize(
+    ("attempts", "ahead", "taken"),
+    [(0, timedelta(hours=1), True), (1, timedelta(hours=1), False), (1, timedelta(hours=2), True)],
+)
+async def test_a_database_whose_clock_was_set_back_keeps_nothing_waiting(
+    desk: Desk, attempts: int, ahead: timedelta, taken: bool
+) -> None:
+    """What is new is due whatever its row says, and so is what would wait longer than anything is made to."""
+    desk.handlers["epicor_propello", "*"] = effect
+    message = await desk.take(body_of())
+    await desk.run(
+        "UPDATE {webhooks_inbox} SET attempts = $2, next_attempt_at = now() + $3 WHERE tenant_id = $1", attempts, ahead
+    )
+    await desk.processor().run_once()
+    assert ((await desk.entry(message)).status is InboxStatus.COMPLETED) is taken
 
 
 async def test_a_running_worker_is_woken_counts_and_stops(desk: Desk) -> None:

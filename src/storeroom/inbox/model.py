@@ -27,6 +27,7 @@ ATTEMPTS_MAX: Final = 100
 BACKOFF_FIRST: Final = timedelta(seconds=15)  # after the first failure; four times as long after each
 BACKOFF_MAX: Final = timedelta(hours=1)
 BACKOFF_JITTER: Final = 0.2
+WAIT_MAX: Final = BACKOFF_MAX * (1 + BACKOFF_JITTER)  # nothing is made to wait longer
 HANDLING_MAX: Final = timedelta(seconds=60)  # so long a handler may take
 LEASE: Final = timedelta(minutes=2)  # longer than that, so that nobody's message is taken while it is handled
 HEADERS_KEPT_MAX: Final = 40

@@ -7,13 +7,15 @@ that is killed leaves nothing half done, and one that comes back late finds that
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import Counter as Total
 
 from storeroom.core.clock import Clock, SystemClock
 from storeroom.core.errors import StoreroomError
@@ -26,6 +28,7 @@ from storeroom.inbox.model import (
     HANDLING_MAX,
     LEASE,
     RESULT_BYTES_MAX,
+    WAIT_MAX,
     Handled,
     Handler,
     Handlers,
@@ -78,10 +81,10 @@ class InboxProcessor:
         self._db, self._handlers, self._tenants, self._lease, self._wait = db, handlers, tenants, lease, wait
         self._clock = clock or SystemClock()
         self._sources = frozenset(source for source, _ in handlers)
-        self._busy: dict[TenantId, asyncio.Task[None]] = {}
+        self._busy: dict[asyncio.Task[None], TenantId] = {}  # the drains that run, each with its shop
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._counted_at = float("-inf")
-        self._done = Counter(
+        self._done = Total(
             "storeroom_inbox_processed",
             "Messages by what became of an attempt.",
             ["source", "outcome"],
@@ -113,40 +116,42 @@ class InboxProcessor:
         finally:
             stopping.cancel()
             await listener.close()
-            await asyncio.gather(*self._busy.values(), return_exceptions=True)
+            await asyncio.gather(*self._busy, return_exceptions=True)
 
     async def run_once(self) -> None:
         """Process all that is due now, once; what fails is due later."""
         stop = asyncio.Event()
         while await self._look(stop) or self._busy:
-            await asyncio.gather(*self._busy.values())
+            await asyncio.gather(*self._busy)
 
     async def _look(self, stop: asyncio.Event) -> int:
-        begun = 0
-        for tenant_id in await queries.tenants_with_due(self._db, size=TENANTS_AT_ONCE):
-            if tenant_id not in self._busy and not stop.is_set():
-                self._busy[tenant_id] = asyncio.create_task(self._serve(tenant_id, stop), name=f"inbox of {tenant_id}")
+        """Give each shop that has something due as many drains as it may have; return how many were begun.
+
+        Also where one runs already: it may sit in a handler that hangs, and what came meanwhile does not wait for it.
+        """
+        begun, due = 0, await queries.tenants_with_due(self._db, wait_max=WAIT_MAX, size=TENANTS_AT_ONCE)
+        running = Counter(self._busy.values())
+        for tenant_id in due if not stop.is_set() else ():
+            for _ in range(OF_TENANT_AT_ONCE - running[tenant_id]):
+                drain = asyncio.create_task(self._drain(tenant_id, stop), name=f"inbox of {tenant_id}")
+                self._busy[drain] = tenant_id
+                drain.add_done_callback(self._busy.pop)
                 begun += 1
         return begun
 
-    async def _serve(self, tenant_id: TenantId, stop: asyncio.Event) -> None:
+    async def _drain(self, tenant_id: TenantId, stop: asyncio.Event) -> None:
         try:
-            await asyncio.gather(*(self._drain(tenant_id, stop) for _ in range(OF_TENANT_AT_ONCE)))
+            while not stop.is_set():
+                async with self._slots:
+                    if not await self.process_next(tenant_id):
+                        return
         except Exception as error:  # noqa: BLE001  # one shop's trouble is not another's
             _say(f"the inbox of {tenant_id}", error)
-        finally:
-            del self._busy[tenant_id]
-
-    async def _drain(self, tenant_id: TenantId, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            async with self._slots:
-                if not await self.process_next(tenant_id):
-                    return
 
     async def process_next(self, tenant_id: TenantId) -> bool:
         """Take the oldest message of a shop that is due, and have it handled; False where there is none."""
         claim = new_id()
-        message = await queries.claim(self._db, tenant_id=tenant_id, claim=claim, lease=self._lease)
+        message = await queries.claim(self._db, tenant_id=tenant_id, claim=claim, lease=self._lease, wait_max=WAIT_MAX)
         if message is None:
             return False
         try:
@@ -162,7 +167,7 @@ class InboxProcessor:
                 message_id=message.id,
                 claim=claim,
                 error=_told(error),
-                again_at=self._clock.now() + self._wait(message.attempts),
+                again_in=self._wait(message.attempts),
             )
             outcome = "lost" if status is None else "failed" if status is InboxStatus.FAILED else "retried"
         self._done.labels(message.source if message.source in self._sources else "other", outcome).inc()

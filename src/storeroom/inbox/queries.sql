@@ -11,7 +11,7 @@ INSERT INTO {webhooks_inbox} (tenant_id, id, source, webhook_type, status, heade
                               error_message, processed_at)
 VALUES (:tenant_id, :id, :source, :webhook_type, 'failed', :headers, :payload, :signature, FALSE, :error, now());
 
--- name: tenants_with_due(size) -> TenantId*
+-- name: tenants_with_due(wait_max, size) -> TenantId*
 -- scope: all tenants
 -- One step of the index for each tenant that has something in it, however many rows. A suspended shop's wait.
 WITH RECURSIVE step AS (
@@ -38,18 +38,19 @@ SELECT s.tenant_id
  WHERE EXISTS (SELECT FROM {webhooks_inbox} i
                 WHERE i.tenant_id = s.tenant_id
                   AND i.status = 'pending'
-                  AND i.next_attempt_at <= now())
+                  AND (i.attempts = 0 OR i.next_attempt_at <= now() OR i.next_attempt_at > now() + :wait_max))
  LIMIT :size;
 
--- name: claim(tenant_id, claim, lease) -> InboxMessage?
+-- name: claim(tenant_id, claim, lease, wait_max) -> InboxMessage?
 -- The oldest that is due. The attempt is counted here, so a message that kills its worker ends as well; and one at a time is
--- claimed, so it takes no other message's attempts with it. Rivals get other rows, and wait for nobody.
+-- claimed, so it takes no other message's attempts with it. Rivals get other rows, and wait for nobody. What was not tried yet
+-- waits for nothing, and nothing longer than `wait_max`: where it says so the database's clock was set back since.
 WITH due AS (
     SELECT id
       FROM {webhooks_inbox}
      WHERE tenant_id = :tenant_id
        AND status = 'pending'
-       AND next_attempt_at <= now()
+       AND (attempts = 0 OR next_attempt_at <= now() OR next_attempt_at > now() + :wait_max)
      ORDER BY created_at
      LIMIT 1
        FOR UPDATE SKIP LOCKED)
@@ -81,12 +82,12 @@ UPDATE {webhooks_inbox}
    AND claim = :claim
    AND status = 'processing';
 
--- name: give_back(tenant_id, message_id, claim, error, again_at) -> InboxStatus?
--- To be tried again, or failed after its last attempt. None where it is somebody else's by now.
+-- name: give_back(tenant_id, message_id, claim, error, again_in) -> InboxStatus?
+-- To be tried again after so long by the database's clock, or failed after its last attempt. None where it is somebody else's by now.
 UPDATE {webhooks_inbox} i
    SET status = CASE WHEN i.attempts >= i.max_attempts THEN 'failed'::{inbox_status} ELSE 'pending'::{inbox_status} END,
        processed_at = CASE WHEN i.attempts >= i.max_attempts THEN held.at END,
-       next_attempt_at = CASE WHEN i.attempts >= i.max_attempts THEN i.next_attempt_at ELSE :again_at END,
+       next_attempt_at = CASE WHEN i.attempts >= i.max_attempts THEN i.next_attempt_at ELSE held.at + :again_in END,
        claim = NULL, lease_until = NULL, error_message = :error
   FROM (SELECT id, now() AS at
           FROM {webhooks_inbox}
