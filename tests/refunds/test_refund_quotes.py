@@ -307,6 +307,57 @@ async def test_two_quotes_of_the_rest_at_once_are_one(desk: Desk) -> None:
     assert sum(isinstance(outcome, RefundQuote) for outcome in outcomes) == 4
 
 
+async def test_what_was_quoted_before_its_purchase_was_known_stays_within_it_too(desk: Desk) -> None:
+    quotes = desk.shop.refund_quotes
+    for quote_id, amount in (("rq-1", 100), ("rq-2", 100), ("rq-3", 6), ("rq-4", 6), ("rq-5", 6)):
+        await quotes.save(quote=draft(quote_id, amount=sol(amount)))
+    await quotes.approve(quote_id="rq-1")  # whose purchase nobody knows yet
+    await quotes.approve(quote_id="rq-4")
+    await paid_for(desk, sol(10))
+    for quote_id, asked in (("rq-1", 100), ("rq-2", 100), ("rq-3", 6)):
+        with pytest.raises(RefundQuoteExceedsPurchase) as refused:
+            await quotes.mark_processed(quote_id=quote_id, processed_by="ann", signature=f"s-{quote_id}")
+        assert refused.value.asked == sol(asked)
+    with pytest.raises(RefundQuoteExceedsPurchase):
+        await quotes.approve(quote_id="rq-2")
+    await quotes.mark_processed(quote_id="rq-4", processed_by="ann", signature="s-rq-4")
+    for left in (0, 4):  # rq-1 was promised more than there is, until it is taken away
+        with pytest.raises(RefundQuoteExceedsPurchase) as refused:
+            await quotes.approve(quote_id="rq-5")
+        assert refused.value.left == sol(left)
+        if left == 0:
+            await quotes.delete(quote_id="rq-1")
+    assert [(await quotes.get(quote_id=f"rq-{n}")).status for n in range(2, 6)] == [
+        Q.PENDING,
+        Q.PENDING,
+        Q.PROCESSED,
+        Q.PENDING,
+    ]
+    await quotes.save(quote=draft("rq-6", original_purchase_id="sig-2"))
+    await paid_for(desk, usd(10), signature="sig-2")
+    with pytest.raises(CurrencyMismatch):
+        await quotes.approve(quote_id="rq-6")
+
+
+@pytest.mark.parametrize("step", ["approve", "process"])
+async def test_two_quotes_of_a_purchase_that_became_known_are_decided_one_after_the_other(
+    desk: Desk, step: str
+) -> None:
+    quotes = desk.shop.refund_quotes
+    for quote_id in ("rq-1", "rq-2"):
+        await quotes.save(quote=draft(quote_id, amount=sol(6)))
+    await paid_for(desk, sol(10))
+
+    async def decide(bound: Any, quote_id: str) -> Any:
+        if step == "approve":
+            return await bound.approve(quote_id=quote_id)
+        return await bound.mark_processed(quote_id=quote_id, processed_by="ann", signature=f"s-{quote_id}")
+
+    outcome = await race(desk.db, lambda tx: decide(quotes.bound(tx), "rq-1"), lambda: decide(quotes, "rq-2"))
+    assert isinstance(outcome, RefundQuoteExceedsPurchase) and outcome.left == sol(4)
+    assert (await quotes.get(quote_id="rq-2")).status is Q.PENDING
+
+
 async def test_what_cannot_be_is_refused(desk: Desk) -> None:
     quotes = desk.shop.refund_quotes
     for facts in (

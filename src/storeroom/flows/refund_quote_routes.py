@@ -154,7 +154,14 @@ async def get_quote(quote_id: FromPath[str], refund_quotes: NamedDependency[Refu
     tags=_TAGS,
     guards=_WRITE,
     opt=IDEMPOTENT,
-    responses=says(RefundQuoteNotFound, RefundQuoteMoveRefused, RefundQuoteExpired, *NONCE_REFUSALS),
+    responses=says(
+        RefundQuoteNotFound,
+        RefundQuoteMoveRefused,
+        RefundQuoteExpired,
+        RefundQuoteExceedsPurchase,
+        CurrencyMismatch,
+        *NONCE_REFUSALS,
+    ),
 )
 async def approve_quote(
     quote_id: FromPath[str], refund_quotes: NamedDependency[RefundDecisions], nonce: NonceParameter = ""
@@ -191,6 +198,7 @@ async def deny_quote(quote_id: FromPath[str], refund_quotes: NamedDependency[Ref
         RefundQuoteExpired,
         RefundSignatureUsed,
         RefundQuoteExceedsPurchase,
+        CurrencyMismatch,
         *NONCE_REFUSALS,
     ),
 )

@@ -257,6 +257,7 @@ class RefundDecisions(RefundQuotes):
         Raises:
             StaffRequired, RefundQuoteNotFound: as their names say.
             RefundQuoteMoveRefused, RefundQuoteExpired: it was decided before, or too late for it. Nothing was changed.
+            RefundQuoteExceedsPurchase, CurrencyMismatch: the purchase became known since, and has less left.
             NonceRequired: the shop wants a nonce, and none was sent; or as `Nonces.consume`.
         """
         await _admit(self, nonce_token, APPROVE)
@@ -280,7 +281,9 @@ class RefundDecisions(RefundQuotes):
             StaffRequired, RefundQuoteNotFound, InvalidRefundQuote: as their names say.
             RefundQuoteMoveRefused, RefundQuoteExpired: it was processed or denied before, or never approved in time.
             RefundSignatureUsed: another quote was sent by this transaction.
-            RefundQuoteExceedsPurchase: less is left of the payment, since some of it went back another way.
+            RefundQuoteExceedsPurchase: less is left of the purchase, by other quotes or since some of its payment went
+                back another way.
+            CurrencyMismatch: as `approve`.
             NonceRequired: the shop wants a nonce, and none was sent; or as `Nonces.consume`.
 
         Of any number who say so at once, one succeeds. Nothing is changed where it raises.

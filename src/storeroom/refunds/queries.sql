@@ -181,6 +181,15 @@ SELECT coalesce(sum(amount), 0)::bigint
    AND id <> :except_id
    AND (status IN ('processed', 'approved') OR (status = 'pending' AND expires_at > now()));
 
+-- name: quoted_as(tenant_id, purchase_id, except_id, statuses) -> int
+-- What the other quotes of a purchase take that come before one that is decided.
+SELECT coalesce(sum(amount), 0)::bigint
+  FROM {refund_quotes}
+ WHERE tenant_id = :tenant_id
+   AND original_purchase_id = :purchase_id
+   AND id <> :except_id
+   AND status = ANY (:statuses);
+
 -- name: save_quote(tenant_id, quote_id, purchase_id, recipient_wallet, amount, asset, token, token_mint?, token_decimals,
 --                  reason?, metadata, open_for) -> RefundQuote?
 -- While it is pending the same id is the same quote. No row: it was decided.

@@ -79,13 +79,25 @@ class RefundQuotes(Service):
         Raises:
             StaffRequired, RefundQuoteNotFound: as their names say.
             RefundQuoteMoveRefused, RefundQuoteExpired: it was decided before, or too late for it. Nothing was changed.
+            RefundQuoteExceedsPurchase, CurrencyMismatch: the purchase was not known when the quote was saved, and has
+                less left, or was paid in another asset.
         """
-        return await self._decide(quote_id, RefundQuoteStatus.APPROVED)
+        self._require_staff()
+        quote = await self._quote(quote_id)
+        await self._lock(quote.original_purchase_id)
+        approved = await self._decide(quote_id, RefundQuoteStatus.APPROVED)
+        await self._require_left(approved, (RefundQuoteStatus.APPROVED, RefundQuoteStatus.PROCESSED))
+        return approved
 
     @audited("refunds.deny_quote", "refund_quote")
     @transactional
     async def deny(self, *, quote_id: str) -> RefundQuote:
-        """Decide that it is not sent. Raises as `approve`."""
+        """Decide that it is not sent.
+
+        Raises:
+            StaffRequired, RefundQuoteNotFound: as their names say.
+            RefundQuoteMoveRefused, RefundQuoteExpired: it was decided before, or too late for it. Nothing was changed.
+        """
         return await self._decide(quote_id, RefundQuoteStatus.DENIED)
 
     @audited("refunds.process_quote", "refund_quote")
@@ -97,12 +109,16 @@ class RefundQuotes(Service):
             StaffRequired, RefundQuoteNotFound, InvalidRefundQuote: as their names say.
             RefundQuoteMoveRefused, RefundQuoteExpired: it was processed or denied before, or never approved in time.
             RefundSignatureUsed: another quote was sent by this transaction.
+            RefundQuoteExceedsPurchase, CurrencyMismatch: as `approve`.
 
         Of any number who say so at once, one succeeds. Nothing is changed where it raises.
         """
         self._require_staff()
         by = _text("processed_by", processed_by, SIGNATURE_LENGTH_MAX)
         sent = _text("signature", signature, SIGNATURE_LENGTH_MAX)
+        quote = await self._quote(quote_id)
+        await self._lock(quote.original_purchase_id)
+        approved = (await self._quote(quote_id)).status is RefundQuoteStatus.APPROVED
         with violations({"refund_quotes_signature_unique": RefundSignatureUsed}, self.db.names):
             processed = await queries.process_quote(
                 self.db,
@@ -114,6 +130,10 @@ class RefundQuotes(Service):
             )
         if processed is None:
             raise await self._refused(quote_id, RefundQuoteStatus.PROCESSED)
+        before = (
+            (RefundQuoteStatus.PROCESSED,) if approved else (RefundQuoteStatus.PROCESSED, RefundQuoteStatus.APPROVED)
+        )
+        await self._require_left(processed, before)
         return processed
 
     @audited("refunds.delete_quote", "refund_quote")
@@ -198,6 +218,25 @@ class RefundQuotes(Service):
         if saved is None:
             raise await self._refused(quote.id, RefundQuoteStatus.PENDING)
         return saved
+
+    async def _require_left(self, quote: RefundQuote, before: Sequence[RefundQuoteStatus]) -> None:
+        """What a quote takes is left of its purchase, which may have become known since the quote was saved.
+
+        Asked under the purchase's lock, so of two quotes of the rest the second is refused.
+        """
+        await self._lock(quote.original_purchase_id)  # held already, unless a rival has just saved it for another one
+        purchase_id = quote.original_purchase_id
+        original = await queries.original_purchase(self.db, tenant_id=self.tenant_id, purchase_id=purchase_id)
+        if original is None:
+            return
+        if original.amount.currency != quote.amount.currency:
+            raise CurrencyMismatch(expected=original.amount.currency, actual=quote.amount.currency, field="amount")
+        taken = await queries.quoted_as(
+            self.db, tenant_id=self.tenant_id, purchase_id=purchase_id, except_id=quote.id, statuses=before
+        )
+        left = Money(max(0, original.amount.amount - taken), quote.amount.currency)
+        if quote.amount > left:
+            raise RefundQuoteExceedsPurchase(purchase=purchase_id, asked=quote.amount, left=left)
 
     async def _decide(self, quote_id: str, to: RefundQuoteStatus) -> RefundQuote:
         self._require_staff()
