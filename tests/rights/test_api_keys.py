@@ -69,6 +69,17 @@ async def test_the_trail_says_who_made_it_and_not_what_it_is(door: Door) -> None
     assert hashlib.sha256(secret.encode()).hexdigest() not in rows
 
 
+async def test_two_keys_of_one_name_are_told_apart_in_the_trail(door: Door) -> None:
+    made = [await door.shop.api_keys.create(name="till", permissions=[Permission.CATALOG_WRITE]) for _ in range(2)]
+    for number, (_, text) in enumerate(made):
+        answer = await door.call("POST", "/v1/admin/categories", text, json={"name": f"Caps {number}"})
+        assert answer.status_code == 201, answer.text
+        assert (await door.call("GET", ORDERS, text)).status_code == 403
+    for key, _ in made:
+        rows = "SELECT array_agg(action ORDER BY action) FROM {audit_logs} WHERE tenant_id = $1 AND user_email = $2"
+        assert await door.one(rows, f"key till {key.id}") == ["catalog.create_category", "rights.denied"]
+
+
 async def test_the_key_says_which_shop_whatever_the_host_says(door: Door) -> None:
     text = await door.key(Permission.USERS_READ)
     customer = await door.shop.users.create(email="bo@buyer.example", role=UserRole.CUSTOMER)

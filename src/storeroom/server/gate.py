@@ -115,7 +115,7 @@ class RoomGate:
             tenant_id=tenant_id,
             key_id=key.id,
             permissions=frozenset(key.permissions),
-            name=f"key {key.name}",
+            name=f"key {key.name} {key.id}",  # names are not unique
             calls_per_minute=key.calls_per_minute,
         )
 

@@ -78,7 +78,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     key_id: ApiKeyId | None = None
     role: str | None = None
     permissions: frozenset[str] = frozenset()
-    name: str = ""  # for histories: the account's mail address, or the key's name
+    name: str = ""  # for histories: the account's mail address, or the key's name and id
     calls_per_minute: int | None = None  # of a key that has a number of its own
 
     @property
