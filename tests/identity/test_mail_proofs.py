@@ -133,6 +133,20 @@ async def test_a_token_is_good_once_for_one_thing_in_one_shop_and_for_a_time(
     assert timedelta(hours=2) >= RESET_LIFETIME < VERIFICATION_LIFETIME
 
 
+async def test_a_forgotten_password_of_staff_that_is_replaced_stands_in_the_trail(
+    house: House, mailbox: Mailbox
+) -> None:
+    customer, member = await house.customer(), await house.member(UserRole.STAFF)
+    for user in (customer, member):
+        await house.shop.mail_proofs.send_reset(email=user.email)
+        await house.of(None).mail_proofs.reset_password(token=await mailbox.token("reset_password"), new_password=NEXT)
+        await mailbox.read()
+    entries = (await house.shop.audit.list(action="identity.reset_password")).items
+    assert [(entry.user_id, entry.user_email, entry.user_role) for entry in entries] == [
+        (member.id, member.email, "staff")
+    ]
+
+
 async def test_a_forgotten_password_is_replaced_and_every_session_ends(house: House, mailbox: Mailbox) -> None:
     user = await house.customer()
     stolen = await sign_in(house)

@@ -14,7 +14,7 @@ import pytest
 from house import PASSWORD, House
 from litestar import Litestar
 
-from storeroom.identity import AccountSettings, passwords
+from storeroom.identity import AccountSettings, UserRole, passwords
 from storeroom.identity.model import UserStatus
 from storeroom.server import create_app
 from storeroom.settings import Settings
@@ -131,11 +131,11 @@ async def timed(stopwatch: Stopwatch, path: str, status: int, **more: Any) -> tu
     return answered, after
 
 
-async def people(house: House) -> None:
+async def people(house: House, role: UserRole = UserRole.CUSTOMER) -> None:
     """Each known address is tried once: an account's own limit is not asked about here."""
     password_hash = await passwords.hashed(PASSWORD)
     for number in range(TRIES + 2):
-        user = await house.shop.users.create(email=f"ann{number}@example.com", status=UserStatus.ACTIVE)
+        user = await house.shop.users.create(email=f"ann{number}@example.com", status=UserStatus.ACTIVE, role=role)
         await house.run(
             "UPDATE {users} SET password_hash = $3 WHERE tenant_id = $1 AND id = $2", user.id, password_hash
         )
@@ -146,6 +146,15 @@ async def test_a_wrong_password_of_nobody_takes_as_long_as_somebodys(house: Hous
     answered, _ = await timed(stopwatch, "/v1/auth/sign-in", 401, password="not the password")
     assert answered.alike, answered
     assert median(answered.known) > 0.005, "a password was tested"
+
+
+async def test_a_wrong_password_of_staff_takes_as_long_as_nobodys(house: House, stopwatch: Stopwatch) -> None:
+    """Each try leaves an entry in the audit trail: it is written once the answer is out."""
+    await people(house, UserRole.STAFF)
+    answered, _ = await timed(stopwatch, "/v1/auth/sign-in", 401, password="not the password")
+    assert answered.alike, answered
+    refused = "SELECT count(*) FROM {audit_logs} WHERE tenant_id = $1 AND action = 'identity.sign_in' AND NOT success"
+    assert await house.one(refused) == TRIES + 2
 
 
 async def test_control_without_the_work_for_nobody_the_times_tell(

@@ -2,7 +2,17 @@
 
 from storeroom.audit.errors import InvalidAuditQuery
 from storeroom.audit.model import Entry, changed
-from storeroom.audit.recording import AUDITED, audited, record
+from storeroom.audit.recording import AUDITED, audited, record, record_refusal, refusals
 from storeroom.audit.service import Audit
 
-__all__ = ["AUDITED", "Audit", "Entry", "InvalidAuditQuery", "audited", "changed", "record"]
+__all__ = [
+    "AUDITED",
+    "Audit",
+    "Entry",
+    "InvalidAuditQuery",
+    "audited",
+    "changed",
+    "record",
+    "record_refusal",
+    "refusals",
+]

@@ -2,7 +2,8 @@
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import wraps
 from typing import Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
 from uuid import UUID
@@ -172,7 +173,14 @@ def audited(
                 raise  # nothing was tried
             except Exception as error:
                 asked = _asked(signature, args, kwargs, hidden)
-                await _refused(self.context, error, asked, action=action, resource=(resource_type, key))
+                await record_refusal(
+                    self.context,
+                    error,
+                    action=action,
+                    resource_type=resource_type,
+                    resource_id=_uuid(asked.get(key or "")),
+                    asked=asked,
+                )
                 raise
 
         setattr(recorded, AUDITED, action)
@@ -181,16 +189,44 @@ def audited(
     return decorate
 
 
-async def _refused(
-    context: Context, error: Exception, asked: Mapping[str, Any], *, action: str, resource: tuple[str, str | None]
+@asynccontextmanager
+async def refusals(
+    context: Context, *, action: str, resource_type: str, resource_id: UUID | None = None
+) -> AsyncIterator[None]:
+    """Around what is asked before the transaction of an audited change, such as a password: a refusal leaves its entry.
+
+    As with `audited`, what customers ask for leaves none, nor does what is asked in a transaction of the caller's.
+    """
+    try:
+        yield
+    except (TenantUnknown, TenantSuspended):
+        raise
+    except Exception as error:
+        silent = context.audited or context.actor.kind is ActorKind.CUSTOMER or isinstance(context.db, Transaction)
+        if not silent:
+            await record_refusal(
+                context, error, action=action, resource_type=resource_type, resource_id=resource_id, asked={}
+            )
+        raise
+
+
+async def record_refusal(
+    context: Context,
+    error: Exception,
+    *,
+    action: str,
+    resource_type: str,
+    resource_id: UUID | None,
+    asked: Mapping[str, Any],
 ) -> None:
+    """Write the entry of what was refused, in no transaction of a change; what fails here is logged, never raised."""
     try:
         await record(
             context.db,
             context,
             action=action,
-            resource_type=resource[0],
-            resource_id=_uuid(asked.get(resource[1] or "")),
+            resource_type=resource_type,
+            resource_id=resource_id,
             new_values=_plain(asked),
             error_message=_why(error),
         )

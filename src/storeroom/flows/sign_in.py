@@ -1,7 +1,9 @@
 """Signing in joins two lives: what the guest put into the cart, and did before, becomes the account's."""
 
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Self, TypeAlias
 
 import msgspec
 from typing_extensions import override
@@ -11,6 +13,7 @@ from storeroom.carts import Carts
 from storeroom.database.executor import Executor
 from storeroom.database.service import Actor, ActorKind, Context, Service, transactional
 from storeroom.identity import (
+    AccountBlocked,
     Attribution,
     AuthProvider,
     InvalidCredentials,
@@ -20,7 +23,9 @@ from storeroom.identity import (
     SignedIn,
     TokenKeys,
 )
-from storeroom.verification import Enrolment, SecondFactors
+from storeroom.verification import Enrolment, SecondFactorRefused, SecondFactors
+
+Later: TypeAlias = Callable[[Callable[[], Awaitable[None]]], None]
 
 
 class SignIn(Service):
@@ -35,7 +40,13 @@ class SignIn(Service):
         return type(self)(self.context.on(db), self._keys)
 
     async def with_password(
-        self, *, email: str, password: str, guest_token: str | None = None, device: str | None = None
+        self,
+        *,
+        email: str,
+        password: str,
+        guest_token: str | None = None,
+        device: str | None = None,
+        later: Later | None = None,
     ) -> SignedIn:
         """Begin a session of an account; the guest's session becomes it, and their carts become one.
 
@@ -44,14 +55,28 @@ class SignIn(Service):
         All or nothing: a guest whose cart cannot be merged is still a guest. Of two sign-ins with one guest's token at
         once, the first takes the guest's session and cart along, the second gets a session of its own.
 
+        Args:
+            email: however it is written.
+            password: the account's.
+            guest_token: of the guest who signs in.
+            device: what the client calls itself.
+            later: takes what is to be done once the answer is out: that a password was wrong is told for accounts of
+                staff, and its time must not say whose address is one. None: done at once.
+
         Raises:
             InvalidCredentials, AccountBlocked, PasswordsBusy, SigningSecretMissing: as `Sessions.sign_in`.
             SecondFactorRequired: the password was right; go on with its challenge. The guest is still a guest.
         """
+        sessions = Sessions(self.context, self._keys)
         try:
-            proof = await Sessions(self.context, self._keys).prove(email=email, password=password)
-        except InvalidCredentials:
+            proof = await sessions.prove(email=email, password=password)
+        except InvalidCredentials as error:
             await self._note_failure(guest_token)
+            tell = partial(sessions.tell_refusal, error, email=email, proven=False)
+            await tell() if later is None else later(tell)
+            raise
+        except AccountBlocked as error:
+            await sessions.tell_refusal(error, email=email, proven=True)
             raise
         return await self._join(proof, guest_token, device)
 
@@ -74,8 +99,9 @@ class SignIn(Service):
         await self.context.settings()
         factors = SecondFactors(self.context, self._keys)
         proof = factors.proof_of(challenge)
-        await factors.check(user_id=proof.user_id, code=code)
-        return await self._join(proof, guest_token, device, passed=True)
+        async with self._refusals_told(proof):
+            await factors.check(user_id=proof.user_id, code=code)
+            return await self._join(proof, guest_token, device, passed=True)
 
     async def enrol(self, *, challenge: str) -> Enrolment:
         """Set up the second factor that the shop requires of an account which has none yet.
@@ -98,8 +124,18 @@ class SignIn(Service):
         """
         await self.context.settings()
         proof = SecondFactors(self.context, self._keys).proof_of(challenge)
-        codes = await self._factors_of(proof).confirm(user_id=proof.user_id, code=code)
-        return await self._join(proof, guest_token, device, passed=True), codes
+        async with self._refusals_told(proof):
+            codes = await self._factors_of(proof).confirm(user_id=proof.user_id, code=code)
+            return await self._join(proof, guest_token, device, passed=True), codes
+
+    @asynccontextmanager
+    async def _refusals_told(self, proof: Proof) -> AsyncIterator[None]:
+        """Whoever said the password of staff and goes no further leaves an entry in the audit trail."""
+        try:
+            yield
+        except (SecondFactorRefused, InvalidCredentials, AccountBlocked) as error:
+            await Sessions(self.context, self._keys).tell_refusal(error, user_id=proof.user_id, proven=True)
+            raise
 
     def _factors_of(self, proof: Proof) -> SecondFactors:
         """In the name of whoever has just said the password."""
@@ -134,7 +170,9 @@ class SignIn(Service):
         """Every way to sign in ends here, so that none goes past the second factor unless it was passed."""
         if not passed:
             await SecondFactors(self.context, self._keys).ask(proof=proof)
-        signed_in = await Sessions(self.context, self._keys).start(proof=proof, guest_token=guest_token, device=device)
+        sessions = Sessions(self.context, self._keys)
+        signed_in = await sessions.start(proof=proof, guest_token=guest_token, device=device)
+        await sessions.tell_sign_in(signed_in, second_factor=passed)
         if signed_in.was_guest:
             await Carts(self.context).merge(user_id=signed_in.user.id, session_id=signed_in.session_id)
             # After the merge, which has waited for whoever was at the guest's cart: what they noted is committed.

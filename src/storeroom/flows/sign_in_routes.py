@@ -86,7 +86,11 @@ async def sign_in_with_password(
     ):
         await limiter.by_email("sign_in_account", data.email, times=SIGN_INS_BY_ACCOUNT, window=SIGN_IN_WINDOW)
         signed_in = await sign_in.with_password(
-            email=data.email, password=data.password, guest_token=await call.guest_token(), device=data.device
+            email=data.email,
+            password=data.password,
+            guest_token=await call.guest_token(),
+            device=data.device,
+            later=call.afterwards.append,
         )
     return _answered(call, signed_in)
 

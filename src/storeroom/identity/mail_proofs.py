@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from typing_extensions import override
 
-from storeroom.audit import audited
+from storeroom.audit import audited, record
 from storeroom.core.contact import normal_email, normal_phone
 from storeroom.core.ids import UserId, new_id
 from storeroom.core.secrets import new_token, token_hash
@@ -29,7 +29,7 @@ from storeroom.identity.model import (
     TokenPurpose,
     User,
 )
-from storeroom.identity.people import People
+from storeroom.identity.people import People, as_staff
 from storeroom.identity.service import Users
 from storeroom.identity.tokens import TOKEN_LENGTH_MAX
 from storeroom.notices import Channel, Notice
@@ -208,6 +208,8 @@ class MailProofs(People):
         await queries.set_password(self.db, tenant_id=self.tenant_id, user_id=user_id, password_hash=password_hash)
         await queries.set_email_verified(self.db, tenant_id=self.tenant_id, user_id=user_id, email=email)
         await self._end_sessions(user_id, "password reset")
+        if (owner := as_staff(self.context, await self._found(user_id))) is not None:
+            await record(self.db, owner, action="identity.reset_password", resource_type="user", resource_id=user_id)
         return await self._of_password(user_id)
 
     # --- Shared steps -------------------------------------------------------------------------------------------------

@@ -170,6 +170,9 @@ _RANK: Final = {
 }
 
 
+CUSTOMER_ROLES: Final = frozenset(role for role, rank in _RANK.items() if rank == 0)  # all others are staff
+
+
 def allows(role: UserRole, permissions: Iterable[str], permission: Permission) -> bool:
     """Whether such an account may do this: admins everything, staff what is on its list, nobody else anything."""
     return role in ALL_PERMISSIONS_ROLES or (role is UserRole.STAFF and permission in permissions)

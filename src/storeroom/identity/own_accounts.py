@@ -1,12 +1,12 @@
 """What is a person's own: password, name, mail address, number, profile, consents, and closing the account."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from storeroom.audit import audited
+from storeroom.audit import audited, refusals
 from storeroom.core.contact import normal_email
 from storeroom.core.ids import SessionId, UserId, new_id
 from storeroom.database.errors import violations
@@ -34,6 +34,8 @@ from storeroom.identity.model import (
 from storeroom.identity.people import CUSTOMER_UPDATED, People
 from storeroom.notices import Notice
 
+CHANGE_PASSWORD: Final = "identity.change_password"  # noqa: S105  # an action in the audit trail
+
 
 class OwnAccounts(People):
     """What people change of their own account, or staff above them in their name."""
@@ -50,14 +52,16 @@ class OwnAccounts(People):
         """
         await self.context.settings()
         self._check_customer(user_id)
-        passwords.normal_password(new_password, field="new_password")
-        await self._user(user_id)
-        present = await queries.password_hash(self.db, tenant_id=self.tenant_id, user_id=user_id)
-        if not await passwords.verified(present, current_password) or present is None:
-            raise WrongPassword
-        replacement = await passwords.hashed(new_password, field="new_password")
+        async with refusals(self.context, action=CHANGE_PASSWORD, resource_type="user", resource_id=user_id):
+            passwords.normal_password(new_password, field="new_password")
+            await self._user(user_id)
+            present = await queries.password_hash(self.db, tenant_id=self.tenant_id, user_id=user_id)
+            if not await passwords.verified(present, current_password) or present is None:
+                raise WrongPassword
+            replacement = await passwords.hashed(new_password, field="new_password")
         await self._tell(await self._replace_password(user_id, present, replacement, keep_session_id))
 
+    @audited(CHANGE_PASSWORD, "user", "user_id")
     @transactional
     async def _replace_password(
         self, user_id: UserId, present: str, replacement: str, keep_session_id: SessionId | None

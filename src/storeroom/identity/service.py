@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from storeroom.analytics import note
-from storeroom.audit import audited
+from storeroom.audit import audited, refusals
 from storeroom.core.contact import normal_email
 from storeroom.core.ids import UserId, new_id
 from storeroom.core.pages import Page, decode_cursor, page_of, page_size
@@ -50,6 +50,8 @@ from storeroom.identity.people import CUSTOMER_CREATED
 from storeroom.identity.revocations import Revocations
 from storeroom.notices import Notice
 from storeroom.tenants import settings_of
+
+SET_PASSWORD: Final = "identity.set_password"  # noqa: S105  # an action in the audit trail
 
 
 class Users(OwnAccounts):
@@ -343,9 +345,11 @@ class Users(OwnAccounts):
             RoleForbidden: the caller does not stand above the account.
             InvalidPassword, PasswordsBusy: as for `register`.
         """
-        password_hash = await passwords.hashed(password)
+        async with refusals(self.context, action=SET_PASSWORD, resource_type="user", resource_id=user_id):
+            password_hash = await passwords.hashed(password)
         await self._tell(await self._set_password(user_id, password_hash))
 
+    @audited(SET_PASSWORD, "user", "user_id")
     @transactional
     async def _set_password(self, user_id: UserId, password_hash: str) -> Notice | None:
         await self._lock_managed(user_id)

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from typing_extensions import override
 
-from storeroom.audit import audited
+from storeroom.audit import audited, record, record_refusal
 from storeroom.core.contact import InvalidEmail, normal_email
 from storeroom.core.ids import SessionId, UserId, new_id
 from storeroom.core.secrets import new_token, token_hash
@@ -44,9 +44,11 @@ from storeroom.identity.model import (
     UserRole,
     UserStatus,
 )
-from storeroom.identity.people import People
+from storeroom.identity.people import People, as_staff
 from storeroom.identity.revocations import Revocations
 from storeroom.identity.tokens import TOKEN_LENGTH_MAX, RefreshToken
+
+SIGN_IN: Final = "identity.sign_in"  # an action in the audit trail
 
 _STATUSES: Final = list(MAY_SIGN_IN)
 
@@ -225,6 +227,40 @@ class Sessions(People):
             expires_at=session.expires_at,
             was_guest=was_guest,
         )
+
+    @transactional
+    async def tell_sign_in(self, signed_in: SignedIn, *, second_factor: bool) -> None:
+        """Leave an entry in the audit trail that a member of staff signed in; of customers, none."""
+        user = signed_in.user
+        if (owner := as_staff(self.context, user)) is not None:
+            facts = {"session_id": str(signed_in.session_id), "second_factor": second_factor}
+            await record(self.db, owner, action=SIGN_IN, resource_type="user", resource_id=user.id, new_values=facts)
+
+    @operation
+    async def tell_refusal(
+        self, error: Exception, *, email: str | None = None, user_id: UserId | None = None, proven: bool
+    ) -> None:
+        """Leave an entry in the audit trail that signing in to an account of staff was refused; to others, none.
+
+        Args:
+            error: what refused it.
+            email: as it was typed.
+            user_id: instead, of whoever went that far.
+            proven: the password was right, so the entry has its owner's name; else it has nobody's.
+        """
+        try:
+            user = (
+                await queries.user(self.db, tenant_id=self.tenant_id, user_id=user_id)
+                if user_id is not None
+                else await queries.user_by_email(self.db, tenant_id=self.tenant_id, email=normal_email(email or ""))
+            )
+        except InvalidEmail:
+            return
+        owner = as_staff(self.context, user) if user is not None else None
+        if user is None or owner is None:
+            return
+        context = owner if proven else self.context
+        await record_refusal(context, error, action=SIGN_IN, resource_type="user", resource_id=user.id, asked={})
 
     # --- Using a session ----------------------------------------------------------------------------------------------
 

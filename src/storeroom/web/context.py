@@ -5,7 +5,7 @@ visitor whom nobody asked for. Slices know neither tokens nor hosts; the server 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from http.cookies import CookieError, SimpleCookie
@@ -13,11 +13,14 @@ from ipaddress import ip_address
 from typing import Any, Final, Protocol, cast
 
 import msgspec
+import structlog
 from litestar import Request
+from litestar.background_tasks import BackgroundTask
 from litestar.datastructures import State
 from litestar.di import Provide
 
 from storeroom.core.crypto import KeyRing
+from storeroom.core.errors import StoreroomError
 from storeroom.core.ids import ApiKeyId, SessionId, TenantId, UserId, new_id
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Database
@@ -55,6 +58,8 @@ _WANTED: Final = frozenset(
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})  # change nothing
 _PRIVATE: Final = frozenset((b"authorization", b"cookie", b"storeroom-session"))
 _KEY: Final = "storeroom.call"  # of the ASGI scope
+
+_log = structlog.get_logger("storeroom.web")
 
 AnyRequest = Request[Any, Any, State]
 
@@ -191,6 +196,7 @@ class Call:
         "_principal",
         "_safe",
         "_tenant",
+        "afterwards",
         "claim",
         "cookies",
         "gate",
@@ -221,6 +227,7 @@ class Call:
         self.https = forwarded_proto.strip().lower() == b"https" or scope.get("scheme") == "https"
         self._safe = scope.get("method") in _SAFE
         self.claim: Claim | None = None  # of the Idempotency-Key, while it is in flight
+        self.afterwards: list[Callable[[], Awaitable[None]]] = []  # done once a refusal is out: its time tells nothing
         self.cookies: list[bytes] = []  # Set-Cookie of the answer
         self._principal: Principal | None = None
         self._tenant: TenantId | None = None
@@ -409,6 +416,22 @@ def call_of(scope: Any) -> Call:
 def attach(scope: Any, call: Call) -> None:
     """Let `call_of` find it."""
     scope[_KEY] = call
+
+
+def afterwards_of(scope: Any) -> BackgroundTask | None:
+    """What the call left to be done once the answer is out; what fails there is logged."""
+    call = scope.get(_KEY)
+    left = call.afterwards if call is not None else []
+
+    async def run() -> None:
+        for work in left:
+            try:
+                await work()
+            except (StoreroomError, OSError) as error:
+                code = getattr(error, "code", type(error).__name__)
+                _log.warning("left undone after the answer", request_id=call.request_id, code=code)
+
+    return BackgroundTask(run) if left else None
 
 
 def request_id_of(scope: Any) -> str | None:

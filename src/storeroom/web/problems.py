@@ -36,7 +36,7 @@ from storeroom.core.errors import (
     Unavailable,
 )
 from storeroom.web import errors
-from storeroom.web.context import request_id_of
+from storeroom.web.context import afterwards_of, request_id_of
 
 PROBLEM_JSON: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 2  # where something is away and nobody knows for how long
@@ -150,7 +150,9 @@ def on_storeroom_error(request: AnyRequest, error: StoreroomError) -> Response[b
         _log.error("misconfigured", request_id=request_id_of(request.scope), code=error.code, detail=str(error))
     elif isinstance(error, Unavailable):
         _log.warning("unavailable", request_id=request_id_of(request.scope), code=error.code, detail=str(error))
-    return rendered(request, error)
+    answer = rendered(request, error)
+    answer.background = afterwards_of(request.scope)
+    return answer
 
 
 def on_validation_error(request: AnyRequest, error: ValidationException) -> Response[bytes]:
