@@ -1,34 +1,28 @@
-"""Every command: reads its options, calls one thing, shows what came of it.
+"""Every command: reads its options, calls one thing, shows what came of it. Those of a topic are in its file.
 
 What a command needs is imported in it, so that `--help` and a refusal come at once.
 """
 
 import asyncio
 import contextlib
-import os
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
 
 from storeroom import __version__
-from storeroom.cli import connect, keeping, programs
+from storeroom.cli import connect, filling, keeping, people, programs, shops
+from storeroom.cli.options import Json
 from storeroom.cli.terminal import say, show_json, show_table, warn
-from storeroom.settings import Mode, Settings
+from storeroom.settings import Settings
 
 if TYPE_CHECKING:
-    from storeroom.catalog import ImportProgress, ImportReport
     from storeroom.doctor import Result
     from storeroom.room import Storeroom
-    from storeroom.tenants import Tenant
 
-PASSWORD_VARIABLE: Final = "STOREROOM_PASSWORD"  # noqa: S105  # the name of a variable
-PASSWORD_LINE_MAX: Final = 1_000
-DEFAULT_TENANT: Final = "default"
 WAIT_S: Final = 1.0  # between two tries to reach a database
 
 app = typer.Typer(
@@ -38,21 +32,14 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-tenants = typer.Typer(help="Shops of this installation.", no_args_is_help=True)
-users = typer.Typer(help="Accounts of a shop.", no_args_is_help=True)
-imports = typer.Typer(help="Bring in what another system has exported.", no_args_is_help=True)
 databases = typer.Typer(help="The database as a whole.", no_args_is_help=True)
-app.add_typer(tenants, name="tenant")
-app.add_typer(users, name="user")
-app.add_typer(imports, name="import")
+app.add_typer(shops.tenants, name="tenant")
+app.add_typer(people.users, name="user")
+app.add_typer(filling.imports, name="import")
 app.add_typer(databases, name="db")
 app.add_typer(keeping.keys, name="secrets")
 app.add_typer(programs.keys, name="keys")
 app.add_typer(keeping.configs, name="config")
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-OfTenant = Annotated[str, typer.Option("--tenant", envvar="STOREROOM_TENANT", help="Which shop.")]
-TenantArgument = Annotated[str, typer.Argument(help="The id of the shop.", metavar="ID")]
 
 
 def _version(wanted: bool) -> None:
@@ -89,7 +76,7 @@ def serve(
         worker=settings.worker and worker,
     )
     if demo:
-        _refuse_made_up(settings, "development")
+        filling.refuse_made_up(settings, "development")
     from storeroom.core.loading import lasting  # noqa: PLC0415
 
     with lasting():
@@ -328,311 +315,8 @@ def distribute(
 
 # --- What is in it ----------------------------------------------------------------------------------------------------
 
-
-@app.command()
-def seed(
-    environment: Annotated[
-        str | None, typer.Argument(help="base, development, staging or production.", metavar="ENVIRONMENT")
-    ] = None,
-    *,
-    file: Annotated[
-        Path | None, typer.Option("--file", exists=True, dir_okay=False, help="Plant one file instead.")
-    ] = None,
-    folder: Annotated[
-        Path | None, typer.Option(exists=True, file_okay=False, help="Other seeds than those of storeroom.")
-    ] = None,
-    tenant: OfTenant = DEFAULT_TENANT,
-    currency: Annotated[str, typer.Option(help="Of a shop that has to be made.")] = "USD",
-    again: Annotated[bool, typer.Option("--again", help="Plant files too that did not change since.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Plant the seeds of an environment. Or one file; doing it again doubles nothing."""
-    if (environment is None) == (file is None):
-        raise typer.BadParameter("name an environment or a --file, one of the two", param_hint="ENVIRONMENT")
-    from storeroom.seeding import Planted, environment_of, plant, plant_file  # noqa: PLC0415
-
-    settings = _settings()
-    wanted = environment_of(environment) if environment is not None else None
-    if wanted is not None:
-        _refuse_made_up(settings, wanted)
-
-    async def work() -> list[Planted]:
-        async with connect.opened(settings, make=True) as room:
-            if wanted is None:
-                return await plant_file(room, file or Path(), tenant_id=tenant, variables=os.environ, again=again)
-            return await plant(
-                room,
-                wanted,
-                tenant_id=tenant,
-                variables=os.environ,
-                folder=folder,
-                currency=currency,
-                again=again,
-            )
-
-    planted = connect.run(work)
-    if as_json:
-        show_json(planted)
-        return
-    rows = [(p.sequence, p.file, p.table, p.rows, "unchanged" if p.unchanged else "planted") for p in planted]
-    show_table(("", "file", "table", "rows", ""), rows, empty="nothing to plant")
-
-
-def _refuse_made_up(settings: Settings, environment: str) -> None:
-    """Test data never go into a production database, also not into one that was seeded by hand."""
-    if settings.mode is Mode.PRODUCTION and environment == "development":
-        from storeroom.seeding import EnvironmentRefused  # noqa: PLC0415
-
-        raise EnvironmentRefused(environment=environment, reason="STOREROOM_MODE is production")
-
-
-@imports.command("shopify")
-def import_shopify(
-    file: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A product export, CSV in UTF-8.")
-    ],
-    tenant: OfTenant = DEFAULT_TENANT,
-    as_json: Json = False,
-) -> None:
-    """Import a product CSV of Shopify. Again updates; bad rows are told by line, and then it leaves with 1."""
-    from storeroom.catalog import import_products  # noqa: PLC0415
-    from storeroom.cli.progress import progress_bar  # noqa: PLC0415
-
-    async def work() -> "ImportReport":
-        async with connect.opened(_settings()) as room:
-            with progress_bar(f"importing {file.name}", hidden=as_json) as step:
-
-                def on_progress(progress: "ImportProgress") -> None:
-                    step(progress.bytes_read, progress.bytes_total, f"{progress.rows:,} rows")
-
-                return await import_products(room.tenant(tenant).products, file, on_progress=on_progress)
-
-    report = connect.run(work)
-    if as_json:
-        show_json(report)
-    else:
-        for error in report.errors:
-            warn(f"{file.name}:{error.line}: {error.handle or '(no handle)'}: {error.column}: {error.reason}")
-        if report.errors_count > len(report.errors):
-            warn(f"… and {report.errors_count - len(report.errors)} more")
-        say(
-            f"{report.rows:,} rows: {report.products_created:,} products made, {report.products_updated:,} updated, "
-            f"{report.variants_created:,} variants made, {report.variants_updated:,} updated, "
-            f"{report.images:,} images, {report.errors_count:,} errors"
-        )
-    if not report.ok:
-        raise typer.Exit(1)
-
-
-@app.command()
-def permissions(as_json: Json = False) -> None:
-    """List what staff may be allowed to do."""
-    from storeroom.identity import Permission  # noqa: PLC0415
-
-    if as_json:
-        show_json(list(Permission))
-    else:
-        say("\n".join(Permission))
-
-
-@users.command("add")
-def add_user(
-    email: Annotated[str, typer.Argument(help="The mail address to sign in with.")],
-    *,
-    role: Annotated[str, typer.Option(help="customer, wholesale, staff, admin or super_admin.")] = "customer",
-    name: Annotated[str | None, typer.Option(help="The full name.")] = None,
-    phone: Annotated[str | None, typer.Option(help="With + and a country code, or as in the shop's country.")] = None,
-    permission: Annotated[
-        list[str] | None, typer.Option(help="For role staff, any number of times; see `storeroom permissions`.")
-    ] = None,
-    ask: Annotated[bool, typer.Option("--ask", help="Ask for the password.")] = False,
-    password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
-    ] = False,
-    tenant: OfTenant = DEFAULT_TENANT,
-    as_json: Json = False,
-) -> None:
-    """Make an account. Where no password is given (STOREROOM_PASSWORD, or an option), one is made and shown once."""
-    from storeroom.core.ids import human_code  # noqa: PLC0415
-    from storeroom.identity import Permission, User, UserRole, UserStatus  # noqa: PLC0415
-
-    chosen = _one_of(UserRole, role, "--role")
-    allowed = [_one_of(Permission, wanted, "--permission") for wanted in permission or ()]
-    given = os.environ.get(PASSWORD_VARIABLE)
-    if ask:
-        given = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
-    elif password_stdin:
-        given = sys.stdin.readline(PASSWORD_LINE_MAX).rstrip("\r\n")
-    password = human_code(20, 5) if given is None else given
-
-    async def work() -> User:
-        async with connect.opened(_settings()) as room:
-            return await room.tenant(tenant).users.create(
-                email=email,
-                role=chosen,
-                password=password,
-                full_name=name,
-                phone=phone,
-                permissions=allowed,
-                status=UserStatus.ACTIVE,
-            )
-
-    user = connect.run(work)
-    shown = password if given is None else None
-    if as_json:
-        show_json({"id": user.id, "email": user.email, "role": user.role, "password": shown})
-        return
-    say(f"{user.email} is {user.role}, id {user.id}")
-    if shown is not None:
-        say(f"password (shown this once): {shown}")
-
-
-@users.command("reset-second-factor")
-def reset_second_factor(
-    email: Annotated[str, typer.Argument(help="Of the account.")],
-    tenant: OfTenant = DEFAULT_TENANT,
-    as_json: Json = False,
-) -> None:
-    """Let somebody who lost their authenticator app and their recovery codes sign in again; their sessions end."""
-
-    async def work() -> str:
-        async with connect.opened(_settings()) as room:
-            shop = room.tenant(tenant)
-            user = await shop.users.by_email(email=email)
-            await shop.second_factors.reset(user_id=user.id)
-            return user.email
-
-    reset = connect.run(work)
-    if as_json:
-        show_json({"email": reset})
-        return
-    say(f"{reset} signs in with a password alone, until a second factor is set up again")
-
-
-def _one_of(enum: Any, text: str, option: str) -> Any:
-    try:
-        return enum(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is none of {', '.join(enum)}", param_hint=option) from None
-
-
-# --- Shops ------------------------------------------------------------------------------------------------------------
-
-
-@tenants.command("create")
-def create_tenant(
-    tenant: TenantArgument,
-    *,
-    name: Annotated[str, typer.Option(help="What people call it.")],
-    currency: Annotated[str, typer.Option(help="ISO 4217, of all its prices; it cannot be changed later.")],
-    time_zone: Annotated[str, typer.Option(help="IANA name, of its business days.")] = "UTC",
-    country: Annotated[str, typer.Option(help="ISO 3166-1; national phone numbers are read as of here.")] = "US",
-    host: Annotated[list[str] | None, typer.Option(help="A host name that leads here; any number of times.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Open a shop."""
-
-    async def work() -> "tuple[Tenant, Sequence[str]]":
-        async with connect.opened(_settings()) as room:
-            made = await room.tenants.create(
-                tenant, name=name, currency=currency, time_zone=time_zone, country_code=country
-            )
-            for one in host or ():
-                await room.tenants.add_host(tenant, one)
-            return made, await room.tenants.hosts(tenant)
-
-    _show_tenant(*connect.run(work), as_json=as_json)
-
-
-@tenants.command("list")
-def list_tenants(
-    limit: Annotated[int, typer.Option(min=1, max=100, help="Rows of a page.")] = 100,
-    cursor: Annotated[str | None, typer.Option(help="Of the page before.")] = None,
-    as_json: Json = False,
-) -> None:
-    """List the shops, by id."""
-
-    async def work() -> Any:
-        async with connect.opened(_settings()) as room:
-            return await room.tenants.list(cursor=cursor, limit=limit)
-
-    page = connect.run(work)
-    if as_json:
-        show_json({"items": page.items, "next_cursor": page.next_cursor})
-        return
-    rows = [(t.tenant_id, t.name, t.status, t.currency, t.time_zone) for t in page.items]
-    show_table(("id", "name", "status", "currency", "time zone"), rows, empty="no shops")
-    if page.next_cursor is not None:
-        say(f"more: --cursor {page.next_cursor}")
-
-
-@tenants.command("show")
-def show_tenant(tenant: TenantArgument, as_json: Json = False) -> None:
-    """Show a shop's settings and hosts."""
-    _change_tenant(tenant, "get", as_json=as_json)
-
-
-@tenants.command("suspend")
-def suspend_tenant(tenant: TenantArgument, as_json: Json = False) -> None:
-    """Stop a shop: within seconds every process refuses to work in its name."""
-    _change_tenant(tenant, "suspend", as_json=as_json)
-
-
-@tenants.command("resume")
-def resume_tenant(tenant: TenantArgument, as_json: Json = False) -> None:
-    """Let a suspended shop work again."""
-    _change_tenant(tenant, "resume", as_json=as_json)
-
-
-@tenants.command("require")
-def require_of_tenant(
-    tenant: TenantArgument,
-    staff_second_factor: Annotated[
-        bool | None, typer.Option(help="Staff sign in with a second factor, from their next sign-in on.")
-    ] = None,
-    lookup_code: Annotated[
-        bool | None, typer.Option(help="Who looks up an order says a code that was sent to its phone.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Say what a shop asks of people beside a password or a number."""
-    given = {"staff_second_factor_required": staff_second_factor, "lookup_code_required": lookup_code}
-
-    async def work() -> "tuple[Tenant, Sequence[str]]":
-        async with connect.opened(_settings()) as room:
-            changes = {name: wanted for name, wanted in given.items() if wanted is not None}
-            return await room.tenants.update(tenant, **changes), await room.tenants.hosts(tenant)
-
-    _show_tenant(*connect.run(work), as_json=as_json)
-
-
-@tenants.command("add-host")
-def add_host(
-    tenant: TenantArgument,
-    host: Annotated[str, typer.Argument(help="The host name, such as shop.example.com.")],
-    as_json: Json = False,
-) -> None:
-    """Let a host name lead to a shop."""
-    _change_tenant(tenant, "get", host=host, as_json=as_json)
-
-
-def _change_tenant(tenant: str, verb: str, *, as_json: bool, host: str | None = None) -> None:
-    async def work() -> "tuple[Tenant, Sequence[str]]":
-        async with connect.opened(_settings()) as room:
-            if host is not None:
-                await room.tenants.add_host(tenant, host)
-            return await getattr(room.tenants, verb)(tenant), await room.tenants.hosts(tenant)
-
-    _show_tenant(*connect.run(work), as_json=as_json)
-
-
-def _show_tenant(tenant: "Tenant", hosts: "Sequence[str]", *, as_json: bool) -> None:
-    fields = {**msgspec.structs.asdict(tenant), "hosts": list(hosts)}
-    if as_json:
-        show_json(fields)
-        return
-    shown = fields | {"hosts": ", ".join(hosts) or "none"}
-    show_table(("setting", "value"), [(name.replace("_", " "), value) for name, value in shown.items()], empty="")
+app.command()(filling.seed)
+app.command()(people.permissions)
 
 
 def _settings() -> Settings:

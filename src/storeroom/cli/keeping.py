@@ -7,6 +7,7 @@ import msgspec
 import typer
 
 from storeroom.cli import connect
+from storeroom.cli.options import DEFAULT_TENANT, Json, OfTenant
 from storeroom.cli.terminal import say, show_json, show_table, warn
 from storeroom.settings import Settings
 
@@ -17,13 +18,10 @@ if TYPE_CHECKING:
     from storeroom.flows.secrets import KeyUse, Rotation
 
 VALUE_BYTES_MAX: Final = 40_000  # read from the standard input
-DEFAULT_TENANT: Final = "default"
 
 keys = typer.Typer(help="The secret that signs and seals, and its replacement.", no_args_is_help=True)
 configs = typer.Typer(help="Settings of a shop that staff change while it runs.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-OfTenant = Annotated[str, typer.Option("--tenant", envvar="STOREROOM_TENANT", help="Which shop.")]
 Key = Annotated[str, typer.Argument(help="As in general.support_email.", metavar="KEY")]
 
 

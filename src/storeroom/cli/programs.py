@@ -8,19 +8,16 @@ import msgspec
 import typer
 
 from storeroom.cli import connect
+from storeroom.cli.options import DEFAULT_TENANT, Json, OfTenant
 from storeroom.cli.terminal import say, show_json, show_table
 from storeroom.settings import Settings
 
 if TYPE_CHECKING:
     from storeroom.access import ApiKey
 
-DEFAULT_TENANT: Final = "default"
 DAYS_MAX: Final = 3_650
 
 keys = typer.Typer(help="Keys with which programs call a shop.", no_args_is_help=True)
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-OfTenant = Annotated[str, typer.Option("--tenant", envvar="STOREROOM_TENANT", help="Which shop.")]
 
 
 @keys.command("create")
