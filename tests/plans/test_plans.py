@@ -7,7 +7,7 @@ import pytest
 
 from filled import ROWS, Plan, plans_inside
 from storeroom.core.ids import new_id
-from storeroom.database.pool import prepare_connection
+from storeroom.database.connecting import prepare_connection
 
 # What an operator asks once: the doctor reads everything, and so does `storeroom secrets status`, which counts by key.
 READS_ALL = (

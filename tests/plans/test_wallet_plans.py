@@ -9,7 +9,7 @@ import pytest
 
 from filled import Plan, plans_inside
 from storeroom.core.ids import new_id
-from storeroom.database.pool import prepare_connection
+from storeroom.database.connecting import prepare_connection
 
 TENANT = "t7"
 

@@ -8,8 +8,9 @@ from typing import Final, TypeAlias
 from storeroom.configuration import queries
 from storeroom.configuration.model import ConfigRow
 from storeroom.core.errors import StoreroomError
+from storeroom.database.listening import Listener
 from storeroom.database.names import TableNames
-from storeroom.database.pool import Database, Listener
+from storeroom.database.pool import Database
 
 KEEP_S: Final = 30.0  # how old a value may be where a notification was lost
 LISTEN_AGAIN_S: Final = 5.0  # after the database let nobody listen

@@ -1,4 +1,4 @@
-"""The pool of connections, transactions on it, and listening: all that speaks to PostgreSQL while the shop runs.
+"""The pool of connections and transactions on it: all that speaks to PostgreSQL while the shop runs.
 
 Nothing here keeps state in a session. A connection given back is therefore not reset (one round trip less per call),
 and PgBouncer in transaction mode may stand between: `statement_cache=False`, and a direct DSN to listen and migrate.
@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias, TypeVar
 
 import asyncpg
-import msgspec
 from asyncpg.pool import PoolConnectionProxy
 from typing_extensions import override
 
+from storeroom.database.connecting import COMMAND_TIMEOUT_S, CONNECT_TIMEOUT_S, prepare_connection
 from storeroom.database.errors import (
     DRIVER_ERRORS,
     Contended,
@@ -30,13 +30,12 @@ from storeroom.database.errors import (
     raise_translated,
     translated,
 )
+from storeroom.database.listening import Listener
 from storeroom.database.names import TableNames
 
 POOL_SIZE_MIN: Final = 1
 POOL_SIZE_MAX: Final = 8
-CONNECT_TIMEOUT_S: Final = 10.0
 ACQUIRE_TIMEOUT_S: Final = 30.0  # a caller waits so long for a free connection
-COMMAND_TIMEOUT_S: Final = 60.0
 CLOSE_TIMEOUT_S: Final = 10.0  # then connections still in use are cut
 STATEMENTS_CACHED_MAX: Final = 1024  # a connection; every named statement of the package fits
 SPARE_S: Final = 60.0  # so often idle connections pass through asyncpg's pool
@@ -44,8 +43,6 @@ ATTEMPTS_MAX: Final = 5
 ATTEMPTS_DEFAULT: Final = 3
 COMMIT_FAILURES_MAX: Final = 1  # how often "could not commit transaction" (Citus) is tried again
 RETRY_WAIT_S: Final = 0.01  # doubled each time, and up to as much again by chance
-LISTEN_RETRY_S: Final = 0.1
-LISTEN_RETRY_MAX_S: Final = 10.0
 APP_ROLE: Final = "storeroom_app"
 
 Isolation = Literal["read_committed", "repeatable_read", "serializable"]
@@ -57,23 +54,6 @@ _ROLE: Final = re.compile(r"[a-z_][a-z0-9_]*")
 
 # While a server is away the pool's own task logs a traceback at every try; each call reports the same by its error.
 logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
-
-
-def encode_json(value: object) -> bytes:
-    """To the binary form of jsonb: its version, then the text. UUIDs, instants and structs encode by themselves."""
-    return b"\x01" + msgspec.json.encode(value)
-
-
-def decode_json(value: bytes) -> Any:
-    """From the binary form of jsonb."""
-    return msgspec.json.decode(value[1:])
-
-
-async def prepare_connection(connection: "asyncpg.Connection[Any]") -> None:
-    """Teach a new connection our codecs."""
-    await connection.set_type_codec(
-        "jsonb", schema="pg_catalog", format="binary", encoder=encode_json, decoder=decode_json
-    )
 
 
 async def _keep_session(_: object) -> None:
@@ -550,87 +530,3 @@ async def _roll_back(begun: "asyncpg.transaction.Transaction") -> None:
         await begun.rollback()
     except DRIVER_ERRORS:  # a lost connection rolls back by itself, and the first error is the one to hear
         _log.debug("rollback failed", exc_info=True)
-
-
-class Listener:
-    """One channel listened to until closed. Made by `Database.listen`."""
-
-    def __init__(
-        self, dsn: str, channel: str, callback: Callable[[str], None], *, forget: Callable[["Listener"], None]
-    ) -> None:
-        """Use `Database.listen`."""
-        self.channel = channel
-        self._dsn = dsn
-        self._forget = forget
-        self._callback = callback
-        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
-        self._lost = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Stop listening. Closing twice is closing once."""
-        self._forget(self)
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.remove_termination_listener(self._ended)
-            connection.terminate()
-
-    async def start(self) -> None:
-        """Connect, and keep connected. Only the Database calls this."""
-        await self._connect()
-        self._task = asyncio.create_task(self._keep(), name=f"listen {self.channel}")
-
-    async def _connect(self) -> None:
-        try:
-            connection = await asyncpg.connect(
-                self._dsn,
-                timeout=CONNECT_TIMEOUT_S,
-                command_timeout=COMMAND_TIMEOUT_S,
-                statement_cache_size=0,
-            )
-            self._connection = connection
-            self._lost.clear()
-            connection.add_termination_listener(self._ended)
-            await connection.add_listener(self.channel, self._heard)
-        except TimeoutError as error:
-            raise DatabaseUnavailable(reason=f"no connection within {CONNECT_TIMEOUT_S:g} s") from error
-        except DRIVER_ERRORS as error:
-            raise_translated(error)
-
-    async def _keep(self) -> None:
-        wait_s = LISTEN_RETRY_S
-        while True:
-            await self._lost.wait()
-            try:
-                await self._connect()
-            except Exception as error:  # noqa: BLE001 - whatever it is, a worker must not go deaf for ever
-                _log.warning("listening on %s: %s; next try in %g s", self.channel, error, wait_s)
-                await asyncio.sleep(wait_s)
-                wait_s = min(wait_s * 2, LISTEN_RETRY_MAX_S)
-                continue
-            wait_s = LISTEN_RETRY_S
-            self._call("")
-
-    def _ended(self, _: object) -> None:
-        self._lost.set()
-
-    def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
-        self._call(str(payload))
-
-    def _call(self, payload: str) -> None:
-        try:
-            self._callback(payload)
-        except Exception:  # noqa: BLE001 - the next notification finds a listener again
-            _log.exception("callback of the channel %s failed", self.channel)

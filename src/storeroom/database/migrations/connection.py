@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import asyncpg
 
+from storeroom.database.connecting import CONNECT_TIMEOUT_S
 from storeroom.database.errors import DRIVER_ERRORS, raise_translated
 from storeroom.database.migrations.errors import MigrationBlocked, MigrationFailed
-from storeroom.database.pool import CONNECT_TIMEOUT_S
 
 LOCK_KEY: Final = 0x53544F5245524F4D  # "STOREROM": one run per database at a time
 LOCK_WAIT_S: Final = 600.0
