@@ -15,12 +15,14 @@ from market import Market
 from storeroom.carts import Visitor
 from storeroom.core.idempotency import IdempotencyKeyReused
 from storeroom.core.ids import OrderId
+from storeroom.credit import StoreCredit
 from storeroom.database.pool import Database
 from storeroom.flows.cancellation import Cancellation, cancel_unpaid
 from storeroom.flows.checkout import Checkout
 from storeroom.flows.errors import InvalidPurchase, OutOfStock, PaymentMethodRefused, PriceChanged
 from storeroom.flows.model import Placement, PurchaseLine
 from storeroom.orders import OrderMoveRefused, Orders, OrderStatus
+from storeroom.payments import PaymentMethodNotForCoupon, Payments
 from storeroom.promotions import CouponNotApplicable, CouponNotFound, CouponRefusal, CouponUsedUp
 
 
@@ -197,6 +199,67 @@ async def test_a_way_to_pay_may_be_asked_for(
         await counter.method("it", **method)
     reason = await refused(counter, payment_method=None if method is None else "it")
     assert reason == (None if applies else "payment_method")
+
+
+async def with_credit(counter: Counter, amount: int) -> Visitor:
+    user_id = await counter.market.user()
+    await StoreCredit(counter.market.context).grant(user_id=user_id, amount=usd(amount))
+    return Visitor(user_id=user_id)
+
+
+@pytest.mark.requirement("CED-CPN-02")
+@pytest.mark.parametrize(
+    ("credit", "active", "reason"),
+    [
+        (899, True, None),
+        (900, True, "payment_method"),
+        (1_000, True, "payment_method"),
+        (1_000, False, "payment_method"),
+    ],
+)
+async def test_where_credit_pays_all_no_way_to_pay_was_used(
+    counter: Counter, credit: int, active: bool, reason: str | None
+) -> None:
+    """A card named and not used is no card payment; one cent by card is one."""
+    ann = await with_credit(counter, credit)
+    await counter.market.coupon(payment_method="stripe")
+    await counter.method("card", method_type="card", is_manual=False, is_active=active)
+    facts = {"visitor": ann, "use_store_credit": True, "payment_method": "card"}
+    assert await refused(counter, **facts) == reason
+
+
+@pytest.mark.requirement("CED-CPN-02")
+async def test_one_that_applies_by_itself_leaves_what_credit_pays_alone(counter: Counter) -> None:
+    """Without it the credit may no longer reach, and then the card pays the rest of the full price."""
+    ann = await with_credit(counter, 950)
+    await counter.market.coupon(payment_method="stripe", auto_apply=True)
+    await counter.market.coupon("ALL", off=20, auto_apply=True)
+    await counter.method("card", method_type="card", is_manual=False)
+    variant = await counter.market.variant(price=1000)
+    placed = await counter.place(variant, visitor=ann, use_store_credit=True, payment_method="card")
+    assert placed.order.payment is not None
+    assert (placed.order.discount, placed.order.paid, placed.order.payment.amount) == (usd(20), usd(950), usd(30))
+
+
+@pytest.mark.requirement("CED-CPN-02")
+@pytest.mark.parametrize("auto", [False, True])
+async def test_who_was_given_less_for_a_card_pays_by_card(counter: Counter, auto: bool) -> None:
+    """Another payment of the order is asked for by a card too, or by whatever its coupons take for one."""
+    market = counter.market
+    await market.coupon(payment_method="stripe", auto_apply=auto)
+    await counter.method("card", method_type="card", is_manual=False)
+    await counter.method("stripe", method_type="stripe", is_manual=False)
+    await counter.method()
+    coupons = [] if auto else ["SAVE"]
+    placed = await counter.place(await market.variant(), coupons=coupons, payment_method="card")
+    payments = Payments(market.context)
+    with pytest.raises(PaymentMethodNotForCoupon) as refusal:
+        await payments.start(order_id=placed.order.id, method="zelle")
+    assert refusal.value.facts() == {"method": "zelle", "ways": ["stripe"]}
+    assert await counter.count("payments") == 1
+    assert (await payments.start(order_id=placed.order.id, method="stripe")).amount == usd(900)
+    plain = await counter.place(await market.variant(), payment_method="zelle")
+    assert (await payments.start(order_id=plain.order.id, method="zelle")).amount == usd(1000)
 
 
 async def test_other_money_and_too_small_a_purchase_are_refused(counter: Counter) -> None:

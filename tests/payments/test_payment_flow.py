@@ -149,6 +149,18 @@ async def test_what_cannot_be_started_is_refused_with_the_reason(till: Till, mon
         await start(order_id=order.id, method="zelle", amount=usd(1))
 
 
+async def test_payments_at_the_door_count_among_those_that_wait(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They never expire, and so would have been asked for without an end."""
+    await till.method("door", method_type=PaymentMethodType.COD, payment_details={})
+    order = await till.order()
+    monkeypatch.setattr("storeroom.payments.service.OPEN_PAYMENTS_MAX", 2)
+    for _ in range(2):
+        assert (await till.payments.start(order_id=order.id, method="door", amount=usd(1))).expires_at is None
+    with pytest.raises(TooManyOpenPayments):
+        await till.payments.start(order_id=order.id, method="door", amount=usd(1))
+    assert len(await till.payments.for_order(order_id=order.id)) == 2
+
+
 async def test_nothing_is_asked_for_an_order_that_is_paid_or_over(till: Till) -> None:
     await till.method("zelle")
     paid = await till.pending()

@@ -40,6 +40,8 @@ DECLARE
     _unfit     JSONB := '{}';      -- ordinal -> {verdict, answer}, where a coupon that was typed does not apply
     _buyer     RECORD;
     _fits      RECORD;
+    _rest      BIGINT;             -- to be paid after what the coupons take
+    _ways      TEXT[];             -- what the buyer's way to pay counts as, as long as it is to pay something
     _taken     JSONB;
     _use       JSONB;
     _first     JSONB;              -- of those that were typed
@@ -294,7 +296,15 @@ BEGIN
                           CROSS JOIN LATERAL (VALUES (CASE WHEN m.method_type IN ('card', 'stripe') THEN 'stripe'
                                                            WHEN m.method_type = 'wallet' THEN 'x402' END),
                                                      (CASE WHEN m.is_manual THEN 'manual' END)) AS w (way)
-                          WHERE m.tenant_id = p_tenant AND m.code = o.payment_method AND w.way IS NOT NULL) AS ways,
+                          WHERE m.tenant_id = p_tenant AND m.code = o.payment_method AND m.is_active AND w.way IS NOT NULL) AS ways,
+                   s.total_amount AS total,
+                   CASE WHEN _credits AND o.credit_limit > 0
+                        THEN least(o.credit_limit, coalesce((
+                                 SELECT c.balance
+                                   FROM {store_credits} c
+                                  WHERE c.tenant_id = p_tenant AND c.user_id = o.user_id AND c.currency = _currency
+                                    AND EXISTS (SELECT FROM {payment_methods} m
+                                                 WHERE m.tenant_id = p_tenant AND m.code = 'store-credit')), 0)) END AS credit,
                    ARRAY(SELECT l.product_id FROM unnest(_lines) l WHERE l.ordinal = o.ordinal) AS products,
                    (SELECT jsonb_agg(jsonb_build_object('product_id', l.product_id, 'amount', l.quantity * l.unit_price)
                                      ORDER BY l.position)
@@ -308,56 +318,66 @@ BEGIN
              WHERE NOT _verdicts ? o.ordinal::text AND NOT s.unavailable AND NOT s.foreign_currency AND s.repriced IS NOT TRUE
              ORDER BY o.ordinal
         LOOP
-            -- Of each the first reason not to apply; `crowded`: it would apply, were it not for others of this group.
-            SELECT jsonb_agg(jsonb_build_object('id', f.id, 'code', f.code, 'typed', f.typed, 'auto_apply', f.auto_apply,
-                                                'applies_at', f.applies_at, 'percentage', f.percentage, 'amount', f.amount,
-                                                'product_ids', f.product_ids, 'maximum', f.maximum_discount_amount)
-                             ORDER BY f.auto_apply DESC, CASE WHEN f.auto_apply THEN f.position END,
-                                      CASE WHEN NOT f.auto_apply THEN f.typed END, f.code)
-                       FILTER (WHERE f.reason IS NULL) AS taking,
-                   bool_or(f.reason = 'crowded') AS crowded,
-                   (array_agg(jsonb_build_object('coupon', f.code, 'reason', f.reason) ORDER BY f.typed)
-                       FILTER (WHERE f.reason <> 'crowded' AND f.typed IS NOT NULL))[1] AS refused,
-                   (SELECT min(n.place) FROM unnest(_buyer.typed) WITH ORDINALITY AS n (code, place)
-                     WHERE NOT EXISTS (SELECT FROM unnest(_offered) c WHERE c.code = n.code)) AS unknown
-              INTO _fits
-              FROM (SELECT c.id, c.code, c.percentage, c.amount, c.product_ids, c.auto_apply, c.applies_at, c.position,
-                           c.maximum_discount_amount, array_position(_buyer.typed, c.code) AS typed,
-                           CASE WHEN c.usage_count >= c.usage_limit THEN 'used_up'
-                                WHEN _now < c.starts_at THEN 'not_started'
-                                WHEN _now >= c.expires_at THEN 'expired'
-                                WHEN c.currency <> _currency THEN 'currency'
-                                WHEN NOT coalesce(_buyer.user_id = ANY (c.user_ids), c.user_ids IS NULL) THEN 'user'
-                                WHEN c.payment_method IS NOT NULL AND NOT c.payment_method::text = ANY (_buyer.ways) THEN 'payment_method'
-                                WHEN NOT c.product_ids && _buyer.products THEN 'products'
-                                WHEN _buyer.subtotal < c.minimum_order_amount THEN 'minimum'
-                                WHEN c.first_order_only AND b.orders > 0 THEN 'first_order'
-                                WHEN b.uses >= c.usage_limit_per_user THEN 'used_before'
-                                WHEN (c.first_order_only AND _buyer.orders_beside > 0)
-                                     OR b.uses + g.own >= c.usage_limit_per_user
-                                     OR c.usage_count + g.uses >= c.usage_limit THEN 'crowded' END AS reason
-                      FROM unnest(_offered) c
-                     CROSS JOIN LATERAL (
-                           SELECT CASE WHEN NOT c.first_order_only THEN 0
-                                       WHEN _buyer.user_id IS NOT NULL
-                                       THEN (SELECT count(*) FROM {orders} p
-                                              WHERE p.tenant_id = p_tenant AND p.user_id = _buyer.user_id AND p.cancelled_at IS NULL)
-                                       ELSE (SELECT count(*) FROM {orders} p
-                                              WHERE p.tenant_id = p_tenant AND p.customer_email = _buyer.email
-                                                AND p.cancelled_at IS NULL) END AS orders,
-                                  CASE WHEN c.usage_limit_per_user IS NULL THEN 0
-                                       WHEN _buyer.user_id IS NOT NULL
-                                       THEN (SELECT count(*) FROM {coupon_redemptions} r
-                                              WHERE r.tenant_id = p_tenant AND r.coupon_id = c.id AND r.user_id = _buyer.user_id
-                                                AND r.released_at IS NULL)
-                                       ELSE (SELECT count(*) FROM {coupon_redemptions} r
-                                              WHERE r.tenant_id = p_tenant AND r.coupon_id = c.id
-                                                AND r.customer_email = _buyer.email AND r.released_at IS NULL) END AS uses) b
-                     CROSS JOIN LATERAL (
-                           SELECT count(*) AS uses, count(*) FILTER (WHERE u.buyer = _buyer.name) AS own
-                             FROM unnest(_uses) u
-                            WHERE u.coupon_id = c.id) g
-                     WHERE c.auto_apply OR c.code = ANY (_buyer.typed)) f;
+            _ways := _buyer.ways;
+            LOOP
+                -- Of each the first reason not to apply; `crowded`: it would apply, were it not for others of this group.
+                SELECT jsonb_agg(jsonb_build_object('id', f.id, 'code', f.code, 'typed', f.typed, 'auto_apply', f.auto_apply,
+                                                    'applies_at', f.applies_at, 'percentage', f.percentage, 'amount', f.amount,
+                                                    'product_ids', f.product_ids, 'maximum', f.maximum_discount_amount)
+                                 ORDER BY f.auto_apply DESC, CASE WHEN f.auto_apply THEN f.position END,
+                                          CASE WHEN NOT f.auto_apply THEN f.typed END, f.code)
+                           FILTER (WHERE f.reason IS NULL) AS taking,
+                       bool_or(f.reason = 'crowded') AS crowded,
+                       bool_or(f.payment_method IS NOT NULL) FILTER (WHERE f.reason IS NULL) AS by_way,
+                       (array_agg(jsonb_build_object('coupon', f.code, 'reason', f.reason) ORDER BY f.typed)
+                           FILTER (WHERE f.reason <> 'crowded' AND f.typed IS NOT NULL))[1] AS refused,
+                       (SELECT min(n.place) FROM unnest(_buyer.typed) WITH ORDINALITY AS n (code, place)
+                         WHERE NOT EXISTS (SELECT FROM unnest(_offered) c WHERE c.code = n.code)) AS unknown
+                  INTO _fits
+                  FROM (SELECT c.id, c.code, c.percentage, c.amount, c.product_ids, c.auto_apply, c.applies_at, c.position, c.payment_method,
+                               c.maximum_discount_amount, array_position(_buyer.typed, c.code) AS typed,
+                               CASE WHEN c.usage_count >= c.usage_limit THEN 'used_up'
+                                    WHEN _now < c.starts_at THEN 'not_started'
+                                    WHEN _now >= c.expires_at THEN 'expired'
+                                    WHEN c.currency <> _currency THEN 'currency'
+                                    WHEN NOT coalesce(_buyer.user_id = ANY (c.user_ids), c.user_ids IS NULL) THEN 'user'
+                                    WHEN c.payment_method IS NOT NULL AND NOT c.payment_method::text = ANY (_ways) THEN 'payment_method'
+                                    WHEN NOT c.product_ids && _buyer.products THEN 'products'
+                                    WHEN _buyer.subtotal < c.minimum_order_amount THEN 'minimum'
+                                    WHEN c.first_order_only AND b.orders > 0 THEN 'first_order'
+                                    WHEN b.uses >= c.usage_limit_per_user THEN 'used_before'
+                                    WHEN (c.first_order_only AND _buyer.orders_beside > 0)
+                                         OR b.uses + g.own >= c.usage_limit_per_user
+                                         OR c.usage_count + g.uses >= c.usage_limit THEN 'crowded' END AS reason
+                          FROM unnest(_offered) c
+                         CROSS JOIN LATERAL (
+                               SELECT CASE WHEN NOT c.first_order_only THEN 0
+                                           WHEN _buyer.user_id IS NOT NULL
+                                           THEN (SELECT count(*) FROM {orders} p
+                                                  WHERE p.tenant_id = p_tenant AND p.user_id = _buyer.user_id AND p.cancelled_at IS NULL)
+                                           ELSE (SELECT count(*) FROM {orders} p
+                                                  WHERE p.tenant_id = p_tenant AND p.customer_email = _buyer.email
+                                                    AND p.cancelled_at IS NULL) END AS orders,
+                                      CASE WHEN c.usage_limit_per_user IS NULL THEN 0
+                                           WHEN _buyer.user_id IS NOT NULL
+                                           THEN (SELECT count(*) FROM {coupon_redemptions} r
+                                                  WHERE r.tenant_id = p_tenant AND r.coupon_id = c.id AND r.user_id = _buyer.user_id
+                                                    AND r.released_at IS NULL)
+                                           ELSE (SELECT count(*) FROM {coupon_redemptions} r
+                                                  WHERE r.tenant_id = p_tenant AND r.coupon_id = c.id
+                                                    AND r.customer_email = _buyer.email AND r.released_at IS NULL) END AS uses) b
+                         CROSS JOIN LATERAL (
+                               SELECT count(*) AS uses, count(*) FILTER (WHERE u.buyer = _buyer.name) AS own
+                                 FROM unnest(_uses) u
+                                WHERE u.coupon_id = c.id) g
+                         WHERE c.auto_apply OR c.code = ANY (_buyer.typed)) f;
+
+                _taken := CASE WHEN _fits.taking IS NOT NULL THEN {discount_lines_v1}(p_tenant, _buyer.lines, _fits.taking) END;
+                _rest := _buyer.total - coalesce((_taken->>'discount')::bigint, 0);
+                -- Where store credit pays all of it, nobody pays that way: once more, without what asks for one.
+                EXIT WHEN _fits.by_way IS NOT TRUE OR _rest = 0 OR coalesce(_buyer.credit, 0) < _rest;
+                _ways := '{}';
+            END LOOP;
 
             IF _fits.unknown IS NOT NULL THEN
                 _unfit := _unfit || jsonb_build_object(_buyer.ordinal, jsonb_build_object(
@@ -368,7 +388,6 @@ BEGIN
             ELSIF _fits.crowded THEN
                 _unfit := _unfit || jsonb_build_object(_buyer.ordinal, jsonb_build_object('verdict', 'retry'));
             ELSIF _fits.taking IS NOT NULL THEN
-                _taken := {discount_lines_v1}(p_tenant, _buyer.lines, _fits.taking);
                 _first := NULL;
                 FOR _place IN 1..jsonb_array_length(_taken->'taken') LOOP
                     _use := _taken->'taken'->(_place - 1);

@@ -1,5 +1,7 @@
 """What payments refuse."""
 
+from collections.abc import Sequence
+
 from storeroom.core.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from storeroom.core.money import Money
 
@@ -72,6 +74,16 @@ class PaymentMethodIsManual(Conflict):
     def __init__(self, *, method: str) -> None:
         super().__init__(f"a payment by {method!r} is completed by staff who verify it")
         self.method = method
+
+
+class PaymentMethodNotForCoupon(Conflict):
+    """The order's price was lowered by a coupon for those who pay another way."""
+
+    code = "payments.method_not_for_coupon"
+
+    def __init__(self, *, method: str, ways: Sequence[str]) -> None:
+        super().__init__(f"a coupon of this order asks for payment by {' and '.join(ways)}, which {method} is not")
+        self.method, self.ways = method, list(ways)
 
 
 class AmountOutsideLimits(Conflict):

@@ -151,13 +151,23 @@ SELECT o.id, o.order_number AS number, o.status, o.user_id, o.session_id, o.cust
  WHERE o.tenant_id = :tenant_id
    AND o.id = :order_id;
 
+-- name: ways_asked_for(tenant_id, order_id) -> str*
+-- What the coupons that lower an order's price ask it to be paid with.
+SELECT DISTINCT c.payment_method::text
+  FROM {coupon_redemptions} r
+  JOIN {coupons} c ON c.tenant_id = :tenant_id AND c.id = r.coupon_id
+ WHERE r.tenant_id = :tenant_id
+   AND r.order_id = :order_id
+   AND r.released_at IS NULL
+   AND c.payment_method IS NOT NULL;
+
 -- name: open_payments(tenant_id, order_id) -> int
--- Those that still wait for money or for staff.
+-- Those that still wait for money or for staff; what is paid at the door waits without an end.
 SELECT count(*)
   FROM {payments}
  WHERE tenant_id = :tenant_id
    AND order_id = :order_id
-   AND (status = 'awaiting_verification' OR status = 'processing' OR (status = 'pending' AND expires_at > now()));
+   AND (status = 'awaiting_verification' OR status = 'processing' OR (status = 'pending' AND (expires_at > now()) IS NOT FALSE));
 
 -- name: insert_payment(tenant_id, payment_id, reference, order_id, user_id?, payment_method_id, amount, currency,
 --                      ip_address?, open_for?) -> Payment?

@@ -21,6 +21,7 @@ from storeroom.payments.errors import (
     InvalidPayment,
     OrderNotPayable,
     PaymentMethodInactive,
+    PaymentMethodNotForCoupon,
     PaymentNotFound,
     StaffRequired,
     TooManyOpenPayments,
@@ -46,6 +47,7 @@ from storeroom.payments.model import (
 from storeroom.payments.proofs import content_type
 from storeroom.payments.reading import Reading
 from storeroom.payments.steps import facts_given, no_reference_left, positive_amount, refusal_of, tidy_text
+from storeroom.promotions import ways_of
 
 _NOT_CHASED: Final = frozenset({OrderStatus.CANCELLED, OrderStatus.REFUNDED, OrderStatus.PARTIALLY_REFUNDED})
 
@@ -84,6 +86,7 @@ class Payments(Reading):
             PaymentMethodNotFound, PaymentMethodInactive: the method does not exist, or is not offered for this order.
             InvalidPayment, CurrencyMismatch: the amount is not positive, or not in the order's currency.
             AmountOutsideLimits: the method takes no payment of this amount.
+            PaymentMethodNotForCoupon: a coupon has lowered the price for those who pay another way.
             TooManyOpenPayments: OPEN_PAYMENTS_MAX wait already.
 
         A retry starts another payment.
@@ -99,6 +102,10 @@ class Payments(Reading):
             raise PaymentMethodInactive(method=method)
         if not found.takes(asked):
             raise AmountOutsideLimits(amount=asked, minimum=found.min_amount, maximum=found.max_amount)
+        kinds = ways_of(method_type=found.method_type, is_manual=found.is_manual)
+        ways = await queries.ways_asked_for(self.db, tenant_id=self.tenant_id, order_id=order.id)
+        if not kinds.issuperset(ways):
+            raise PaymentMethodNotForCoupon(method=method, ways=ways)
         if await queries.open_payments(self.db, tenant_id=self.tenant_id, order_id=order.id) >= OPEN_PAYMENTS_MAX:
             raise TooManyOpenPayments(maximum=OPEN_PAYMENTS_MAX)
         for _ in range(REFERENCES_DRAWN_MAX):
