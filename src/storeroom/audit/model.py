@@ -38,9 +38,16 @@ _PERSONAL: Final = frozenset(
         *("email", "customer_email", "phone", "customer_phone", "full_name", "first_name", "last_name", "display_name"),
         *("customer_name", "recipient_name", "date_of_birth", "street_line_1", "street_line_2", "company", "city"),
         *("postal_code", "shipping_address", "billing_address", "address", "ip_address", "customer_notes"),
-        *("customer_reference", "birth_date"),
+        *("customer_reference", "birth_date", "bcc_emails", "details", "refund_details"),
     }
 )
+# Elsewhere these are words of the shop's own: names of products, notes of staff.
+_PERSONAL_INSIDE: Final[Mapping[str, frozenset[str]]] = {"payment": frozenset({"name", "notes"})}
+_PERSONAL_OF: Final[Mapping[str, frozenset[str]]] = {"address": frozenset({"label"})}
+# What other systems keep with a record may be about a person, unless the record is about a thing.
+_METADATA: Final = "metadata"
+_THINGS: Final = frozenset({"batch", "category", "coupon", "product", "variant"})
+_NOBODYS: Final[frozenset[str]] = frozenset()
 _OF_EVERY_ROW: Final = frozenset({"tenant_id", "id", "created_at", "updated_at"})
 
 
@@ -86,9 +93,11 @@ class Hashed(msgspec.Struct, frozen=True):
     row_hash: bytes
 
 
-def shown(tenant_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def shown(tenant_id: str, resource_type: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Values as an entry may hold them: no secrets, of persons only fingerprints, nothing without an end."""
-    return {name: _shown(tenant_id, name, value, 1) for name, value in list(values.items())[:FIELDS_MAX]}
+    show = _Shown(tenant_id, resource_type)
+    personal = _PERSONAL_OF.get(resource_type, _NOBODYS)
+    return {name: show(name, value, 1, personal) for name, value in list(values.items())[:FIELDS_MAX]}
 
 
 def changed(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -106,22 +115,29 @@ def chained(number: int, previous_hash: bytes, rows: list[tuple[UUID, bytes]]) -
     return whole.digest()
 
 
-def _shown(tenant_id: str, name: str, value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, bool):
+class _Shown:
+    """Goes through the values of one entry."""
+
+    def __init__(self, tenant_id: str, resource_type: str) -> None:
+        self._tenant_id = tenant_id
+        self._personal = _PERSONAL if resource_type in _THINGS else _PERSONAL | {_METADATA}
+
+    def __call__(self, name: str, value: Any, depth: int, personal: frozenset[str] = _NOBODYS) -> Any:
+        if value is None or isinstance(value, bool):
+            return value
+        if name not in _NO_SECRETS and not _SECRET_WORDS.isdisjoint(name.lower().split("_")):
+            return SECRET
+        if name in self._personal or name in personal:
+            text = msgspec.json.encode([self._tenant_id, value], order="deterministic")
+            return f"sha256:{hashlib.sha256(text).hexdigest()[:32]}"
+        if isinstance(value, dict | list) and depth >= DEPTH_MAX:
+            return "…"
+        if isinstance(value, dict):
+            inside = _PERSONAL_INSIDE.get(name, _NOBODYS)
+            return {str(key): self(str(key), each, depth + 1, inside) for key, each in list(value.items())[:FIELDS_MAX]}
+        if isinstance(value, list):
+            return [self("", each, depth + 1) for each in value[:ITEMS_MAX]]
+        if isinstance(value, str):
+            value = value.replace("\x00", "\ufffd")  # what was refused may hold what no column takes
+            return value if len(value) <= TEXT_LENGTH_MAX else value[:TEXT_LENGTH_MAX] + "…"
         return value
-    if name not in _NO_SECRETS and not _SECRET_WORDS.isdisjoint(name.lower().split("_")):
-        return SECRET
-    if name in _PERSONAL:
-        text = msgspec.json.encode([tenant_id, value], order="deterministic")
-        return f"sha256:{hashlib.sha256(text).hexdigest()[:32]}"
-    if isinstance(value, dict | list) and depth >= DEPTH_MAX:
-        return "…"
-    if isinstance(value, dict):
-        inside = list(value.items())[:FIELDS_MAX]
-        return {str(key): _shown(tenant_id, str(key), each, depth + 1) for key, each in inside}
-    if isinstance(value, list):
-        return [_shown(tenant_id, "", each, depth + 1) for each in value[:ITEMS_MAX]]
-    if isinstance(value, str):
-        value = value.replace("\x00", "\ufffd")  # what was refused may hold what no column takes
-        return value if len(value) <= TEXT_LENGTH_MAX else value[:TEXT_LENGTH_MAX] + "…"
-    return value
