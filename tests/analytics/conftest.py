@@ -7,14 +7,13 @@ import httpx
 import pytest
 from litestar import Litestar
 
+from serving import app_of
 from storeroom.room import Shop, Storeroom
-from storeroom.server import create_app
-from storeroom.settings import Settings
 
 
 @pytest.fixture(scope="session")
 def app(room: Storeroom) -> Litestar:
-    return create_app(room, Settings())
+    return app_of(room)
 
 
 @pytest.fixture

@@ -10,16 +10,15 @@ from litestar import Litestar
 from works import Works
 
 from factories import open_shop
+from serving import app_of
 from storeroom.database.service import SYSTEM
 from storeroom.identity import Proof, UserRole
 from storeroom.room import Storeroom
-from storeroom.server import create_app
-from storeroom.settings import Settings
 
 
 @pytest.fixture(scope="session")
 def app(room: Storeroom) -> Litestar:
-    return create_app(room, Settings(flood_requests=0))
+    return app_of(room)
 
 
 @pytest.fixture

@@ -6,11 +6,10 @@ import httpx
 import pytest
 from stall import TOKEN, Stall
 
+from serving import app_of
 from storeroom.conversions import InvalidProvider, ProviderKind
 from storeroom.database.service import SYSTEM
 from storeroom.identity import Permission
-from storeroom.server import create_app
-from storeroom.settings import Settings
 
 
 async def test_a_visitor_agrees_and_staff_see_what_waits(stall: Stall) -> None:
@@ -20,7 +19,7 @@ async def test_a_visitor_agrees_and_staff_see_what_waits(stall: Stall) -> None:
         name="staff", permissions=[Permission.CONVERSIONS_WRITE]
     )
     staff = {"Authorization": f"Bearer {key}"}
-    transport = httpx.ASGITransport(create_app(stall.room, Settings()), client=("203.0.113.9", 40000))
+    transport = httpx.ASGITransport(app_of(stall.room), client=("203.0.113.9", 40000))
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as http:
         agreed = await http.put("/v1/conversion-consent", json={"consents": True, "fbp": "fb.1.1.2"})
         assert (agreed.status_code, agreed.json()["fbp"]) == (200, "fb.1.1.2")

@@ -13,6 +13,7 @@ import pytest
 
 from factories import make_method, make_product, open_shop, place, usd
 from rivals import race
+from serving import app_of
 from storeroom.core.ids import UserId, new_id
 from storeroom.core.money import AMOUNT_MAX, CurrencyMismatch, Money
 from storeroom.credit import CREDIT_METHOD, CreditReason, CreditShort, CreditTooLarge, InvalidCredit
@@ -27,7 +28,6 @@ from storeroom.payments import (
     StaffRequired,
 )
 from storeroom.room import Shop, Storeroom
-from storeroom.server.app import create_app
 
 
 async def ann(shop: Shop) -> User:
@@ -178,7 +178,7 @@ async def test_the_method_is_offered_to_nobody_and_made_by_no_hand(shop: Shop) -
 async def door(room: Storeroom, shop: Shop) -> AsyncIterator[httpx.AsyncClient]:
     host = f"{secrets.token_hex(6)}.example"
     await room.tenants.add_host(shop.tenant_id, host)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app(room)), base_url=f"http://{host}") as http:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app_of(room)), base_url=f"http://{host}") as http:
         yield http
 
 

@@ -10,12 +10,11 @@ import httpx
 import pytest
 
 from factories import HOME, make_product, open_shop, place
+from serving import app_of
 from storeroom.core.visitor import Visitor
 from storeroom.database.service import SYSTEM
 from storeroom.identity import Permission, Proof, UserRole, UserStatus
 from storeroom.room import Shop, Storeroom
-from storeroom.server import create_app
-from storeroom.settings import Settings
 
 PATH = "/v1/admin/customers"
 
@@ -29,7 +28,7 @@ async def shop(room: Storeroom) -> Shop:
 async def http(room: Storeroom, shop: Shop) -> AsyncIterator[httpx.AsyncClient]:
     host = f"{secrets.token_hex(8)}.test"
     await room.tenants.add_host(shop.tenant_id, host)
-    transport = httpx.ASGITransport(create_app(room, Settings()), client=("203.0.113.9", 40000))
+    transport = httpx.ASGITransport(app_of(room), client=("203.0.113.9", 40000))
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
         yield client
 

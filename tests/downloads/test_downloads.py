@@ -12,6 +12,7 @@ import pytest
 
 from factories import make_method, make_product, open_shop, place
 from rivals import race
+from serving import app_of
 from storeroom import notices
 from storeroom.catalog import ProductNotFound
 from storeroom.core.ids import OrderId, PaymentId, ProductId, VariantId, new_id
@@ -33,8 +34,6 @@ from storeroom.orders import OrderNotFound
 from storeroom.payments import ProofStore
 from storeroom.refunds import ItemToRefund, RefundMethod
 from storeroom.room import Shop, Storeroom
-from storeroom.server import create_app
-from storeroom.settings import Settings
 
 BOOK = b"%PDF-1.7 a book"
 QUEUED = "SELECT id, payload FROM webhook_queue WHERE tenant_id = $1 AND destination = 'mail' ORDER BY id"
@@ -469,7 +468,7 @@ async def test_over_http_a_link_needs_no_header_and_gives_an_attachment(
     await stall.bought()
     await stall.send()
     (link,) = await stall.links()
-    app = create_app(room, Settings(flood_requests=0))
+    app = app_of(room)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://anywhere.example") as http:
         found = await http.get(link.removeprefix("https://api.example"))
         assert (found.status_code, found.content) == (200, BOOK)

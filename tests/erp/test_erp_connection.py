@@ -11,14 +11,13 @@ import pytest
 from sync import LOOPBACK, TOKEN, ReferenceErp, Sync, reference_erp
 
 from factories import SECRET, make_product
+from serving import app_of
 from storeroom.core.crypto import key_id
 from storeroom.database.service import SYSTEM
 from storeroom.erp import ErpNotConnected, InvalidErpConnection
 from storeroom.flows.secrets import rotate
 from storeroom.identity import Permission
 from storeroom.room import Storeroom
-from storeroom.server import create_app
-from storeroom.settings import Settings
 
 SEALED = "SELECT credential FROM {erp_connections} WHERE tenant_id = $1"
 
@@ -119,7 +118,7 @@ async def test_a_new_secret_of_the_installation_seals_it_again(sync: Sync, erp: 
 
 async def test_staff_connect_and_look_over_http(sync: Sync, erp: ReferenceErp) -> None:
     key = (await sync.shop.acting(actor=SYSTEM).api_keys.create(name="erp", permissions=[Permission.ERP_WRITE]))[1]
-    app = create_app(sync.room, Settings(flood_requests=0))
+    app = app_of(sync.room)
     transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
     async with httpx.AsyncClient(
         transport=transport, base_url="http://shop.test", headers={"Authorization": f"Bearer {key}"}

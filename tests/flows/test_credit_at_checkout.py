@@ -12,6 +12,7 @@ import pytest
 
 from factories import HOME, make_method, make_product, place, purchase, usd
 from rivals import race
+from serving import app_of
 from storeroom.core.ids import OrderId, UserId
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Transaction
@@ -23,7 +24,6 @@ from storeroom.identity import Proof
 from storeroom.orders import OrderStatus
 from storeroom.payments import PaymentStatus
 from storeroom.room import Shop, Storeroom
-from storeroom.server.app import create_app
 
 
 async def ann(shop: Shop, credit: int) -> Visitor:
@@ -214,7 +214,7 @@ async def test_over_http_true_spends_what_there_is_and_an_amount_no_more(room: S
         "name": "Bo",
         "shipping_address": msgspec.to_builtins(HOME),
     }
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app(room)), base_url=f"http://{host}") as http:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app_of(room)), base_url=f"http://{host}") as http:
 
         async def placed(spend: object, **headers: str) -> httpx.Response:
             return await http.post("/v1/checkout", json={**body, "use_store_credit": spend}, headers=headers)

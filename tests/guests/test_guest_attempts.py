@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from factories import make_method, make_product, open_shop, place
+from serving import app_of
 from storeroom.core.pages import InvalidCursor, InvalidPageSize
 from storeroom.database.pool import Database
 from storeroom.database.service import Actor, ActorKind
@@ -17,8 +18,6 @@ from storeroom.notices import NoticeFolder
 from storeroom.orders import OrderNotFound
 from storeroom.orders.routes import LOOKUPS_BY_NUMBER
 from storeroom.room import Shop, Storeroom
-from storeroom.server import create_app
-from storeroom.settings import Settings
 from storeroom.verification import CodeRefused, PhoneCodes, PhoneProofRequired
 
 PHONE, DIGITS, OTHER = "+1 512 555 0123", "15125550123", "+1 512 555 0124"
@@ -270,7 +269,7 @@ async def test_over_http_the_sixth_lookup_waits_and_staff_read_why(room: Storero
     await room.tenants.add_host(shop.tenant_id, host)
     domain = await shop.domains.create(domain_name=host)
     number = await ordered(shop)
-    transport = httpx.ASGITransport(create_app(room, Settings()), client=("203.0.113.77", 40000))
+    transport = httpx.ASGITransport(app_of(room), client=("203.0.113.77", 40000))
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as http:
         wrong = {"number": number, "phone": OTHER}
         said = [await http.post("/v1/orders/lookup", json=wrong) for _ in range(FAILURES_MAX + 1)]

@@ -25,6 +25,7 @@ HOME = Address(
     postal_code="12207",
     country_code="US",
 )
+_rooms: dict[tuple[int, str | None], tuple[Storeroom, FixedClock]] = {}  # of this worker; each test sets the clock
 
 
 @dataclass
@@ -37,8 +38,12 @@ class House:
 
     @classmethod
     async def open(cls, db: Database, *, secret: str | None = SECRET) -> House:
-        clock = FixedClock(datetime.now(UTC))
-        room = Storeroom(db, clock=clock, secret=secret)
+        now = datetime.now(UTC)
+        if (id(db), secret) not in _rooms:
+            clock = FixedClock(now)
+            _rooms[id(db), secret] = Storeroom(db, clock=clock, secret=secret), clock
+        room, clock = _rooms[id(db), secret]
+        clock.move(now - clock.now())
         tenant_id = f"t_{secrets.token_hex(6)}"
         await room.tenants.create(tenant_id, name="A shop", currency="USD")
         return cls(room, room.tenant(tenant_id), clock)

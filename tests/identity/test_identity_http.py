@@ -12,12 +12,11 @@ from house import PASSWORD, House
 from litestar import Litestar
 
 from market import Market
+from serving import app_of
 from storeroom.database.pool import Database
 from storeroom.flows.sign_in_routes import SIGN_INS_BY_ACCOUNT, WRONG_BY_ADDRESS
 from storeroom.identity import Permission, User, UserRole, UserStatus
 from storeroom.identity.proof_routes import MESSAGES_BY_EMAIL
-from storeroom.server import create_app
-from storeroom.settings import Settings
 
 HOME = {
     "recipient_name": "Ann Buyer",
@@ -51,7 +50,7 @@ async def front(database: Database) -> AsyncIterator[Front]:
     house = await House.open(database)
     host = f"{secrets.token_hex(6)}.test"
     await house.room.tenants.add_host(house.shop.tenant_id, host)
-    app: Litestar = create_app(house.room, Settings())
+    app: Litestar = app_of(house.room)
     transport = httpx.ASGITransport(app=app, client=(f"2001:db8::{secrets.token_hex(2)}", 1))
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as http:
         yield Front(house, http)

@@ -15,6 +15,7 @@ from house import PASSWORD, SECRET, House
 
 from posted import posted
 from rivals import race
+from serving import app_of
 from storeroom.core.secrets import token_hash
 from storeroom.database.errors import DatabaseUnavailable
 from storeroom.database.pool import Database, Transaction
@@ -37,8 +38,6 @@ from storeroom.identity.model import RESET_LIFETIME, VERIFICATION_LIFETIME
 from storeroom.identity.proof_routes import MESSAGES_BY_EMAIL
 from storeroom.notices import NOTICES_FOLDER
 from storeroom.room import Storeroom
-from storeroom.server import create_app
-from storeroom.settings import Settings
 
 ANN = {"email": "ann@example.com", "password": PASSWORD, "full_name": "Ann Buyer"}
 NEXT = "another horse battery"
@@ -300,7 +299,7 @@ async def test_a_password_and_a_token_show_themselves_nowhere(house: House, capl
 async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
     host = f"{secrets.token_hex(6)}.test"
     await house.room.tenants.add_host(house.shop.tenant_id, host)
-    app: Any = create_app(house.room, Settings())
+    app: Any = app_of(house.room)
     transport = httpx.ASGITransport(app=app, client=(f"2001:db8::{secrets.token_hex(2)}", 1))
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
         yield client

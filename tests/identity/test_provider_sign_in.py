@@ -18,6 +18,7 @@ from joserfc.jwk import RSAKey
 
 from market import Market
 from rivals import race
+from serving import app_of
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Transaction
 from storeroom.identity import (
@@ -42,8 +43,6 @@ from storeroom.identity import (
     providers,
 )
 from storeroom.identity.providers import Provider, Vouched
-from storeroom.server import create_app
-from storeroom.settings import Settings
 
 CLIENT = "shop.apps.example"
 ISSUER = "https://accounts.example"
@@ -346,7 +345,7 @@ async def test_by_provider_over_http_with_the_guests_cart(door: Door) -> None:
     visitor = Visitor(session_id=session.id)
     cart = await house.shop.carts.create(visitor=visitor)
     await house.shop.carts.add(visitor=visitor, cart_id=cart.id, variant_id=shirt, quantity=2)
-    app: Any = create_app(house.room, Settings())
+    app: Any = app_of(house.room)
     transport = httpx.ASGITransport(app=app, client=(f"2001:db8::{secrets.token_hex(2)}", 1))
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as http:
         nonce = (await http.post("/v1/auth/nonce")).json()["nonce"]
@@ -410,7 +409,7 @@ async def test_over_http_a_provider_is_left_for_a_password(door: Door) -> None:
     signed_in = await door.sign_in()
     host = f"{secrets.token_hex(6)}.test"
     await house.room.tenants.add_host(house.shop.tenant_id, host)
-    transport = httpx.ASGITransport(app=create_app(house.room, Settings()), client=("2001:db8::17", 1))  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app=app_of(house.room), client=("2001:db8::17", 1))  # type: ignore[arg-type]
     bearer = {"Authorization": f"Bearer {signed_in.access_token}"}
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}", headers=bearer) as http:
         (listed,) = (await http.get("/v1/account/providers")).json()

@@ -14,10 +14,9 @@ import pytest
 from house import PASSWORD, House
 from litestar import Litestar
 
+from serving import app_of
 from storeroom.identity import AccountSettings, UserRole, passwords
 from storeroom.identity.model import UserStatus
-from storeroom.server import create_app
-from storeroom.settings import Settings
 
 TRIES = 30  # of each kind
 SHUFFLES = 2000
@@ -81,7 +80,7 @@ class Stopwatch:
 async def stopwatch(house: House) -> Stopwatch:
     host = f"{secrets.token_hex(6)}.test"
     await house.room.tenants.add_host(house.shop.tenant_id, host)
-    return Stopwatch(create_app(house.room, Settings()), host)
+    return Stopwatch(app_of(house.room), host)
 
 
 def chance(ones: list[float], others: list[float]) -> float:

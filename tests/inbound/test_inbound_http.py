@@ -15,13 +15,12 @@ import pytest
 from recorded import address, at, customer, line, order
 
 from factories import make_method, make_product, open_shop, place
+from serving import app_of
 from storeroom.database.service import SYSTEM
 from storeroom.flows.inbound import HANDLERS
 from storeroom.inbox import InboxEntry, InboxProcessor, InboxStatus
 from storeroom.orders import OrderStatus
 from storeroom.room import Shop, Storeroom
-from storeroom.server import create_app
-from storeroom.settings import Settings
 from storeroom.sources import SourceKind
 
 SECRET = "whsec_" + base64.b64encode(b"the secret of both of the sources").decode()
@@ -59,7 +58,7 @@ async def wire(room: Storeroom) -> AsyncIterator[Wire]:
     shop = await open_shop(room, actor=SYSTEM)
     for source in ("vendure", "epicor_propello"):
         await shop.webhook_sources.create(code=source, secret=SECRET)
-    transport = httpx.ASGITransport(create_app(room, Settings(flood_requests=0)), client=("203.0.113.9", 40000))
+    transport = httpx.ASGITransport(app_of(room), client=("203.0.113.9", 40000))
     async with httpx.AsyncClient(transport=transport, base_url="http://api.nobody.example") as http:
         yield Wire(room, shop, http)
 

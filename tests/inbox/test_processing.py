@@ -16,13 +16,12 @@ from prometheus_client import CollectorRegistry
 from reception import Desk, effect
 from senders import body_of, mailgun, standard, timed
 
+from serving import app_of
 from storeroom.core.clock import FixedClock
 from storeroom.database.service import SYSTEM, Context
 from storeroom.identity import Permission, Proof, UserRole, UserStatus
 from storeroom.inbox import Handled, Handler, InboxMessage, InboxProcessor, InboxStatus, MessageNotReplayable
 from storeroom.inbox.jobs import return_lost
-from storeroom.server import create_app
-from storeroom.settings import Settings
 
 ORDER, PAYMENT, FULFILMENT = (uuid.uuid4() for _ in range(3))
 
@@ -328,7 +327,7 @@ async def test_a_running_worker_is_woken_counts_and_stops(desk: Desk) -> None:
 
 @asynccontextmanager
 async def web(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(desk.room, Settings(flood_requests=0)), client=("203.0.113.9", 40000))
+    transport = httpx.ASGITransport(app_of(desk.room), client=("203.0.113.9", 40000))
     async with httpx.AsyncClient(transport=transport, base_url="http://api.nobody.example") as http:
         yield http
 

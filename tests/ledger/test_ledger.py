@@ -10,6 +10,7 @@ import pytest
 
 from factories import make_product, open_shop, place
 from refund_desk import Desk, open_desk, usd
+from serving import app_of
 from storeroom.core.ids import OrderId, new_id
 from storeroom.core.money import Money
 from storeroom.identity import Proof
@@ -17,7 +18,6 @@ from storeroom.ledger import OrderLedger, ShopLedger
 from storeroom.orders import OrderNotFound
 from storeroom.refunds import RefundMethod
 from storeroom.room import Shop, Storeroom
-from storeroom.server.app import create_app
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ async def test_staff_read_it(room: Storeroom, desk: Desk) -> None:
     await room.tenants.add_host(desk.shop.tenant_id, host)
     token = (await desk.shop.sessions.start(proof=Proof(user_id=desk.admin.id))).access_token
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(create_app(room)),
+        transport=httpx.ASGITransport(app_of(room)),
         base_url=f"http://{host}",
         headers={"Authorization": f"Bearer {token}"},
     ) as http:

@@ -12,14 +12,13 @@ import httpx
 import pytest
 
 from factories import make_coupon, make_product, open_shop, place
+from serving import app_of
 from storeroom.core.ids import UserId
 from storeroom.core.visitor import Visitor
 from storeroom.database.service import SYSTEM
 from storeroom.identity import Permission, Proof, UserRole
 from storeroom.promotions import CouponChanges
 from storeroom.room import Shop, Storeroom
-from storeroom.server import create_app
-from storeroom.settings import Settings
 
 COUPON = {
     "code": "spring",
@@ -47,7 +46,7 @@ async def http(room: Storeroom, shop: Shop) -> AsyncIterator[httpx.AsyncClient]:
     )
     signed_in = await shop.sessions.start(proof=Proof(user_id=staff.id))
     headers = {"Authorization": f"Bearer {signed_in.access_token}"}
-    transport = httpx.ASGITransport(create_app(room, Settings()), client=("203.0.113.9", 40000))
+    transport = httpx.ASGITransport(app_of(room), client=("203.0.113.9", 40000))
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}", headers=headers) as client:
         yield client
 

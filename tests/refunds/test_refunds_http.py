@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from refund_desk import Desk, usd
+from serving import app_of
 from storeroom.identity import Proof
 from storeroom.room import Storeroom
-from storeroom.server.app import create_app
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ async def http(room: Storeroom, desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
     host = f"{secrets.token_hex(6)}.example"
     await room.tenants.add_host(desk.shop.tenant_id, host)
     token = (await desk.shop.sessions.start(proof=Proof(user_id=desk.admin.id))).access_token
-    transport = httpx.ASGITransport(create_app(room))
+    transport = httpx.ASGITransport(app_of(room))
     async with httpx.AsyncClient(
         transport=transport, base_url=f"http://{host}", headers={"Authorization": f"Bearer {token}"}
     ) as client:

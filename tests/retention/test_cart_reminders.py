@@ -14,6 +14,7 @@ import pytest
 
 from factories import make_method, make_product, open_shop, place, purchase
 from rivals import race
+from serving import app_of
 from storeroom import notices
 from storeroom.carts import Cart
 from storeroom.carts.jobs import abandon_idle
@@ -28,8 +29,6 @@ from storeroom.notices import Notice
 from storeroom.retention import CartReminderNotFound, CartReminderStatus
 from storeroom.retention.jobs import note_idle, remind, remind_due
 from storeroom.room import Shop, Storeroom
-from storeroom.server import create_app
-from storeroom.settings import Settings
 
 DUE = timedelta(seconds=7_201)
 QUEUED = "SELECT id, payload FROM webhook_queue WHERE tenant_id = $1 AND destination = 'mail' ORDER BY id"
@@ -448,7 +447,7 @@ async def test_over_http_a_guest_follows_the_link_and_stops_the_mails(desk: Desk
     await desk.back()
     await left(desk)
     token = await token_of(desk)
-    app = create_app(desk.room, Settings(flood_requests=0))
+    app = app_of(desk.room)
     headers = {"Storeroom-Tenant": desk.shop.tenant_id}
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="https://pages.example", headers=headers

@@ -9,10 +9,9 @@ from litestar import Litestar
 from served import SECRET, Place, client_of
 
 from market import Market
+from serving import app_of
 from storeroom.room import Storeroom
-from storeroom.server import create_app
 from storeroom.server.logs import configure_logs
-from storeroom.settings import Settings
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +28,7 @@ def _logs() -> None:
 
 @pytest.fixture(scope="session")
 def app(room: Storeroom) -> Litestar:
-    return create_app(room, Settings(flood_requests=0))
+    return app_of(room)
 
 
 @pytest.fixture

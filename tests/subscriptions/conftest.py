@@ -8,14 +8,13 @@ import pytest
 from club import Club, open_club
 from litestar import Litestar
 
+from serving import app_of
 from storeroom.room import Shop, Storeroom
-from storeroom.server import create_app
-from storeroom.settings import Settings
 
 
 @pytest.fixture(scope="session")
 def app(room: Storeroom) -> Litestar:
-    return create_app(room, Settings(flood_requests=0))
+    return app_of(room)
 
 
 @pytest.fixture

@@ -11,13 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from factories import SECRET, open_shop
-from storeroom.database.pool import Database
+from factories import open_shop
+from serving import app_of
 from storeroom.database.service import SYSTEM
 from storeroom.identity import Permission, Proof, UserRole
 from storeroom.room import Shop, Storeroom
-from storeroom.server import create_app
-from storeroom.settings import Settings
 from storeroom.tenants import SETTINGS, InvalidTenant
 
 PATH = "/v1/admin/settings"
@@ -33,15 +31,13 @@ class Office:
 
 
 @pytest.fixture
-async def office(database: Database) -> AsyncIterator[Office]:
-    room = Storeroom(database, secret=SECRET)
+async def office(room: Storeroom) -> AsyncIterator[Office]:
     shop = await open_shop(room, actor=SYSTEM)
     staff = await shop.users.create(
         email=f"{secrets.token_hex(4)}@shop.example", role=UserRole.STAFF, permissions=[Permission.SETTINGS_WRITE]
     )
     token = (await shop.sessions.start(proof=Proof(user_id=staff.id))).access_token
-    app: Any = create_app(room, Settings())
-    transport = httpx.ASGITransport(app, client=("203.0.113.9", 40000))
+    transport = httpx.ASGITransport(app_of(room), client=("203.0.113.9", 40000))
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://any.test", headers=headers) as http:
         yield Office(room, shop, http)

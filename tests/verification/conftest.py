@@ -9,10 +9,9 @@ import pytest
 from phones import Phones
 
 from factories import open_shop
+from serving import app_of
 from storeroom.database.service import SYSTEM
 from storeroom.room import Storeroom
-from storeroom.server import create_app
-from storeroom.settings import Settings
 
 
 @pytest.fixture
@@ -25,6 +24,6 @@ async def phones(room: Storeroom, tmp_path: Path) -> Phones:
 async def http(room: Storeroom, phones: Phones) -> AsyncIterator[httpx.AsyncClient]:
     host = f"{secrets.token_hex(6)}.test"
     await room.tenants.add_host(phones.shop.tenant_id, host)
-    transport = httpx.ASGITransport(app=create_app(room, Settings()), client=(f"2001:db8::{secrets.token_hex(2)}", 1))
+    transport = httpx.ASGITransport(app=app_of(room), client=(f"2001:db8::{secrets.token_hex(2)}", 1))
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
         yield client

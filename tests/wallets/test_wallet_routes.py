@@ -10,10 +10,10 @@ import pytest
 
 from factories import make_product
 from purse import OURS, RIVAL, WALLET, Purse, signature
+from serving import app_of
 from storeroom.database.service import Actor, ActorKind
 from storeroom.identity import Permission, UserRole
 from storeroom.room import Storeroom
-from storeroom.server.app import create_app
 
 USDC = {"amount": 5_000_000, "currency": "USDC"}
 
@@ -27,7 +27,7 @@ async def http(room: Storeroom, purse: Purse) -> AsyncIterator[httpx.AsyncClient
         name="pay server", permissions=[Permission.PAYMENTS_RECORD, Permission.PAYMENTS_READ]
     )
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(create_app(room)),
+        transport=httpx.ASGITransport(app_of(room)),
         base_url="http://shop.example",
         headers={"Authorization": f"Bearer {key}"},
     ) as client:
