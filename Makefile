@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 WORKERS ?= auto
+export PYTHONDONTWRITEBYTECODE :=    # tests start some hundred processes: what they compile is kept
 
 .PHONY: serve test test-mapped check bench lock clean
 
