@@ -137,6 +137,31 @@ async def test_a_buyers_own_limit_holds_for_two_who_meet(market: Market, databas
     assert isinstance(await race(database, first, second), CouponNotApplicable)
 
 
+@pytest.mark.parametrize("account", [False, True])
+async def test_two_first_orders_of_one_address_with_two_coupons_are_one(
+    market: Market, database: Database, account: bool
+) -> None:
+    """The first is a guest's, the second a guest's too or the account's whose address it is: they share no row."""
+    ann = await market.user()
+    await market.run("UPDATE {users} SET email_verified = TRUE WHERE tenant_id = $1 AND id = $2", ann)
+    mail = await market.one("SELECT email FROM {users} WHERE tenant_id = $1 AND id = $2", ann)
+    for code in ("HELLO", "WELCOME"):
+        await market.coupon(code, first_order_only=True)
+    counter = Counter(market, Checkout(market.context))
+    mine, theirs = await market.variant(), await market.variant()
+    who = {"visitor": Visitor(user_id=ann), "email": "x@example.com"} if account else {"email": mail}
+
+    async def first(tx: Transaction) -> None:
+        await counter.checkout.place_in(tx, counter.purchase(mine, coupons=["HELLO"], email=mail))
+
+    async def second() -> Placement:
+        return await counter.place(theirs, coupons=["WELCOME"], **who)
+
+    outcome = await race(database, first, second)
+    assert isinstance(outcome, CouponNotApplicable) and outcome.reason == "first_order"
+    assert await given(market) == 1
+
+
 async def test_a_use_that_is_given_back_meanwhile_is_there_for_who_waited(market: Market, database: Database) -> None:
     await market.coupon(usage_limit=1)
     counter = Counter(market, Checkout(market.context))

@@ -14,7 +14,7 @@ from factories import usd
 from market import Market
 from storeroom.carts import Visitor
 from storeroom.core.idempotency import IdempotencyKeyReused
-from storeroom.core.ids import OrderId
+from storeroom.core.ids import OrderId, ProductId, new_id
 from storeroom.credit import StoreCredit
 from storeroom.database.pool import Database
 from storeroom.flows.cancellation import Cancellation, cancel_unpaid
@@ -23,7 +23,7 @@ from storeroom.flows.errors import InvalidPurchase, OutOfStock, PaymentMethodRef
 from storeroom.flows.model import Placement, PurchaseLine
 from storeroom.orders import OrderMoveRefused, Orders, OrderStatus
 from storeroom.payments import PaymentMethodNotForCoupon, Payments
-from storeroom.promotions import CouponNotApplicable, CouponNotFound, CouponRefusal, CouponUsedUp
+from storeroom.promotions import CouponNotApplicable, CouponNotFound, CouponRefusal, Coupons, CouponUsedUp, Line
 
 
 async def refused(counter: Counter, **facts: Any) -> str | None:
@@ -175,6 +175,37 @@ async def test_one_buyer_uses_it_once_and_another_can(counter: Counter) -> None:
     assert await refused(counter, email="Guest@Example.com") == "used_before"
     assert await refused(counter, email="other@example.com") is None
     assert await counter.market.uses() == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("asks", "reason"), [("usage_limit_per_user", "used_before"), ("first_order_only", "first_order")]
+)
+async def test_what_a_guest_used_the_account_of_the_same_proved_address_has_used(
+    counter: Counter, asks: str, reason: str
+) -> None:
+    """Before the guest's orders are made the account's, afterwards, and with another address after that."""
+    market = counter.market
+    await market.coupon(**{asks: 1 if asks == "usage_limit_per_user" else True})
+    ann = await market.user()
+    mail = await market.one("SELECT email FROM {users} WHERE tenant_id = $1 AND id = $2", ann)
+    assert await refused(counter, email=mail) is None
+    before = {"visitor": Visitor(user_id=ann), "email": "elsewhere@example.com"}
+
+    async def quoted() -> str | None:
+        lines = [Line(ProductId(new_id()), 1000)]
+        try:
+            await Coupons(market.context).preview(lines=lines, codes=["SAVE"], currency="USD", user_id=ann)
+        except CouponNotApplicable as error:
+            return str(error.reason)
+        return None
+
+    assert await quoted() is None, "nobody has proved that the address is theirs"
+    await market.run("UPDATE {users} SET email_verified = TRUE WHERE tenant_id = $1 AND id = $2", ann)
+    assert await refused(counter, **before) == await quoted() == reason
+    assert await Orders(market.context).claim_guest_orders(user_id=ann) == 1
+    assert await refused(counter, **before) == await quoted() == reason
+    await market.run("UPDATE {users} SET email = 'new@example.com' WHERE tenant_id = $1 AND id = $2", ann)
+    assert await refused(counter, **before) == await quoted() == reason
 
 
 @pytest.mark.requirement("CED-CPN-02")

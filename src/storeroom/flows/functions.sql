@@ -100,9 +100,10 @@ BEGIN
     END IF;
 
     -- Accounts and guest sessions: locked, so that one visitor's open orders can be counted.
-    SELECT coalesce(jsonb_object_agg(u.id, jsonb_build_object('status', u.status, 'age', u.age_verified, 'kyc', u.kyc_status)), '{}')
+    SELECT coalesce(jsonb_object_agg(u.id, jsonb_build_object('status', u.status, 'age', u.age_verified, 'kyc', u.kyc_status,
+                                                              'mail', CASE WHEN u.email_verified THEN u.email END)), '{}')
       INTO _visitors
-      FROM (SELECT id, status, age_verified, kyc_status
+      FROM (SELECT id, status, age_verified, kyc_status, email, email_verified
               FROM {users}
              WHERE tenant_id = p_tenant AND id = ANY (ARRAY(SELECT o.user_id FROM unnest(_orders) o WHERE o.user_id IS NOT NULL))
              ORDER BY id
@@ -281,8 +282,21 @@ BEGIN
                  ORDER BY k.code
                    FOR NO KEY UPDATE) c;
 
+        -- Two first orders of one buyer, each with a coupon of its own, have no row in common where one of them is a guest's:
+        -- they wait for each other by the e-mail.
+        IF EXISTS (SELECT FROM unnest(_offered) c WHERE c.first_order_only) THEN
+            PERFORM pg_advisory_xact_lock(e.key)
+               FROM (SELECT DISTINCT hashtextextended(concat_ws(chr(31), 'buyers', p_tenant, CASE
+                                WHEN o.user_id IS NULL THEN o.customer_email
+                                ELSE _visitors->(o.user_id::text)->>'mail' END), 0) AS key
+                       FROM unnest(_orders) o
+                      WHERE o.user_id IS NULL OR _visitors->(o.user_id::text)->>'mail' IS NOT NULL
+                      ORDER BY key) e;
+        END IF;
+
         FOR _buyer IN
-            SELECT o.ordinal, o.user_id, o.customer_email AS email, coalesce(o.user_id::text, o.customer_email) AS name,
+            SELECT o.ordinal, o.user_id, o.customer_email AS email, _visitors->(o.user_id::text)->>'mail' AS mail,
+                   coalesce(_visitors->(o.user_id::text)->>'mail', o.user_id::text, o.customer_email) AS name,
                    s.subtotal_amount AS subtotal,
                    ARRAY(SELECT c.code
                            FROM (SELECT _carts->(o.cart_id::text)->>'discount_code' AS code, 0 AS place
@@ -311,7 +325,9 @@ BEGIN
                       FROM unnest(_lines) l WHERE l.ordinal = o.ordinal) AS lines,
                    (SELECT count(*)
                       FROM unnest(_orders) e
-                     WHERE e.ordinal < o.ordinal AND coalesce(e.user_id::text, e.customer_email) = coalesce(o.user_id::text, o.customer_email)
+                     WHERE e.ordinal < o.ordinal
+                       AND coalesce(_visitors->(e.user_id::text)->>'mail', e.user_id::text, e.customer_email)
+                           = coalesce(_visitors->(o.user_id::text)->>'mail', o.user_id::text, o.customer_email)
                        AND NOT _verdicts ? e.ordinal::text) AS orders_beside
               FROM unnest(_orders) o
               JOIN unnest(_sums) s ON s.ordinal = o.ordinal
@@ -355,6 +371,9 @@ BEGIN
                                            WHEN _buyer.user_id IS NOT NULL
                                            THEN (SELECT count(*) FROM {orders} p
                                                   WHERE p.tenant_id = p_tenant AND p.user_id = _buyer.user_id AND p.cancelled_at IS NULL)
+                                              + (SELECT count(*) FROM {orders} p  -- as a guest, with the address that is proved
+                                                  WHERE p.tenant_id = p_tenant AND p.user_id IS NULL
+                                                    AND p.customer_email = _buyer.mail AND p.cancelled_at IS NULL)
                                            ELSE (SELECT count(*) FROM {orders} p
                                                   WHERE p.tenant_id = p_tenant AND p.customer_email = _buyer.email
                                                     AND p.cancelled_at IS NULL) END AS orders,
@@ -363,6 +382,9 @@ BEGIN
                                            THEN (SELECT count(*) FROM {coupon_redemptions} r
                                                   WHERE r.tenant_id = p_tenant AND r.coupon_id = c.id AND r.user_id = _buyer.user_id
                                                     AND r.released_at IS NULL)
+                                              + (SELECT count(*) FROM {coupon_redemptions} r
+                                                  WHERE r.tenant_id = p_tenant AND r.coupon_id = c.id AND r.user_id IS NULL
+                                                    AND r.customer_email = _buyer.mail AND r.released_at IS NULL)
                                            ELSE (SELECT count(*) FROM {coupon_redemptions} r
                                                   WHERE r.tenant_id = p_tenant AND r.coupon_id = c.id
                                                     AND r.customer_email = _buyer.email AND r.released_at IS NULL) END AS uses) b
@@ -1193,6 +1215,36 @@ BEGIN
       FROM jsonb_to_recordset(_units) AS u (line UUID, refunded INTEGER, freed INTEGER, unheld INTEGER, back INTEGER)
      WHERE i.tenant_id = p_tenant AND i.id = u.line;
     RETURN _back;
+END
+$function$;
+
+-- function: claim_guest_orders_v1
+-- Make the orders that a guest placed with an account's verified address the account's, and what they used of coupons with
+-- them, so that a limit of so many uses for each buyer outlives a change of the address. Says how many orders it were.
+CREATE FUNCTION {claim_guest_orders_v1}(p_tenant TEXT, p_user UUID)
+RETURNS INTEGER
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+AS $function$
+DECLARE
+    _claimed  INTEGER;
+BEGIN
+    UPDATE {orders} o
+       SET user_id = p_user, updated_at = now()
+     WHERE o.tenant_id = p_tenant
+       AND o.user_id IS NULL
+       AND o.customer_email = (SELECT u.email
+                                 FROM {users} u
+                                WHERE u.tenant_id = p_tenant AND u.id = p_user AND u.email_verified AND u.deleted_at IS NULL);
+    GET DIAGNOSTICS _claimed = ROW_COUNT;
+
+    UPDATE {coupon_redemptions} r
+       SET user_id = p_user
+     WHERE r.tenant_id = p_tenant
+       AND r.user_id IS NULL
+       AND r.order_id = ANY (ARRAY(SELECT o.id FROM {orders} o WHERE o.tenant_id = p_tenant AND o.user_id = p_user));
+    RETURN _claimed;
 END
 $function$;
 

@@ -469,14 +469,9 @@ SELECT {update_customer_statistics}(:tenant_id, o.user_id)
 -- name: recount_customer(tenant_id, customer_id) -> bool
 SELECT {update_customer_statistics}(:tenant_id, :customer_id);
 
--- name: claim_guest_orders(tenant_id, user_id) -> count
--- Only a verified address proves that the orders of a guest with this address are the account's.
-UPDATE {orders}
-   SET user_id = :user_id, updated_at = now()
- WHERE tenant_id = :tenant_id
-   AND user_id IS NULL
-   AND customer_email = (SELECT u.email FROM {users} u
-                          WHERE u.tenant_id = :tenant_id AND u.id = :user_id AND u.email_verified AND u.deleted_at IS NULL);
+-- name: claim_guest_orders(tenant_id, user_id) -> int
+-- Only a verified address proves that the orders of a guest with this address are the account's. See flows/functions.sql.
+SELECT {claim_guest_orders_v1}(:tenant_id, :user_id);
 
 -- Jobs ------------------------------------------------------------------------------------------------------------------
 

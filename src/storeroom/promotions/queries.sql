@@ -255,22 +255,49 @@ SELECT code, applies_at, auto_apply, amount, currency
    AND order_id = :order_id
  ORDER BY position;
 
--- name: orders_before(tenant_id, user_id?, email?) -> int
--- Of an account, or with a guest's e-mail; those that were cancelled do not count. Asked for a buyer who is known.
+-- name: orders_before(tenant_id, email) -> int
+-- With a guest's e-mail; those that were cancelled do not count.
 SELECT count(*)
   FROM {orders}
  WHERE tenant_id = :tenant_id
-   AND user_id = :user_id                            -- if user_id
-   AND customer_email = :email                       -- if email
+   AND customer_email = :email
    AND cancelled_at IS NULL;
 
--- name: uses_before(tenant_id, coupon_ids, user_id?, email?) -> UsesBefore*
+-- name: orders_of_account(tenant_id, user_id) -> int
+-- Its own, and a guest's with the address that it has proved.
+SELECT count(*)
+  FROM {orders} o
+ WHERE o.tenant_id = :tenant_id
+   AND o.cancelled_at IS NULL
+   AND (o.user_id = :user_id
+        OR (o.user_id IS NULL
+            AND o.customer_email = (SELECT u.email
+                                      FROM {users} u
+                                     WHERE u.tenant_id = :tenant_id
+                                       AND u.id = :user_id
+                                       AND u.email_verified)));
+
+-- name: uses_before(tenant_id, coupon_ids, email) -> UsesBefore*
 -- As above; a use that was given back does not count.
 SELECT coupon_id, count(*)::INTEGER AS uses
   FROM {coupon_redemptions}
  WHERE tenant_id = :tenant_id
    AND coupon_id = ANY (:coupon_ids)
    AND released_at IS NULL
-   AND user_id = :user_id                            -- if user_id
-   AND customer_email = :email                       -- if email
+   AND customer_email = :email
  GROUP BY coupon_id;
+
+-- name: uses_of_account(tenant_id, coupon_ids, user_id) -> UsesBefore*
+SELECT r.coupon_id, count(*)::INTEGER AS uses
+  FROM {coupon_redemptions} r
+ WHERE r.tenant_id = :tenant_id
+   AND r.coupon_id = ANY (:coupon_ids)
+   AND r.released_at IS NULL
+   AND (r.user_id = :user_id
+        OR (r.user_id IS NULL
+            AND r.customer_email = (SELECT u.email
+                                      FROM {users} u
+                                     WHERE u.tenant_id = :tenant_id
+                                       AND u.id = :user_id
+                                       AND u.email_verified)))
+ GROUP BY r.coupon_id;

@@ -422,15 +422,19 @@ class Coupons(Service):
         """What the buyer had before, where a coupon asks for it and the buyer is known."""
         if user_id is None and email is None:
             return buying, {}
-        tenant_id, guest = self.tenant_id, None if user_id is not None else email
-        orders, uses = 0, list[UsesBefore]()
-        if any(coupon.first_order_only for coupon in coupons):
-            orders = await queries.orders_before(self.db, tenant_id=tenant_id, user_id=user_id, email=guest)
+        tenant_id, orders, uses = self.tenant_id, 0, list[UsesBefore]()
         limited = [coupon.id for coupon in coupons if coupon.usage_limit_per_user is not None]
-        if limited:
-            uses = await queries.uses_before(
-                self.db, tenant_id=tenant_id, coupon_ids=limited, user_id=user_id, email=guest
-            )
+        first_only = any(coupon.first_order_only for coupon in coupons)
+        if user_id is not None:
+            if first_only:
+                orders = await queries.orders_of_account(self.db, tenant_id=tenant_id, user_id=user_id)
+            if limited:
+                uses = await queries.uses_of_account(self.db, tenant_id=tenant_id, coupon_ids=limited, user_id=user_id)
+        elif email is not None:
+            if first_only:
+                orders = await queries.orders_before(self.db, tenant_id=tenant_id, email=email)
+            if limited:
+                uses = await queries.uses_before(self.db, tenant_id=tenant_id, coupon_ids=limited, email=email)
         return msgspec.structs.replace(buying, orders_before=orders), {use.coupon_id: use.uses for use in uses}
 
     async def _check_there(self, facts: dict[str, Any]) -> None:
