@@ -17,7 +17,7 @@ from storeroom.core.clock import FixedClock
 from storeroom.core.crypto import SealBroken
 from storeroom.database.pool import Database, Transaction
 from storeroom.database.service import Actor, ActorKind
-from storeroom.identity import InvalidCredentials, TokenRefused, User, UserRole
+from storeroom.identity import AccountBlocked, InvalidCredentials, TokenRefused, User, UserRole, UserStatus
 from storeroom.room import Shop, Storeroom
 from storeroom.verification import (
     CHALLENGE_LIFETIME,
@@ -293,6 +293,83 @@ async def test_where_the_shop_requires_it_staff_set_it_up_at_sign_in(database: D
         await sign_in.enrol(challenge=asked.value.challenge)
     with pytest.raises(SecondFactorKept):
         await staffed.own.remove(user_id=staffed.ann.id, code=codes[0])
+
+
+async def test_an_old_challenge_sets_up_nothing_once_the_password_is_another(database: Database) -> None:
+    """Whoever had stolen it would have the app of the account, and its owner none."""
+    staffed = await Staffed.open(database, staff_second_factor_required=True)
+    sign_in, users, ann = staffed.shop.sign_in, staffed.shop.users, staffed.ann
+    before, after = await staffed.challenge(), "another horse battery"
+    app = pyotp.TOTP((await sign_in.enrol(challenge=before)).secret)
+    await users.set_password(user_id=ann.id, password=after)
+    for refused in (
+        sign_in.enrol(challenge=before),
+        sign_in.with_new_second_factor(challenge=before, code=app.at(staffed.clock.now())),
+    ):
+        with pytest.raises(InvalidCredentials):
+            await refused
+    assert not (await staffed.own.status(user_id=ann.id)).active
+    assert await staffed.one("SELECT count(*) FROM {recovery_codes} WHERE tenant_id = $1") == 0
+    with pytest.raises(SecondFactorRequired) as asked:
+        await sign_in.with_password(email=ann.email, password=after)
+    offered = await sign_in.enrol(challenge=asked.value.challenge)
+    assert offered.secret != app.secret
+    await users.set_status(user_id=ann.id, status=UserStatus.SUSPENDED)
+    code = pyotp.TOTP(offered.secret).at(staffed.clock.now())
+    for refused in (
+        sign_in.enrol(challenge=asked.value.challenge),
+        sign_in.with_new_second_factor(challenge=asked.value.challenge, code=code),
+    ):
+        with pytest.raises(AccountBlocked):
+            await refused
+    assert not (await staffed.own.status(user_id=ann.id)).active
+
+
+async def test_who_confirms_while_the_password_is_being_changed_waits_and_is_refused(database: Database) -> None:
+    staffed = await Staffed.open(database, staff_second_factor_required=True)
+    sign_in = staffed.shop.sign_in
+    challenge = await staffed.challenge()
+    code = pyotp.TOTP((await sign_in.enrol(challenge=challenge)).secret).at(staffed.clock.now())
+
+    async def first(tx: Transaction) -> None:
+        await staffed.shop.users.bound(tx).set_password(user_id=staffed.ann.id, password="another horse battery")
+
+    outcome = await race(database, first, lambda: sign_in.with_new_second_factor(challenge=challenge, code=code))
+    assert isinstance(outcome, InvalidCredentials)
+    assert not (await staffed.own.status(user_id=staffed.ann.id)).active
+
+
+async def test_a_sign_in_that_fails_at_its_end_takes_no_code_and_sets_nothing_up(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the factor would be active, and its recovery codes lost. Wrong codes are counted all the same."""
+    staffed = await Staffed.open(database, staff_second_factor_required=True)
+    sign_in = staffed.shop.sign_in
+    challenge = await staffed.challenge()
+    staffed.app = pyotp.TOTP((await sign_in.enrol(challenge=challenge)).secret)
+
+    async def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("storeroom.identity.Sessions.start", broken)
+        with pytest.raises(ZeroDivisionError):
+            await sign_in.with_new_second_factor(challenge=challenge, code=staffed.code())
+    assert not (await staffed.own.status(user_id=staffed.ann.id)).active
+    with pytest.raises(SecondFactorRefused):
+        await sign_in.with_new_second_factor(challenge=challenge, code=staffed.wrong())
+    assert await staffed.one("SELECT failures FROM {second_factors} WHERE tenant_id = $1") == 1
+    _, codes = await sign_in.with_new_second_factor(challenge=challenge, code=staffed.code())
+    challenge = await staffed.challenge()
+    with monkeypatch.context() as patched:
+        patched.setattr("storeroom.identity.Sessions.start", broken)
+        with pytest.raises(ZeroDivisionError):
+            await sign_in.with_second_factor(challenge=challenge, code=codes[0])
+    assert (await sign_in.with_second_factor(challenge=challenge, code=codes[0])).access_token
+    for _ in range(2):
+        with pytest.raises(SecondFactorRefused):
+            await sign_in.with_second_factor(challenge=challenge, code=staffed.wrong())
+    assert await staffed.one("SELECT failures FROM {second_factors} WHERE tenant_id = $1") == 2
 
 
 async def test_it_is_removed_with_a_code_of_it(staffed: Staffed) -> None:

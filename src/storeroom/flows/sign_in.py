@@ -97,11 +97,12 @@ class SignIn(Service):
             InvalidCredentials, AccountBlocked: password or account were changed in between.
         """
         await self.context.settings()
-        factors = SecondFactors(self.context, self._keys)
-        proof = factors.proof_of(challenge)
+        proof = SecondFactors(self.context, self._keys).proof_of(challenge)
         async with self._refusals_told(proof):
-            await factors.check(user_id=proof.user_id, code=code)
-            return await self._join(proof, guest_token, device, passed=True)
+            signed_in = await self._passed(proof, code, guest_token, device)
+            if signed_in is None:
+                raise SecondFactorRefused
+            return signed_in
 
     async def enrol(self, *, challenge: str) -> Enrolment:
         """Set up the second factor that the shop requires of an account which has none yet.
@@ -109,15 +110,19 @@ class SignIn(Service):
         Raises:
             ChallengeRefused: as above.
             SecondFactorActive: it has one, so the challenge asks for a code.
+            InvalidCredentials, AccountBlocked: password or account were changed in between.
         """
         await self.context.settings()
         proof = SecondFactors(self.context, self._keys).proof_of(challenge)
-        return await self._factors_of(proof).enrol(user_id=proof.user_id)
+        async with self._refusals_told(proof):
+            return await self._offered(proof)
 
     async def with_new_second_factor(
         self, *, challenge: str, code: str, guest_token: str | None = None, device: str | None = None
     ) -> tuple[SignedIn, Sequence[str]]:
         """Confirm what `enrol` has set up, and go on. Also returns the recovery codes, shown this once.
+
+        All or nothing: whoever could not be signed in has no second factor that they did not see the codes of.
 
         Raises:
             as `with_second_factor`.
@@ -125,8 +130,10 @@ class SignIn(Service):
         await self.context.settings()
         proof = SecondFactors(self.context, self._keys).proof_of(challenge)
         async with self._refusals_told(proof):
-            codes = await self._factors_of(proof).confirm(user_id=proof.user_id, code=code)
-            return await self._join(proof, guest_token, device, passed=True), codes
+            confirmed = await self._confirmed(proof, code, guest_token, device)
+            if confirmed is None:
+                raise SecondFactorRefused
+            return confirmed
 
     @asynccontextmanager
     async def _refusals_told(self, proof: Proof) -> AsyncIterator[None]:
@@ -136,6 +143,31 @@ class SignIn(Service):
         except (SecondFactorRefused, InvalidCredentials, AccountBlocked) as error:
             await Sessions(self.context, self._keys).tell_refusal(error, user_id=proof.user_id, proven=True)
             raise
+
+    # A challenge lives for minutes, in which the owner may have changed a password that somebody else had said. So each
+    # step holds the proof before it does anything. A wrong code is answered, not raised: its try is to be counted.
+
+    @transactional
+    async def _offered(self, proof: Proof) -> Enrolment:
+        await Sessions(self.context, self._keys).hold(proof=proof)
+        return await self._factors_of(proof).enrol(user_id=proof.user_id)
+
+    @transactional
+    async def _passed(self, proof: Proof, code: str, guest_token: str | None, device: str | None) -> SignedIn | None:
+        await Sessions(self.context, self._keys).hold(proof=proof)
+        if not await SecondFactors(self.context, self._keys).passes(user_id=proof.user_id, code=code):
+            return None
+        return await self._join(proof, guest_token, device, passed=True)
+
+    @transactional
+    async def _confirmed(
+        self, proof: Proof, code: str, guest_token: str | None, device: str | None
+    ) -> tuple[SignedIn, Sequence[str]] | None:
+        await Sessions(self.context, self._keys).hold(proof=proof)
+        codes = await self._factors_of(proof).confirms(user_id=proof.user_id, code=code)
+        if codes is None:
+            return None
+        return await self._join(proof, guest_token, device, passed=True), codes
 
     def _factors_of(self, proof: Proof) -> SecondFactors:
         """In the name of whoever has just said the password."""

@@ -121,7 +121,14 @@ async def sign_in_with_second_factor(
     status_code=200,
     summary="Set up the second factor that the shop requires, while signing in",
     tags=["auth"],
-    responses=says(ChallengeRefused, SecondFactorActive, SecondFactorNotOffered, RateLimited),
+    responses=says(
+        ChallengeRefused,
+        SecondFactorActive,
+        SecondFactorNotOffered,
+        InvalidCredentials,
+        AccountBlocked,
+        RateLimited,
+    ),
 )
 async def enrol_while_signing_in(
     data: JSONBody[ChallengeHeld], limiter: NamedDependency[Limiter], sign_in: NamedDependency[SignIn]

@@ -182,8 +182,8 @@ class Sessions(People):
             raise InvalidCredentials
 
     @transactional
-    async def start(self, *, proof: Proof, guest_token: str | None = None, device: str | None = None) -> SignedIn:
-        """Begin a session of an account that was proven; the second half of `sign_in`.
+    async def hold(self, *, proof: Proof) -> None:
+        """See whether a proof still holds, and keep it so until the transaction ends: whatever rests on it comes after.
 
         Raises:
             InvalidCredentials: the password was changed since, or the account deleted.
@@ -194,6 +194,16 @@ class Sessions(People):
             raise InvalidCredentials
         if known.status not in MAY_SIGN_IN:
             raise AccountBlocked(status=known.status)
+
+    @transactional
+    async def start(self, *, proof: Proof, guest_token: str | None = None, device: str | None = None) -> SignedIn:
+        """Begin a session of an account that was proven; the second half of `sign_in`.
+
+        Raises:
+            InvalidCredentials: the password was changed since, or the account deleted.
+            AccountBlocked: it was suspended or banned since.
+        """
+        await self.hold(proof=proof)
         token = RefreshToken.first()
         session = None
         if guest_token:

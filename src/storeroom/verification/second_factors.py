@@ -48,7 +48,7 @@ class SecondFactors(Service):
     """The second factors of one tenant's staff.
 
     What takes a code counts the try before it tests it. Give those no transaction of your own: an error would take the
-    count back.
+    count back. `passes` and `confirms` are for one: they answer, and the caller commits before it raises.
     """
 
     def __init__(self, context: Context, keys: TokenKeys | None = None) -> None:
@@ -113,7 +113,7 @@ class SecondFactors(Service):
         """
         await self.context.settings()
         self._check_own(user_id)
-        codes = await self._confirmed(user_id, code)
+        codes = await self.confirms(user_id=user_id, code=code)
         if codes is None:
             raise SecondFactorRefused
         return codes
@@ -164,9 +164,9 @@ class SecondFactors(Service):
             own = await self._standing(actor.user_id) if actor.kind is ActorKind.ADMIN and actor.user_id else None
             if own is None or not own.staff or actor.user_id == user_id or not may_manage(own.role, known.role):
                 raise SecondFactorNotYours(user_id=user_id)
+        await Sessions(self.context, self._keys).end_all(user_id=user_id)  # locks the account first, as signing in does
         if not await self._delete(user_id):
             raise SecondFactorMissing
-        await Sessions(self.context, self._keys).end_all(user_id=user_id)
 
     # --- Signing in ---------------------------------------------------------------------------------------------------
 
@@ -213,18 +213,18 @@ class SecondFactors(Service):
             SecondFactorRefused: it is neither, or was used; or FACTOR_FAILURES_MAX were wrong within FACTOR_WINDOW.
         """
         await self.context.settings()
-        if not await self._tried(user_id, code):
+        if not await self.passes(user_id=user_id, code=code):
             raise SecondFactorRefused
 
-    # --- Shared steps -------------------------------------------------------------------------------------------------
-
     @transactional
-    async def _tried(self, user_id: UserId, code: str) -> bool:
-        """False comes back instead of an error, so that the count of the try is committed."""
+    async def passes(self, *, user_id: UserId, code: str) -> bool:
+        """As `check`: False comes back instead of an error, so that the count of the try is committed."""
         return await self._right(user_id, code, confirmed=True)
 
     @transactional
-    async def _confirmed(self, user_id: UserId, code: str) -> Sequence[str] | None:
+    async def confirms(self, *, user_id: UserId, code: str) -> Sequence[str] | None:
+        """As `confirm`: None comes back instead of an error, so that the count of the try is committed."""
+        self._check_own(user_id)
         if not await self._right(user_id, code, confirmed=False):
             return None
         await self._recorded("second_factors.confirm", user_id)
