@@ -172,6 +172,24 @@ async def test_a_forgotten_password_is_replaced_and_every_session_ends(house: Ho
     await sign_in(house, NEXT)
 
 
+async def test_a_new_password_makes_the_message_for_a_forgotten_one_worthless(house: House, mailbox: Mailbox) -> None:
+    """Whoever could read the mail for a while must not come back with a link of that time."""
+    user = await house.customer()
+    users = house.shop.users
+    changes = (
+        lambda: users.change_password(user_id=user.id, current_password=PASSWORD, new_password=NEXT),
+        lambda: users.set_password(user_id=user.id, password=PASSWORD),
+    )
+    for change in changes:
+        await house.shop.mail_proofs.send_reset(email=user.email)
+        token = await mailbox.token("reset_password")
+        await change()
+        assert [notice["kind"] for notice in await mailbox.read()] == ["password_changed"]
+        with pytest.raises(OneTimeTokenRefused):
+            await house.shop.mail_proofs.reset_password(token=token, new_password="a third horse battery")
+    await sign_in(house)
+
+
 async def test_the_owner_is_told_of_a_new_password_however_it_came(house: House, mailbox: Mailbox) -> None:
     """And of no change that was refused. The message holds no password."""
     user = await house.customer()

@@ -17,6 +17,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from market import Market
+from posted import posted
 from rivals import race
 from serving import app_of
 from storeroom.core.visitor import Visitor
@@ -30,6 +31,7 @@ from storeroom.identity import (
     InvalidCredentials,
     LastWayIn,
     LinkRefused,
+    OneTimeTokenRefused,
     Proof,
     ProviderNotLinked,
     ProviderNotOffered,
@@ -259,6 +261,8 @@ async def test_whoever_registered_with_anothers_address_loses_the_account_to_the
     house = door.house
     user = await house.customer()
     waiting = await house.shop.sessions.sign_in(email=user.email, password=PASSWORD)
+    await house.shop.mail_proofs.send_reset(email=user.email)
+    (sent,) = await posted(house.room, house.shop.tenant_id)
     owner = await door.sign_in()
     assert owner.user.id == user.id
     assert owner.user.email_verified
@@ -270,6 +274,8 @@ async def test_whoever_registered_with_anothers_address_loses_the_account_to_the
     ):
         with pytest.raises(TokenRefused):
             await refused
+    with pytest.raises(OneTimeTokenRefused):
+        await house.shop.mail_proofs.reset_password(token=str(sent.facts["token"]), new_password=PASSWORD)
     assert await house.shop.sessions.authenticate(owner.access_token)
 
 
@@ -279,6 +285,21 @@ async def test_a_mailbox_elsewhere_does_not_open_an_account_of_staff(door: Door,
     with pytest.raises(LinkRefused):
         await door.sign_in(email=member.email)
     assert await door.house.count("account_identities") == 0
+
+
+@pytest.mark.parametrize("role", [UserRole.STAFF, UserRole.ADMIN, UserRole.SUPER_ADMIN])
+async def test_whoever_becomes_staff_comes_in_by_no_mailbox_elsewhere_any_more(door: Door, role: UserRole) -> None:
+    house = door.house
+    user = (await door.sign_in()).user
+    await house.shop.users.set_role(user_id=user.id, role=UserRole.WHOLESALE)
+    assert (await door.sign_in()).user.id == user.id
+    await house.shop.users.set_role(user_id=user.id, role=role)
+    before = await house.count("auth_sessions")
+    with pytest.raises(LinkRefused):
+        await door.sign_in()
+    assert await house.count("auth_sessions") == before
+    await house.shop.users.set_role(user_id=user.id, role=UserRole.CUSTOMER)
+    assert (await door.sign_in()).user.id == user.id
 
 
 async def test_a_blocked_or_deleted_account_stays_closed(door: Door) -> None:

@@ -295,6 +295,32 @@ async def test_where_the_shop_requires_it_staff_set_it_up_at_sign_in(database: D
         await staffed.own.remove(user_id=staffed.ann.id, code=codes[0])
 
 
+@pytest.mark.parametrize("required", [True, False])
+async def test_whoever_becomes_staff_signs_in_anew_where_a_second_factor_is_required(
+    database: Database, required: bool
+) -> None:
+    """Else the session that began without one would go on for half a year."""
+    staffed = await Staffed.open(database, staff_second_factor_required=required)
+    shop = staffed.shop
+    customer = await shop.users.register(email="bo@example.com", password=PASSWORD, full_name="Bo")
+    begun = await shop.sign_in.with_password(email=customer.email, password=PASSWORD)
+    await shop.users.set_role(user_id=customer.id, role=UserRole.WHOLESALE)
+    kept = await shop.sessions.refresh(begun.refresh_token)
+    await shop.users.set_role(user_id=customer.id, role=UserRole.STAFF)
+    if not required:
+        kept = await shop.sessions.refresh(kept.refresh_token)
+        assert (await shop.sessions.authenticate(kept.access_token)).role is UserRole.STAFF
+        return
+    for refused in (shop.sessions.refresh(kept.refresh_token), shop.sessions.authenticate(kept.access_token)):
+        with pytest.raises(TokenRefused):
+            await refused
+    challenge = await staffed.challenge(customer)
+    staffed.app = pyotp.TOTP((await shop.sign_in.enrol(challenge=challenge)).secret)
+    signed_in, _ = await shop.sign_in.with_new_second_factor(challenge=challenge, code=staffed.code())
+    await shop.users.set_role(user_id=customer.id, role=UserRole.ADMIN)
+    assert (await shop.sessions.authenticate(signed_in.access_token)).role is UserRole.ADMIN, "it has passed one"
+
+
 async def test_an_old_challenge_sets_up_nothing_once_the_password_is_another(database: Database) -> None:
     """Whoever had stolen it would have the app of the account, and its owner none."""
     staffed = await Staffed.open(database, staff_second_factor_required=True)

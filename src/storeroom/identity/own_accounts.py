@@ -71,6 +71,7 @@ class OwnAccounts(People):
             self.db, tenant_id=self.tenant_id, user_id=user_id, old=present, new=replacement
         ):
             raise WrongPassword  # a rival changed it while we computed
+        await self._forget_resets(user_id)
         await self._end_sessions(user_id, "password changed", but=keep_session_id)
         return await self._of_password(user_id)
 

@@ -22,6 +22,7 @@ from storeroom.identity.model import (
     Attribution,
     Managed,
     RevokedSession,
+    TokenPurpose,
     User,
     UserRole,
     may_manage,
@@ -102,6 +103,12 @@ class People(Service):
         for session_id in ended:
             revoked.note(self.db, RevokedSession(self.tenant_id, session_id))
         return len(ended)
+
+    async def _forget_resets(self, user_id: UserId) -> None:
+        """What was sent to get at an account whose password was forgotten is worth nothing once it has a new one."""
+        await queries.delete_account_tokens(
+            self.db, tenant_id=self.tenant_id, user_id=user_id, purpose=TokenPurpose.RESET_PASSWORD
+        )
 
     async def _user(self, user_id: UserId) -> User:
         user = await queries.user(self.db, tenant_id=self.tenant_id, user_id=user_id)

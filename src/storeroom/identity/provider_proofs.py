@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
 
 from storeroom.audit import audited
 from storeroom.core.ids import UserId, new_id
@@ -20,6 +19,7 @@ from storeroom.identity.errors import (
     UserNotFound,
 )
 from storeroom.identity.model import (
+    CUSTOMER_ROLES,
     FULL_NAME_LENGTH_MAX,
     MAY_SIGN_IN,
     NONCE_LIFETIME,
@@ -28,18 +28,12 @@ from storeroom.identity.model import (
     AuthProvider,
     LinkedIdentity,
     TokenPurpose,
-    UserRole,
     UserStatus,
 )
 from storeroom.identity.people import People
 from storeroom.identity.providers import Vouched, vouched
 from storeroom.identity.service import Users
 from storeroom.identity.sessions import Proof
-
-LINKED_ROLES: Final = (  # staff are not linked: a mailbox elsewhere is no second factor
-    UserRole.CUSTOMER,
-    UserRole.WHOLESALE,
-)
 
 
 class ProviderProofs(People):
@@ -79,7 +73,7 @@ class ProviderProofs(People):
         Raises:
             ProviderNotOffered: the shop has no client id there.
             IdTokenRefused, ProviderUnavailable: as `providers.vouched`; or the nonce was used, or is too old.
-            LinkRefused: no proven mail address; or it is that of staff, who link nothing by it.
+            LinkRefused: no proven mail address; or the account is of staff, linked before they were or not.
             AccountBlocked: suspended, banned or deleted.
         """
         await self.context.settings()
@@ -141,7 +135,7 @@ class ProviderProofs(People):
             self.db, tenant_id=self.tenant_id, provider=person.provider, subject=person.subject
         )
         if known is not None:
-            return await self._usable(known)
+            return await self._opened(known)
         if person.email is None:
             raise LinkRefused(reason="the provider does not vouch for a mail address")
         found = await queries.user_by_email(self.db, tenant_id=self.tenant_id, email=person.email)
@@ -157,23 +151,24 @@ class ProviderProofs(People):
         )
         return user_id
 
-    async def _usable(self, user_id: UserId) -> UserId:
+    async def _opened(self, user_id: UserId) -> UserId:
+        """Of customers only: a mailbox elsewhere is no second factor of staff, nor where they were customers before."""
         try:
             account = await self._lock(user_id)
         except UserNotFound:
             raise AccountBlocked(status=UserStatus.DELETED) from None
         if account.status not in MAY_SIGN_IN:
             raise AccountBlocked(status=account.status)
+        if account.role not in CUSTOMER_ROLES:
+            raise LinkRefused(reason="the account signs in with its password")
         return user_id
 
     async def _taken_over(self, user_id: UserId) -> UserId:
         """An account that has the address already."""
-        await self._usable(user_id)
-        user = await queries.user(self.db, tenant_id=self.tenant_id, user_id=user_id)
-        if user is None or user.role not in LINKED_ROLES:
-            raise LinkRefused(reason="the account of this address signs in with its password")
-        if not user.email_verified:
+        await self._opened(user_id)
+        if not (await self._user(user_id)).email_verified:
             await queries.clear_password(self.db, tenant_id=self.tenant_id, user_id=user_id)
+            await self._forget_resets(user_id)
             await self._end_sessions(user_id, "address proven by another")
         return user_id
 

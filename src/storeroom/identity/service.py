@@ -28,6 +28,7 @@ from storeroom.identity.errors import (
     UserStatusRefused,
 )
 from storeroom.identity.model import (
+    CUSTOMER_ROLES,
     FULL_NAME_LENGTH_MAX,
     LEGAL_AGE,
     MAY_SIGN_IN,
@@ -246,14 +247,19 @@ class Users(OwnAccounts):
     async def set_role(self, *, user_id: UserId, role: UserRole) -> User:
         """Give an account another role. Permissions of staff are forgotten when they become something else.
 
+        Whoever becomes staff of a shop that requires a second factor signs in anew, and with one.
+
         Raises:
             UserNotFound: no such account.
             RoleForbidden: the caller does not stand above the account, or above that role.
         """
-        await self._lock_managed(user_id, to=role)
+        user = await self._lock_managed(user_id, to=role)
         await queries.set_role(self.db, tenant_id=self.tenant_id, user_id=user_id, role=role)
         if role is not UserRole.STAFF:
             await queries.set_permissions(self.db, tenant_id=self.tenant_id, user_id=user_id, permissions=[])
+        becomes_staff = user.role in CUSTOMER_ROLES and role not in CUSTOMER_ROLES
+        if becomes_staff and (await settings_of(self.context)).staff_second_factor_required:
+            await self._end_sessions(user_id, "became staff")
         return await self._with_new_rights(user_id)
 
     @audited("identity.set_permissions", "user", "user_id")
@@ -354,6 +360,7 @@ class Users(OwnAccounts):
     async def _set_password(self, user_id: UserId, password_hash: str) -> Notice | None:
         await self._lock_managed(user_id)
         await queries.set_password(self.db, tenant_id=self.tenant_id, user_id=user_id, password_hash=password_hash)
+        await self._forget_resets(user_id)
         await self._end_sessions(user_id, "password set")
         return await self._of_password(user_id)
 

@@ -24,6 +24,7 @@ from storeroom.identity.errors import (
     UserNotFound,
 )
 from storeroom.identity.model import (
+    CUSTOMER_ROLES,
     DEVICE_LENGTH_MAX,
     GUEST_SESSION_LIFETIME,
     MAY_SIGN_IN,
@@ -178,7 +179,7 @@ class Sessions(People):
         if settings is None or not settings.verify_email:
             return
         role = await queries.role_of(self.db, tenant_id=self.tenant_id, user_id=user_id)
-        if role in (UserRole.CUSTOMER, UserRole.WHOLESALE):  # staff did not register themselves
+        if role in CUSTOMER_ROLES:  # staff did not register themselves
             raise InvalidCredentials
 
     @transactional
