@@ -16,6 +16,7 @@ from serving import app_of
 from storeroom.database.pool import Database
 from storeroom.flows.sign_in_routes import SIGN_INS_BY_ACCOUNT, WRONG_BY_ADDRESS
 from storeroom.identity import Permission, User, UserRole, UserStatus
+from storeroom.identity.account_routes import PHONES_BY_ACCOUNT
 from storeroom.identity.proof_routes import MESSAGES_BY_EMAIL
 
 HOME = {
@@ -117,6 +118,22 @@ async def test_an_account_is_changed_whole_or_not_at_all(front: Front) -> None:
     assert (wrong.status_code, wrong.json()["field"]) == (403, "current_password")
     assert (await front.call("PUT", "/v1/account/password", change, token)).status_code == 204
     assert (await front.call("GET", "/v1/account", token=token)).status_code == 200, "this session stays"
+
+
+async def test_nobody_tries_all_numbers_on_their_own_account(front: Front) -> None:
+    """Each answer tells whether somebody has the number. What else is changed is not counted, nor that one has none."""
+    token = await front.token(await front.house.customer())
+    await front.house.customer("bo@example.com", phone="+1 212 555 0100")
+    taken = await front.call("PATCH", "/v1/account", {"phone": "+1 212 555 0100"}, token)
+    assert (taken.status_code, taken.json()["code"]) == (409, "identity.phone_taken")
+    for number in range(1, PHONES_BY_ACCOUNT):
+        tried = await front.call("PATCH", "/v1/account", {"phone": f"+1 212 555 {100 + number:04}"}, token)
+        assert tried.status_code == 200
+    for number in (100, 190):
+        tried = await front.call("PATCH", "/v1/account", {"phone": f"+1 212 555 {number:04}"}, token)
+        assert (tried.status_code, tried.json()["code"]) == (429, "request.rate_limited")
+    for body in ({"first_name": "Ann"}, {"phone": None}):
+        assert (await front.call("PATCH", "/v1/account", body, token)).status_code == 200
 
 
 async def test_sessions_over_http(front: Front) -> None:

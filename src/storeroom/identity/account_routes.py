@@ -64,6 +64,7 @@ from storeroom.web import (
 )
 
 PASSWORD_CHANGES_BY_ACCOUNT: Final = 10  # in WINDOW
+PHONES_BY_ACCOUNT: Final = 10  # each refusal tells that somebody has the number
 PROVIDER_LENGTH_MAX: Final = 20  # of a name that is none, in the answer
 WINDOW: Final = timedelta(minutes=15)
 
@@ -87,13 +88,18 @@ async def get_account(account: NamedDependency[Principal], users: NamedDependenc
     summary="Change what is said about me",
     tags=["account"],
     guards=_OWN,
-    responses=says(SignInRequired, InvalidPerson, InvalidPhone, PhoneTaken, UnknownCurrency),
+    responses=says(SignInRequired, InvalidPerson, InvalidPhone, PhoneTaken, UnknownCurrency, RateLimited),
 )
 async def change_account(
-    data: JSONBody[AccountChanges], account: NamedDependency[Principal], users: NamedDependency[Users]
+    data: JSONBody[AccountChanges],
+    account: NamedDependency[Principal],
+    users: NamedDependency[Users],
+    limiter: NamedDependency[Limiter],
 ) -> OwnAccount:
     """All of it or nothing. Another date of birth takes the verified age back, another phone its proof."""
     user_id = _user_of(account)
+    if isinstance(data.phone, str):
+        await limiter.by("phone", str(user_id), times=PHONES_BY_ACCOUNT, window=WINDOW)
     await users.update(
         user_id=user_id,
         full_name=data.full_name,
