@@ -7,12 +7,14 @@ import pytest
 from house import HOME, PASSWORD, House
 
 from market import Market
+from refund_desk import open_desk
 from storeroom.core.ids import UserId, new_id
+from storeroom.core.money import Money
 from storeroom.core.secrets import token_hash
 from storeroom.core.visitor import Visitor
 from storeroom.flows import personal_data
 from storeroom.flows.personal_data import PARTS
-from storeroom.identity import ProfileChanges, UserNotFound
+from storeroom.identity import ProfileChanges, UserNotFound, UserRole
 
 # Tables with a column user_id that the export leaves out, and why.
 LEFT_OUT = {
@@ -60,6 +62,50 @@ async def test_everything_comes_out_and_no_secret(house: House) -> None:
     assert len(hashes) == 6
     for secret in (*(each for (each,) in hashes), token_hash(signed_in.refresh_token), str(other.id), other.email):
         assert json.dumps(secret)[1:-1] not in text
+
+
+async def test_what_staff_noted_and_where_files_lie_stays_in_the_house(house: House) -> None:
+    """The columns that a customer is kept from at the database's own prompt are kept from the export too."""
+    desk = await open_desk(house.shop)
+    buyer = await desk.buyer()
+    order, payment = await desk.paid(buyer=buyer)
+    refund = await desk.shop.refunds.request(
+        payment_id=payment.id, reason="STAFF", reason_details="STAFF", amount=Money(100, "USD")
+    )
+    await desk.shop.refunds.fail(refund_id=refund.id, reason="STAFF")
+    await desk.shop.store_credit.grant(user_id=buyer.id, amount=Money(100, "USD"), note="STAFF note")
+    beside: dict[str, object] = {"metadata": {"x": "STAFF"}}
+    for table, id_, columns in (
+        ("users", buyer.id, beside),
+        ("orders", order.id, {**beside, "internal_notes": "STAFF"}),
+        ("payments", payment.id, {**beside, "proof_file_path": "STAFF", "verification_notes": "STAFF"}),
+        ("refunds", refund.id, {"refund_details": {"x": "STAFF"}}),
+    ):
+        for column, value in columns.items():
+            await house.run(f"UPDATE {{{table}}} SET {column} = $3 WHERE tenant_id = $1 AND id = $2", id_, value)
+    for shop in (house.of(buyer), desk.shop):
+        held = await shop.personal_data.export(user_id=buyer.id)
+        counted = {name: len(held.parts[name]) for name in ("orders", "payments", "refunds", "store_credit_entries")}
+        assert counted == {"orders": 1, "payments": 1, "refunds": 1, "store_credit_entries": 1}
+        text = msgspec.json.encode(held).decode()
+        assert "STAFF" not in text
+        assert str(desk.admin.id) not in text, "nor who of them it was"
+        assert order.order_number in text
+
+
+async def test_an_export_for_somebody_else_leaves_an_entry_and_ones_own_none(house: House) -> None:
+    user = await house.customer()
+    admin = await house.member(UserRole.ADMIN)
+    await house.of(user).personal_data.export(user_id=user.id)
+    await house.by(admin).personal_data.export(user_id=user.id)
+    with pytest.raises(UserNotFound):
+        await house.by(admin).personal_data.export(user_id=UserId(new_id()))
+    rows = await house.rows(
+        "SELECT user_id, resource_id, success FROM {audit_logs} WHERE tenant_id = $1 AND action = 'personal_data.export' "
+        "ORDER BY created_at, id"
+    )
+    assert [(who, success) for who, _, success in rows] == [(admin.id, True), (admin.id, False)]
+    assert rows[0][1] == user.id
 
 
 async def test_nobody_gets_anothers(house: House, other: House) -> None:

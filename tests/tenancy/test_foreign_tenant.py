@@ -999,6 +999,12 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "second_factors.confirm": [
         (SecondFactorNotYours, lambda s, o, t: s.second_factors.confirm(user_id=t.member.id, code=t.recovery_code))
     ],
+    "second_factors.confirms": [
+        (SecondFactorNotYours, lambda s, o, t: s.second_factors.confirms(user_id=t.member.id, code=t.recovery_code))
+    ],
+    "second_factors.passes": [
+        (nothing, lambda s, o, t: s.second_factors.passes(user_id=t.member.id, code=t.recovery_code))
+    ],
     "second_factors.enrol": [(SecondFactorNotYours, lambda s, o, t: s.second_factors.enrol(user_id=t.member.id))],
     "second_factors.remove": [
         (SecondFactorNotYours, lambda s, o, t: s.second_factors.remove(user_id=t.member.id, code=t.recovery_code))
@@ -1028,6 +1034,7 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "sessions.end": [(SessionNotFound, lambda s, o, t: s.sessions.end(session_id=t.signed_in.session_id))],
     "sessions.end_all": [(UserNotFound, lambda s, o, t: s.sessions.end_all(user_id=t.user.id))],
     "sessions.list": [(UserNotFound, lambda s, o, t: s.sessions.list(user_id=t.user.id))],
+    "sessions.hold": [(InvalidCredentials, lambda s, o, t: s.sessions.hold(proof=t.proof))],
     "sessions.prove": [(InvalidCredentials, lambda s, o, t: s.sessions.prove(email=t.user.email, password=PASSWORD))],
     "sessions.refresh": [(TokenRefused, lambda s, o, t: s.sessions.refresh(t.signed_in.refresh_token))],
     "sessions.sign_in": [

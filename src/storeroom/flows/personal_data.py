@@ -6,8 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
+from storeroom.audit import audited
 from storeroom.core.ids import UserId
-from storeroom.database.service import Service, operation
+from storeroom.database.service import Service, transactional
 from storeroom.flows import queries
 from storeroom.identity import Users
 
@@ -57,12 +58,14 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 class PersonalData(Service):
     """What one tenant holds about people."""
 
-    @operation
+    @audited("personal_data.export", "user", "user_id")
+    @transactional
     async def export(self, *, user_id: UserId) -> Held:
         """The rows of every table that are a person's, deleted addresses and ended sessions included.
 
-        Without what opens a door: hashes of passwords and tokens, and the secret of a second factor. What staff did to
-        the account stays in the audit log, which is the shop's.
+        Without what opens a door: hashes of passwords and tokens, and the secret of a second factor; and without what
+        staff noted. What they did to the account stays in the audit log, which is the shop's, and where an export for
+        somebody else leaves an entry.
 
         Raises:
             UserNotFound: no such account, or a customer asks for somebody else's.

@@ -40,10 +40,12 @@ SELECT p.order_id, o.order_number, o.customer_email, m.gateway_id
  WHERE p.tenant_id = :tenant_id
    AND p.id = :payment_id;
 
--- What is held about a person, for `PersonalData`: rows as they are, without what opens a door. Each reads by an index.
+-- What is held about a person, for `PersonalData`: rows as they are, without what opens a door, and without what a customer
+-- is kept from at the database too (`CUSTOMER_READS`): notes of staff and who of them wrote, paths of files, what other systems
+-- keep beside a row. Each reads by an index.
 
 -- name: held_account(tenant_id, user_id, rows) -> dict*
-SELECT to_jsonb(r) - 'password_hash' AS row
+SELECT to_jsonb(r) - ARRAY['password_hash', 'metadata'] AS row
   FROM {users} r
  WHERE r.tenant_id = :tenant_id
    AND r.id = :user_id
@@ -114,7 +116,7 @@ SELECT to_jsonb(r) AS row
  LIMIT :rows;
 
 -- name: held_orders(tenant_id, user_id, rows) -> dict*
-SELECT to_jsonb(r) AS row
+SELECT to_jsonb(r) - ARRAY['internal_notes', 'metadata'] AS row
   FROM {orders} r
  WHERE r.tenant_id = :tenant_id
    AND r.user_id = :user_id
@@ -144,14 +146,14 @@ SELECT to_jsonb(r) AS row
  LIMIT :rows;
 
 -- name: held_payments(tenant_id, user_id, rows) -> dict*
-SELECT to_jsonb(r) AS row
+SELECT to_jsonb(r) - ARRAY['proof_file_path', 'verified_by', 'verification_notes', 'metadata'] AS row
   FROM {payments} r
  WHERE r.tenant_id = :tenant_id
    AND r.user_id = :user_id
  LIMIT :rows;
 
 -- name: held_refunds(tenant_id, user_id, rows) -> dict*
-SELECT to_jsonb(r) AS row
+SELECT to_jsonb(r) - ARRAY['reason', 'reason_details', 'requested_by', 'processed_by', 'refund_details', 'failure_reason'] AS row
   FROM {orders} o
   JOIN {refunds} r ON r.tenant_id = :tenant_id AND r.order_id = o.id
  WHERE o.tenant_id = :tenant_id
@@ -166,14 +168,14 @@ SELECT to_jsonb(r) AS row
  LIMIT :rows;
 
 -- name: held_credit_entries(tenant_id, user_id, rows) -> dict*
-SELECT to_jsonb(r) AS row
+SELECT to_jsonb(r) - ARRAY['actor_kind', 'actor_id', 'note'] AS row
   FROM {store_credit_entries} r
  WHERE r.tenant_id = :tenant_id
    AND r.user_id = :user_id
  LIMIT :rows;
 
 -- name: held_subscriptions(tenant_id, user_id, rows) -> dict*
-SELECT to_jsonb(r) AS row
+SELECT to_jsonb(r) - 'metadata' AS row
   FROM {subscriptions} r
  WHERE r.tenant_id = :tenant_id
    AND r.user_id = :user_id
@@ -187,7 +189,7 @@ SELECT to_jsonb(r) AS row
  LIMIT :rows;
 
 -- name: held_sap(tenant_id, user_id, rows) -> dict*
-SELECT to_jsonb(r) - 'claim' AS row
+SELECT to_jsonb(r) - ARRAY['claim', 'last_error'] AS row
   FROM {customer_syncs} r
  WHERE r.tenant_id = :tenant_id
    AND r.customer_id = :user_id
