@@ -7,11 +7,13 @@ once, repeats under the same id.
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+import msgspec
 from prometheus_client import CollectorRegistry
 
 from storeroom.core.clock import Clock, SystemClock
@@ -42,17 +44,30 @@ REST_S: Final = 5.0  # before we ask again about an endpoint that takes nothing 
 FAN_OUT_SIZE: Final = 500
 TENANTS_AT_ONCE: Final = 200
 DESTINATIONS_LOOKED_AT: Final = 1_000
-DESTINATIONS_AT_ONCE: Final = 64
+SLICE_S: Final = 5.0  # a destination that has much goes on for so long while others wait for its place
+SLOW_AFTER_S: Final = 0.5  # nothing came back for so long: it takes no place from those that answer
+DELIVERIES_MAX: Final = 256  # under way over the web; a destination may have one beyond them
 ENDPOINT_KEPT_S: Final = 1.0  # how old may be what a destination that is being sent to knows of its endpoint
 STUCK_S: Final = 0.25  # nothing came back for so long: claims no longer wait for half of the window
+
+
+class _Lane(msgspec.Struct, frozen=True):
+    """Destinations that are served beside each other, and in nobody else's place."""
+
+    name: str
+    at_once: int  # of those that answer
+    most: int  # with those that let us wait
+
+
+_WEB: Final = _Lane("", 64, 128)
 
 
 class _Drain:
     """One destination, while it is served."""
 
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, destination: Destination, lane: _Lane) -> None:
         """Nothing is under way there yet."""
-        self.destination = destination
+        self.destination, self.lane, self.began_at = destination, lane, _now()
         self.key = (destination.tenant_id, destination.destination)
         self.flights: dict[Flight, UUID] = {}  # each with its claim
         self.claimed = 0
@@ -64,6 +79,11 @@ class _Drain:
         """More is due there: what is under way need not be waited for."""
         if not self.nudged.done():
             self.nudged.set_result(None)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it lets us wait."""
+        return bool(self.flights) and _now() - self.landed_at >= SLOW_AFTER_S
 
     def heard(self) -> bool:
         """Whether there was a nudge since this was asked last."""
@@ -120,6 +140,11 @@ class Dispatcher:
         self._db, self._keys, self._lease = db, keys, lease
         self._clock = clock or SystemClock()
         self._carriers = {carrier.destination: carrier for carrier in carriers}
+        # By its carrier: they share what is behind it, a mail server that does not answer as much as one that does.
+        self._lanes = {name: _Lane(name, 16, 64) for name in self._carriers}
+        self._crowded: frozenset[_Lane] = frozenset()  # where somebody waited for a place when we last looked
+        self._woken = asyncio.Event()
+        self._looked_to: tuple[str | None, str | None] = (None, None)
         self._busy: dict[tuple[str, str], _Drain] = {}
         self._resting: dict[tuple[str, str], float] = {}
         self._refused: dict[tuple[str, str], int] = {}  # failures in a row of destinations that have no endpoint
@@ -127,17 +152,16 @@ class Dispatcher:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop` is set; then take no more, and finish what is under way."""
-        woken = asyncio.Event()
-        listener = await self._db.listen(CHANNEL, lambda _: woken.set())
+        listener = await self._db.listen(CHANNEL, lambda _: self._woken.set())
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
-                woken.clear()
+                self._woken.clear()
                 try:
                     await self._look(stop)
                 except Exception as error:  # noqa: BLE001  # this is the edge: the next look may succeed
                     say("looking for what is due", error)
-                await self._pause(woken, stopping)
+                await self._pause(stopping)
         finally:
             stopping.cancel()
             await listener.close()
@@ -153,24 +177,46 @@ class Dispatcher:
     def _tasks(self) -> "list[asyncio.Task[None]]":
         return [drain.task for drain in self._busy.values() if drain.task is not None]
 
-    async def _pause(self, woken: asyncio.Event, stopping: "asyncio.Task[bool]") -> None:
-        """Until somebody wakes us, a destination is done, or POLL_S have passed."""
-        waking = asyncio.create_task(woken.wait())
+    async def _pause(self, stopping: "asyncio.Task[bool]") -> None:
+        """Until somebody wakes us, or POLL_S have passed."""
+        waking = asyncio.create_task(self._woken.wait())
         try:
             await asyncio.wait({waking, stopping}, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waking.cancel()
 
-    async def _look(self, stop: asyncio.Event) -> int:
-        """Fan out what waits for that, and begin with each destination that is due; return how many were begun."""
+    async def _look(self, stop: asyncio.Event) -> bool:
+        """Fan out some of what waits for that, and begin with each destination that is due; whether there is more."""
+        more = False
         for tenant_id in await queries.tenants_with_events(self._db, size=TENANTS_AT_ONCE):
+            if stop.is_set():
+                break
             try:
-                await self._fan_out(tenant_id)
+                more = await self._fan_out(tenant_id) or more
             except Exception as error:  # noqa: BLE001  # one shop's trouble is not another's
                 say("fanning out", error)
-        due = await queries.due_destinations(self._db, size=DESTINATIONS_LOOKED_AT)
+        due = await self._due()
+        more = more or self._looked_to != (None, None)
+        if more:
+            self._woken.set()
+        return (not stop.is_set() and self._begin(due, stop)) or more
+
+    async def _due(self) -> Sequence[Destination]:
+        """Where anything is due; where there are more than fit a look, the next one goes on there."""
+        tenant_id, name = self._looked_to
+        due = await queries.due_destinations(
+            self._db, after_tenant=tenant_id, after_destination=name, size=DESTINATIONS_LOOKED_AT
+        )
+        full = len(due) == DESTINATIONS_LOOKED_AT
+        self._looked_to = (due[-1].tenant_id, due[-1].destination) if full else (None, None)
         random.shuffle(due)  # where there are more than we can serve, each comes in its turn
-        now, begun = _now(), 0
+        return sorted(due, key=lambda destination: destination.failures > 0)  # those that answer before the others
+
+    def _begin(self, due: Sequence[Destination], stop: asyncio.Event) -> bool:
+        """Begin with those that are not under way and have a place; whether there were any."""
+        now, begun, crowded = _now(), False, set[_Lane]()
+        here = Counter(drain.lane for drain in self._busy.values())
+        brisk = Counter(drain.lane for drain in self._busy.values() if not drain.is_slow)
         for destination in due:
             key = (destination.tenant_id, destination.destination)
             if self._resting.get(key, 0) > now or not self._takes(destination):
@@ -178,30 +224,35 @@ class Dispatcher:
             if busy := self._busy.get(key):
                 busy.nudge()
                 continue
-            if len(self._busy) >= DESTINATIONS_AT_ONCE or stop.is_set():
-                break
+            lane = self._lanes.get(destination.destination, _WEB)
+            if here[lane] >= lane.most or brisk[lane] >= lane.at_once:
+                crowded.add(lane)
+                continue
+            here[lane] += 1
+            brisk[lane] += 1
             self._resting.pop(key, None)
-            drain = self._busy[key] = _Drain(destination)
+            drain = self._busy[key] = _Drain(destination, lane)
             drain.task = asyncio.create_task(self._serve(drain, stop), name=f"deliver to {key[1]}")
-            begun += 1
+            begun = True
+        self._crowded = frozenset(crowded)
         return begun
 
-    async def _fan_out(self, tenant_id: TenantId) -> None:
+    async def _fan_out(self, tenant_id: TenantId) -> bool:
+        """One batch of a shop's events, so that no shop waits for another's; whether there may be more."""
         heard = [
             (carrier.destination, event_type)
             for carrier in self._carriers.values()
             if carrier.event_types and await self._wants(carrier, tenant_id)
             for event_type in sorted(carrier.event_types)
         ]
-        done = FAN_OUT_SIZE
-        while done == FAN_OUT_SIZE:
-            done = await queries.fan_out(
-                self._db,
-                tenant_id=tenant_id,
-                destinations=[destination for destination, _ in heard],
-                event_types=[event_type for _, event_type in heard],
-                size=FAN_OUT_SIZE,
-            )
+        done = await queries.fan_out(
+            self._db,
+            tenant_id=tenant_id,
+            destinations=[destination for destination, _ in heard],
+            event_types=[event_type for _, event_type in heard],
+            size=FAN_OUT_SIZE,
+        )
+        return done == FAN_OUT_SIZE
 
     async def _wants(self, carrier: Carrier, tenant_id: TenantId) -> bool:
         """One that cannot say so now gets its rows: it is no reason to keep the shop's events from the others."""
@@ -222,18 +273,21 @@ class Dispatcher:
             self._rest(drain.key, REST_S)
         finally:
             del self._busy[drain.key]
+            if drain.lane in self._crowded:
+                self._woken.set()
 
     async def _drain(self, drain: _Drain, stop: asyncio.Event) -> None:
-        """Send until nothing is due there, it has to rest, or we stop."""
+        """Send until nothing is due there, it has to rest, others wait for its place, or we stop."""
         flights = drain.flights
         terms = await self._terms(drain.destination)
         probing = terms.endpoint is not None and terms.endpoint.failures > 0  # one shows whether it is back
         going = True
         try:
             while going or flights or drain.nudged.done():
-                going = (drain.heard() or going) and not stop.is_set()
+                over = stop.is_set() or (drain.lane in self._crowded and _now() - drain.began_at >= SLICE_S)
+                going = (drain.heard() or going) and not over
                 window = 1 if probing else terms.in_flight_max
-                free = window - len(flights)
+                free = self._free(drain, window)
                 if going and free > 0 and (len(flights) <= window // 2 or _now() - drain.landed_at >= STUCK_S):
                     if _now() - terms.read_at >= ENDPOINT_KEPT_S:
                         terms = await self._terms(drain.destination)
@@ -262,6 +316,14 @@ class Dispatcher:
                 outcomes = await self._sender.write_down(drain.destination, flights)
                 await self._note(drain, terms.endpoint, outcomes, probing=probing)
             raise
+
+    def _free(self, drain: _Drain, window: int) -> int:
+        """How many more it may have under way."""
+        free = window - len(drain.flights)
+        if drain.lane is not _WEB:
+            return free
+        flying = sum(len(other.flights) for other in self._busy.values() if other.lane is _WEB)
+        return min(free, max(DELIVERIES_MAX - flying, 0 if drain.flights else 1))
 
     async def _terms(self, destination: Destination) -> _Terms:
         carrier = self._carriers.get(destination.destination)

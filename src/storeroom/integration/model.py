@@ -171,6 +171,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: TenantId
     destination: str
     endpoint_id: EndpointId | None
+    failures: int  # in a row
 
 
 class Leased(msgspec.Struct, frozen=True, kw_only=True):

@@ -76,13 +76,14 @@ SELECT s.tenant_id
                   AND q.next_attempt_at <= now())
  LIMIT :size;
 
--- name: due_destinations(size) -> Destination*
+-- name: due_destinations(after_tenant?, after_destination?, size) -> Destination*
 -- scope: all tenants
--- Where anything is due now: one step of the index for each destination, however many rows wait there.
+-- Where anything is due now that may be sent: one step of the index for each destination, however many rows wait there.
 WITH RECURSIVE step AS (
     (SELECT tenant_id, destination
        FROM {webhook_queue}
       WHERE status = 'pending'
+        AND (tenant_id, destination) > (:after_tenant, :after_destination)  -- if after_tenant
       ORDER BY tenant_id, destination, next_attempt_at
       LIMIT 1)
      UNION ALL
@@ -95,7 +96,7 @@ WITH RECURSIVE step AS (
               AND (q.tenant_id, q.destination) > (s.tenant_id, s.destination)
             ORDER BY q.tenant_id, q.destination, q.next_attempt_at
             LIMIT 1) n)
-SELECT s.tenant_id, s.destination, d.endpoint_id
+SELECT s.tenant_id, s.destination, d.endpoint_id, coalesce(e.failures, 0) AS failures
   FROM step s
  CROSS JOIN LATERAL (
        SELECT q.endpoint_id, q.next_attempt_at
@@ -105,8 +106,10 @@ SELECT s.tenant_id, s.destination, d.endpoint_id
           AND q.status = 'pending'
         ORDER BY q.next_attempt_at
         LIMIT 1) d
+  LEFT JOIN {webhook_endpoints} e ON e.tenant_id = s.tenant_id AND e.id = d.endpoint_id
  WHERE s.destination <> 'webhooks'
    AND d.next_attempt_at <= now()
+   AND (e.id IS NULL OR (e.is_active AND (e.paused_until IS NULL OR e.paused_until <= now())))
  LIMIT :size;
 
 -- name: claim(tenant_id, destination, claim, lease, size) -> Claimed*
