@@ -14,7 +14,7 @@ from factories import open_shop
 from receiver import Receiver, Request, drip, garbage, hang, ok, receiving, reset, status
 from storeroom import outbox
 from storeroom.core.ids import WebhookId
-from storeroom.integration import Courier, Dispatcher, Endpoint, EndpointChanges, WebhookStatus
+from storeroom.integration import Courier, Dispatcher, Endpoint, EndpointChanges, WebhookStatus, queries
 from storeroom.room import Shop, Storeroom
 
 
@@ -201,6 +201,26 @@ async def test_the_next_event_of_an_entity_waits_for_the_one_before(outlet: Shop
             await dispatcher.run_once()
         ids = receiver.ids
         assert ids.index(str(second)) > max(n for n, id_ in enumerate(ids) if id_ == str(first))
+
+
+async def test_the_next_event_waits_while_another_worker_fans_out_the_one_before(
+    house: Storeroom, outlet: Shop, dispatcher: Dispatcher
+) -> None:
+    async with receiving() as receiver:
+        await endpoint(outlet, receiver, keeps_order=True)
+        order = uuid4()
+        first = await tell(outlet, entity_id=order)
+        async with house.db.transaction() as other_worker:
+            fanned_out = await queries.fan_out(
+                other_worker, tenant_id=outlet.tenant_id, destinations=[], event_types=[], size=1
+            )
+            assert fanned_out == 1
+            second = await tell(outlet, "order.paid", entity_id=order)
+            await dispatcher.run_once()
+            assert await house.db.fetchval("SELECT status::text FROM webhook_queue WHERE id = $1", second) == "success"
+            assert receiver.requests == []
+        await dispatcher.run_once()
+        assert receiver.ids == [str(first), str(second)]
 
 
 async def test_an_endpoint_that_keeps_failing_rests(outlet: Shop, dispatcher: Dispatcher) -> None:

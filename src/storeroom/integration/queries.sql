@@ -134,6 +134,7 @@ RETURNING q.id, q.event_id, q.url, q.event_type, q.payload, q.headers, q.attempt
 
 -- name: claim_in_order(tenant_id, destination, claim, lease, size) -> Claimed*
 -- As `claim`, of each entity only the first of those that have not ended: the next waits until it arrived or was given up.
+-- Events that wait to be fanned out count: another worker may be about to, and nobody sees its rows before it is done.
 WITH due AS (
     SELECT w.ctid
       FROM {webhook_queue} w
@@ -145,7 +146,7 @@ WITH due AS (
                         WHERE e.tenant_id = :tenant_id
                           AND e.entity_type = w.entity_type
                           AND e.entity_id = w.entity_id
-                          AND e.destination = w.destination
+                          AND e.destination IN (w.destination, 'webhooks')
                           AND e.status IN ('pending', 'processing')
                           AND coalesce(e.event_id, e.id) < coalesce(w.event_id, w.id))
      ORDER BY w.next_attempt_at, w.id
