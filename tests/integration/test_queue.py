@@ -106,11 +106,16 @@ async def test_only_what_is_due_is_taken_and_each_worker_takes_others(outlet: Sh
 
 @pytest.mark.requirement("CED-OP-038", "CED-OP-039", "CED-WQ-05")
 async def test_what_a_dead_worker_held_is_due_again_and_it_can_finish_nothing(house: Storeroom, outlet: Shop) -> None:
+    """At once, whether the job ran or not."""
     ids = await queue(outlet)
     leased = await outlet.webhooks.dequeue(limit=1)
+    assert (await outlet.webhooks.dequeue(limit=1)).webhooks == []
     assert await return_lost(house.db, limit=10) == 0
     await run(outlet, "UPDATE webhook_queue SET lease_until = now() - interval '1 second'")
-    assert await return_lost(house.db, limit=10) == 1
+    with pytest.raises(LeaseLost):
+        await outlet.webhooks.mark_success(webhook_id=ids[0], claim=leased.claim)
+    with pytest.raises(LeaseLost):
+        await outlet.webhooks.mark_failed(webhook_id=ids[0], claim=leased.claim, error="late")
     again = await outlet.webhooks.dequeue(limit=1)
     assert [row.id for row in again.webhooks] == ids
     assert again.webhooks[0].attempts == 2
@@ -121,6 +126,60 @@ async def test_what_a_dead_worker_held_is_due_again_and_it_can_finish_nothing(ho
     assert (await outlet.webhooks.get(webhook_id=ids[0])).status is WebhookStatus.PROCESSING
     await outlet.webhooks.mark_success(webhook_id=ids[0], claim=again.claim)
     assert (await outlet.webhooks.get(webhook_id=ids[0])).status is WebhookStatus.SUCCESS
+
+
+@pytest.mark.requirement("CED-OP-039")
+async def test_a_lease_that_ends_within_the_finishing_transaction_finishes_nothing(outlet: Shop) -> None:
+    ids = await queue(outlet)
+    async with outlet.transaction() as tx:
+        leased = await tx.webhooks.dequeue(limit=1, lease=timedelta(microseconds=1))
+        with pytest.raises(LeaseLost):
+            await tx.webhooks.mark_success(webhook_id=ids[0], claim=leased.claim)
+
+
+@pytest.mark.requirement("CED-OP-038", "CED-OP-039")
+async def test_a_row_whose_lease_ended_may_be_taken_by_its_id(outlet: Shop) -> None:
+    (webhook_id,) = await queue(outlet, max_attempts=2)
+    for attempt in (1, 2):
+        leased = await outlet.webhooks.mark_processing(webhook_id=webhook_id)
+        assert leased.webhooks[0].attempts == attempt
+        with pytest.raises(LeaseLost):
+            await outlet.webhooks.mark_processing(webhook_id=webhook_id)
+        await run(outlet, "UPDATE webhook_queue SET lease_until = now() - interval '1 second'")
+    with pytest.raises(LeaseLost):  # that was its last attempt
+        await outlet.webhooks.mark_processing(webhook_id=webhook_id)
+
+
+async def test_whoever_takes_rows_gets_what_the_dispatcher_would_send(outlet: Shop) -> None:
+    """In order where the endpoint asks for that, nothing for one that is switched off or paused, and the address."""
+    made = {}
+    for name in ("ordered", "closed", "paused"):
+        url = f"https://{name}.example/"
+        made[name], _ = await outlet.endpoints.create(name=name, url=url, keeps_order=name == "ordered")
+    await run(outlet, "UPDATE webhook_endpoints SET is_active = FALSE WHERE name = 'closed'")
+    await run(outlet, "UPDATE webhook_endpoints SET paused_until = now() + interval '1 hour' WHERE name = 'paused'")
+    order, events = uuid4(), [new_id() for _ in range(2)]
+    for event in reversed(events):
+        for endpoint in made.values():
+            await run(
+                outlet,
+                "INSERT INTO webhook_queue (tenant_id, id, event_id, destination, endpoint_id, event_type, payload, entity_type, "
+                "entity_id) VALUES ($1, gen_random_uuid(), $2, 'endpoint:' || $3::uuid, $3::uuid, 'order.paid', '{}', 'order', $4)",
+                outlet.tenant_id,
+                event,
+                endpoint.id,
+                order,
+            )
+    (direct,) = await queue(outlet)
+    taken = (await outlet.webhooks.dequeue(limit=10)).webhooks
+    assert [(row.event_id, row.endpoint_id, row.url) for row in taken] == [
+        (events[0], made["ordered"].id, "https://ordered.example/"),
+        (None, None, URL),
+    ]
+    assert taken[1].id == direct
+    for name in ("closed", "paused"):
+        leased = await outlet.webhooks.dequeue(limit=10, destination=f"endpoint:{made[name].id}")
+        assert leased.webhooks == []
 
 
 async def test_a_row_that_kills_its_workers_ends(house: Storeroom, outlet: Shop) -> None:

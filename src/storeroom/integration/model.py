@@ -81,7 +81,8 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
 
     id: WebhookId
     event_id: UUID | None
-    url: str | None
+    endpoint_id: EndpointId | None
+    url: str | None  # None in the hands of the dispatcher, which asks the endpoint
     event_type: str
     payload: Any
     headers: dict[str, str]
@@ -172,6 +173,14 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     destination: str
     endpoint_id: EndpointId | None
     failures: int  # in a row
+
+
+class OpenDestination(msgspec.Struct, frozen=True, kw_only=True):
+    """Somewhere with rows of one shop that may be sent now."""
+
+    destination: str
+    url: str | None  # of its endpoint
+    keeps_order: bool
 
 
 class Leased(msgspec.Struct, frozen=True, kw_only=True):

@@ -129,7 +129,7 @@ UPDATE {webhook_queue} q
   FROM due
  WHERE q.tenant_id = :tenant_id
    AND q.ctid = due.ctid
-RETURNING q.id, q.event_id, q.url, q.event_type, q.payload, q.headers, q.attempts, q.max_attempts, q.entity_type,
+RETURNING q.id, q.event_id, q.endpoint_id, q.url, q.event_type, q.payload, q.headers, q.attempts, q.max_attempts, q.entity_type,
           q.entity_id, q.created_at;
 
 -- name: claim_in_order(tenant_id, destination, claim, lease, size) -> Claimed*
@@ -157,7 +157,7 @@ UPDATE {webhook_queue} q
   FROM due
  WHERE q.tenant_id = :tenant_id
    AND q.ctid = due.ctid
-RETURNING q.id, q.event_id, q.url, q.event_type, q.payload, q.headers, q.attempts, q.max_attempts, q.entity_type,
+RETURNING q.id, q.event_id, q.endpoint_id, q.url, q.event_type, q.payload, q.headers, q.attempts, q.max_attempts, q.entity_type,
           q.entity_id, q.created_at;
 
 -- name: settle(tenant_id, claim, ids, delivered, final, errors, statuses, bodies, durations, again_at) -> int
@@ -192,13 +192,24 @@ kept AS (
      WHERE NOT s.delivered)
 SELECT count(*)::int FROM settled;
 
+-- name: held(tenant_id, webhook_id, claim) -> int?
+-- The attempts of a row whose lease still runs, which nobody takes from now on. By the clock as it is: a transaction may
+-- have begun before the lease ended.
+SELECT attempts
+  FROM {webhook_queue}
+ WHERE tenant_id = :tenant_id
+   AND id = :webhook_id
+   AND claim = :claim
+   AND lease_until > clock_timestamp()
+   FOR NO KEY UPDATE;
+
 -- name: mark_processing(tenant_id, webhook_id, claim, lease) -> Claimed?
 UPDATE {webhook_queue}
    SET status = 'processing', claim = :claim, lease_until = now() + :lease, attempts = attempts + 1, last_attempt_at = now()
  WHERE tenant_id = :tenant_id
    AND id = :webhook_id
    AND status = 'pending'
-RETURNING id, event_id, url, event_type, payload, headers, attempts, max_attempts, entity_type, entity_id, created_at;
+RETURNING id, event_id, endpoint_id, url, event_type, payload, headers, attempts, max_attempts, entity_type, entity_id, created_at;
 
 -- name: webhook(tenant_id, webhook_id) -> Webhook?
 SELECT id, event_id, endpoint_id, destination, url, event_type, payload, headers, status, attempts, max_attempts, last_error,
@@ -312,7 +323,7 @@ SELECT DISTINCT tenant_id
    AND lease_until <= now()
  LIMIT :size;
 
--- name: return_lost(tenant_id, size) -> count
+-- name: return_lost(tenant_id, webhook_id?, size) -> count
 -- What a worker held when it died is due again, or given up where that was its last attempt.
 UPDATE {webhook_queue} q
    SET status = CASE WHEN q.attempts >= q.max_attempts THEN 'failed'::{webhook_status} ELSE 'pending'::{webhook_status} END,
@@ -323,6 +334,7 @@ UPDATE {webhook_queue} q
          WHERE tenant_id = :tenant_id
            AND status = 'processing'
            AND lease_until <= now()
+           AND id = :webhook_id                                      -- if webhook_id
          LIMIT :size
            FOR UPDATE SKIP LOCKED) lost
  WHERE q.tenant_id = :tenant_id
@@ -496,8 +508,8 @@ UPDATE {webhook_endpoints}
  WHERE tenant_id = :tenant_id
    AND id = :endpoint_id;
 
--- name: destinations_of(tenant_id, size) -> str*
--- Of one tenant: one step of the index for each destination.
+-- name: open_destinations(tenant_id, destination?, size) -> OpenDestination*
+-- Of one tenant, those over the web that may be sent to now: one step of the index for each destination.
 WITH RECURSIVE step AS (
     (SELECT destination
        FROM {webhook_queue}
@@ -515,9 +527,12 @@ WITH RECURSIVE step AS (
              LIMIT 1)
       FROM step s
      WHERE s.destination IS NOT NULL)
-SELECT s.destination
+SELECT s.destination, e.url, coalesce(e.keeps_order, FALSE) AS keeps_order
   FROM step s
- WHERE s.destination IS NOT NULL
+  LEFT JOIN {webhook_endpoints} e ON e.tenant_id = :tenant_id AND s.destination = 'endpoint:' || e.id
+ WHERE CASE WHEN e.id IS NULL THEN s.destination LIKE 'url:%'
+            ELSE e.is_active AND (e.paused_until IS NULL OR e.paused_until <= now()) END
+   AND s.destination = :destination                                  -- if destination
  LIMIT :size;
 
 -- Keys ------------------------------------------------------------------------------------------------------------------

@@ -110,42 +110,58 @@ class Webhooks(Service):
     async def dequeue(self, *, limit: int, lease: timedelta = LEASE, destination: str | None = None) -> Leased:
         """Take up to `limit` rows that are due, under a lease; each rival gets others. The attempt is counted now.
 
-        Rows whose lease ends unfinished are due again, within seconds, by a job. Events that wait to be fanned out, and
-        what our own carriers bring (mail, the ERP), are not among them.
+        As the dispatcher does: a row whose lease ended unfinished is due again, an endpoint that is switched off or
+        paused gets nothing, and one that keeps the order has at most one row of an entity on its way. Events that wait
+        to be fanned out, and what our own carriers bring (mail, the ERP), are not among them.
+
+        Returns:
+            The oldest first, each with the address it goes to. What is for an endpoint is not signed yet.
         """
         if not 1 <= limit <= LISTED_MAX:
             raise InvalidWebhook(field="limit", reason=f"1 to {LISTED_MAX}")
         if destination is not None and not destination.startswith((DIRECT, OF_ENDPOINT)):
             raise InvalidWebhook(field="destination", reason=f"begins with {DIRECT} or {OF_ENDPOINT}")
         claim, taken = new_id(), list[Claimed]()
-        for name in [destination] if destination else await self._destinations():
-            taken += await queries.claim(
+        await queries.return_lost(self.db, tenant_id=self.tenant_id, size=LISTED_MAX)
+        for there in await queries.open_destinations(
+            self.db, tenant_id=self.tenant_id, destination=destination, size=LISTED_MAX
+        ):
+            rows: Sequence[Claimed] = await (queries.claim_in_order if there.keeps_order else queries.claim)(
                 self.db,
                 tenant_id=self.tenant_id,
-                destination=name,
+                destination=there.destination,
                 claim=claim,
                 lease=lease,
                 size=limit - len(taken),
             )
+            taken += [msgspec.structs.replace(row, url=row.url or there.url) for row in rows]
             if len(taken) == limit:
                 break
+        taken.sort(key=lambda row: (row.created_at, row.delivery_id))
         return Leased(claim=claim, until=self.context.clock.now() + lease, webhooks=taken)
 
     @transactional
     async def mark_processing(self, *, webhook_id: WebhookId, lease: timedelta = LEASE) -> Leased:
-        """Take one row that waits. Raises WebhookNotFound; LeaseLost where another has it, or it has ended."""
+        """Take one row that waits, or whose lease ended unfinished, whatever its endpoint takes now.
+
+        Raises WebhookNotFound; LeaseLost where another has it, or it has ended.
+        """
         claim = new_id()
+        await queries.return_lost(self.db, tenant_id=self.tenant_id, webhook_id=webhook_id, size=1)
         taken = await queries.mark_processing(
             self.db, tenant_id=self.tenant_id, webhook_id=webhook_id, claim=claim, lease=lease
         )
         if taken is None:
             await self._webhook(webhook_id)
             raise LeaseLost(webhook_id=webhook_id)
+        if taken.endpoint_id is not None:
+            endpoint = await queries.endpoint(self.db, tenant_id=self.tenant_id, endpoint_id=taken.endpoint_id)
+            taken = msgspec.structs.replace(taken, url=endpoint.url if endpoint else None)
         return Leased(claim=claim, until=self.context.clock.now() + lease, webhooks=[taken])
 
     @transactional
     async def mark_success(self, *, webhook_id: WebhookId, claim: UUID) -> None:
-        """It arrived. Raises LeaseLost where the row is not held under the claim."""
+        """It arrived. Raises LeaseLost where the row is not held under the claim, or its lease has ended."""
         await self._settle(webhook_id, claim, Outcome(duration_ms=0), None)
 
     @transactional
@@ -155,7 +171,7 @@ class Webhooks(Service):
         """It did not arrive: due again then (None: by the usual backoff), or a dead letter after its last attempt.
 
         Raises:
-            LeaseLost: the row is not held under the claim.
+            LeaseLost: the row is not held under the claim, or its lease has ended.
         """
         outcome = Outcome(duration_ms=0, error=error.replace("\x00", "")[:ERROR_LENGTH_MAX] or "failed")
         await self._settle(webhook_id, claim, outcome, None if next_attempt_at is None else utc(next_attempt_at))
@@ -228,13 +244,12 @@ class Webhooks(Service):
             raise WebhookNotFound(webhook_id=webhook_id)
         return _shown(found)
 
-    async def _destinations(self) -> Sequence[str]:
-        found = await queries.destinations_of(self.db, tenant_id=self.tenant_id, size=LISTED_MAX)
-        return [name for name in found if name.startswith((DIRECT, OF_ENDPOINT))]
-
     async def _settle(self, webhook_id: WebhookId, claim: UUID, outcome: Outcome, again_at: datetime | None) -> None:
-        found = await self._webhook(webhook_id)
-        settled = await queries.settle(
+        attempts = await queries.held(self.db, tenant_id=self.tenant_id, webhook_id=webhook_id, claim=claim)
+        if attempts is None:
+            await self._webhook(webhook_id)
+            raise LeaseLost(webhook_id=webhook_id)
+        await queries.settle(
             self.db,
             tenant_id=self.tenant_id,
             claim=claim,
@@ -245,10 +260,8 @@ class Webhooks(Service):
             statuses=[outcome.response_status or 0],
             bodies=[outcome.response_body or ""],
             durations=[outcome.duration_ms],
-            again_at=[again_at or self.context.clock.now() + backoff(found.attempts)],
+            again_at=[again_at or self.context.clock.now() + backoff(attempts)],
         )
-        if not settled:
-            raise LeaseLost(webhook_id=webhook_id)
 
 
 def _shown(row: Webhook) -> Webhook:
