@@ -14,7 +14,17 @@ from factories import open_shop
 from receiver import Receiver, Request, drip, garbage, hang, ok, receiving, reset, status
 from storeroom import outbox
 from storeroom.core.ids import WebhookId
-from storeroom.integration import Courier, Dispatcher, Endpoint, EndpointChanges, WebhookStatus, queries
+from storeroom.database.executor import Executor
+from storeroom.database.pool import Database
+from storeroom.integration import (
+    Courier,
+    Dispatcher,
+    Endpoint,
+    EndpointChanges,
+    WebhookNotRetriable,
+    WebhookStatus,
+    queries,
+)
 from storeroom.room import Shop, Storeroom
 
 
@@ -439,3 +449,54 @@ async def test_removing_an_endpoint_gives_up_what_waits_for_it(outlet: Shop, dis
     assert len(receiver.requests) == 1
     dead = (await outlet.webhooks.list(status=WebhookStatus.FAILED)).items[0]
     assert dead.last_error == "its endpoint was removed"
+    with pytest.raises(WebhookNotRetriable):
+        await outlet.webhooks.retry(webhook_id=dead.id)
+    assert await outlet.webhooks.get(webhook_id=dead.id) == dead
+
+
+async def test_a_row_whose_endpoint_is_gone_is_given_up_at_once(outlet: Shop, dispatcher: Dispatcher) -> None:
+    db = outlet.context.db
+    await db.execute(
+        "INSERT INTO webhook_queue (tenant_id, id, destination, event_type, payload) "
+        "VALUES ($1, gen_random_uuid(), 'endpoint:' || gen_random_uuid(), 'order.placed', '{}')",
+        outlet.tenant_id,
+    )
+    await dispatcher.run_once()
+    (dead,) = (await outlet.webhooks.list()).items
+    assert (dead.status, dead.attempts) == (WebhookStatus.FAILED, 1)
+
+
+async def waits_for_a_lock(db: Database) -> None:
+    async with asyncio.timeout(20):
+        while not await db.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+            await asyncio.sleep(0.01)
+
+
+async def fan_out(db: Executor, shop: Shop) -> int:
+    return await queries.fan_out(db, tenant_id=shop.tenant_id, destinations=[], event_types=[], size=10)
+
+
+async def test_an_endpoint_is_removed_while_events_are_fanned_out_to_it(house: Storeroom, outlet: Shop) -> None:
+    async with receiving() as receiver:
+        made, _ = await endpoint(outlet, receiver)
+    await tell(outlet)
+    async with house.db.transaction() as other_worker:
+        assert await fan_out(other_worker, outlet) == 1
+        removing = asyncio.create_task(outlet.endpoints.delete(endpoint_id=made.id))
+        await waits_for_a_lock(house.db)
+    await removing
+    assert await outlet.endpoints.list() == []
+    (dead,) = (await outlet.webhooks.list(status=WebhookStatus.FAILED)).items
+    assert (dead.endpoint_id, dead.last_error) == (None, "its endpoint was removed")
+
+
+async def test_events_are_fanned_out_while_an_endpoint_is_removed(house: Storeroom, outlet: Shop) -> None:
+    async with receiving() as receiver:
+        made, _ = await endpoint(outlet, receiver)
+    event = await tell(outlet)
+    async with outlet.transaction() as tx:
+        await tx.endpoints.delete(endpoint_id=made.id)
+        fanning_out = asyncio.create_task(fan_out(house.db, outlet))
+        await waits_for_a_lock(house.db)
+    assert await fanning_out == 1
+    assert [row.id for row in (await outlet.webhooks.list()).items] == [event]

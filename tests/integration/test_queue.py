@@ -190,6 +190,11 @@ async def test_a_row_that_kills_its_workers_ends(house: Storeroom, outlet: Shop)
         await return_lost(house.db, limit=10)
     row = await outlet.webhooks.get(webhook_id=ids[0])
     assert (row.status, row.attempts) == (WebhookStatus.FAILED, 2)
+    attempts = await outlet.webhooks.attempts(webhook_id=ids[0])
+    assert [(each.attempt, each.error) for each in attempts] == [
+        (1, "the worker that sent it went away"),
+        (2, "the worker that sent it went away"),
+    ]
     assert (await outlet.webhooks.dequeue(limit=1)).webhooks == []
 
 

@@ -40,6 +40,9 @@ async def test_what_does_not_end_in_time_is_given_back(
         assert DRAIN_S <= await stopped(house, stop, working) < DRAIN_S + 5
         row = await outlet.webhooks.get(webhook_id=sent.id)
         assert (row.status, row.attempts) == (WebhookStatus.PENDING, 0)
+        (cut_off,) = await outlet.webhooks.attempts(webhook_id=sent.id)
+        assert (cut_off.attempt, cut_off.error) == (1, "the worker that sent it stopped")
+        assert cut_off.duration_ms >= DRAIN_S * 1000
         assert await house.db.fetchval("SELECT count(*) FROM scheduled_jobs WHERE claim IS NOT NULL") == 0
         receiver.answer = status(204)
         await dispatcher.run_once()

@@ -170,7 +170,7 @@ class Endpoints(Service):
     @transactional
     async def delete(self, *, endpoint_id: EndpointId) -> None:
         """Remove it; what waits for it is given up. Raises EndpointNotFound."""
-        if await queries.lock_endpoint(self.db, tenant_id=self.tenant_id, endpoint_id=endpoint_id) is None:
+        if await queries.lock_against_rows(self.db, tenant_id=self.tenant_id, endpoint_id=endpoint_id) is None:
             raise EndpointNotFound(endpoint_id=endpoint_id)
         await queries.cancel_queued(self.db, tenant_id=self.tenant_id, endpoint_id=endpoint_id)
         await queries.delete_endpoint(self.db, tenant_id=self.tenant_id, endpoint_id=endpoint_id)

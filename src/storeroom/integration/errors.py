@@ -28,7 +28,7 @@ class WebhookNotFound(NotFound):
 
 
 class WebhookNotRetriable(Conflict):
-    """It arrived, or is on its way."""
+    """It arrived, is on its way, or the endpoint that it was for is gone."""
 
     code = "integration.webhook_not_retriable"
 

@@ -8,7 +8,8 @@ VALUES (:tenant_id, :webhook_id, :destination, :url, :event_type, :payload, :hea
 -- name: fan_out(tenant_id, destinations, event_types, size) -> int
 -- Events that wait for their receivers become one row for each endpoint that asked for them, and for each of our own
 -- destinations that hears of their type, or of their type with that status; those nobody asked for are done. A row's id
--- is made of both, so that an event reaches a receiver once however often this runs.
+-- is made of both, so that an event reaches a receiver once however often this runs. An endpoint that is being removed is
+-- waited for, and then is none.
 WITH due AS (
     SELECT id, event_type, payload, entity_type, entity_id, created_at
       FROM {webhook_queue}
@@ -19,17 +20,21 @@ WITH due AS (
      ORDER BY next_attempt_at, id
      LIMIT :size
        FOR UPDATE SKIP LOCKED),
+receivers AS (
+    SELECT id, event_types, max_attempts
+      FROM {webhook_endpoints}
+     WHERE tenant_id = :tenant_id
+       AND is_active
+       FOR KEY SHARE),
 sent AS (
     INSERT INTO {webhook_queue} (tenant_id, id, event_id, endpoint_id, destination, event_type, payload, max_attempts, entity_type,
                                  entity_id, created_at)
     SELECT :tenant_id, md5(d.id::text || e.id::text)::uuid, d.id, e.id, 'endpoint:' || e.id, d.event_type, d.payload,
            e.max_attempts, d.entity_type, d.entity_id, d.created_at
       FROM due d
-      JOIN {webhook_endpoints} e
-        ON e.tenant_id = :tenant_id
-       AND e.is_active
-       AND (e.event_types IS NULL OR d.event_type = ANY (e.event_types)
-            OR split_part(d.event_type, '.', 1) || '.*' = ANY (e.event_types))
+      JOIN receivers e
+        ON e.event_types IS NULL OR d.event_type = ANY (e.event_types)
+        OR split_part(d.event_type, '.', 1) || '.*' = ANY (e.event_types)
         ON CONFLICT DO NOTHING),
 carried AS (
     INSERT INTO {webhook_queue} (tenant_id, id, event_id, destination, event_type, payload, entity_type, entity_id, created_at)
@@ -302,12 +307,13 @@ SELECT q.attempts, q.duration_ms, q.response_status, q.response_body, NULL, q.co
  LIMIT :size;
 
 -- name: retry(tenant_id, webhook_id) -> count
--- A dead letter gets all its attempts again. What is waiting anyway is due now.
+-- A dead letter gets all its attempts again, unless its endpoint is gone. What is waiting anyway is due now.
 UPDATE {webhook_queue}
    SET status = 'pending', attempts = 0, next_attempt_at = now(), last_error = NULL, completed_at = NULL
  WHERE tenant_id = :tenant_id
    AND id = :webhook_id
-   AND status IN ('failed', 'pending');
+   AND status IN ('failed', 'pending')
+   AND NOT (endpoint_id IS NULL AND destination LIKE 'endpoint:%');
 
 -- name: delete(tenant_id, webhook_id) -> count
 -- Whatever state it is in: a worker that holds it can finish nothing afterwards.
@@ -323,31 +329,48 @@ SELECT DISTINCT tenant_id
    AND lease_until <= now()
  LIMIT :size;
 
--- name: return_lost(tenant_id, webhook_id?, size) -> count
--- What a worker held when it died is due again, or given up where that was its last attempt.
-UPDATE {webhook_queue} q
-   SET status = CASE WHEN q.attempts >= q.max_attempts THEN 'failed'::{webhook_status} ELSE 'pending'::{webhook_status} END,
-       completed_at = CASE WHEN q.attempts >= q.max_attempts THEN lost.at END,
-       claim = NULL, lease_until = NULL, last_error = 'the worker that sent it went away', next_attempt_at = now()
-  FROM (SELECT id, now() AS at
-          FROM {webhook_queue}
-         WHERE tenant_id = :tenant_id
-           AND status = 'processing'
-           AND lease_until <= now()
-           AND id = :webhook_id                                      -- if webhook_id
-         LIMIT :size
-           FOR UPDATE SKIP LOCKED) lost
- WHERE q.tenant_id = :tenant_id
-   AND q.id = lost.id;
+-- name: return_lost(tenant_id, webhook_id?, size) -> int
+-- What a worker held when it died is due again, or given up where that was its last attempt. The attempt is kept like any
+-- other; how long it took nobody knows.
+WITH lost AS (
+    SELECT id, now() AS at
+      FROM {webhook_queue}
+     WHERE tenant_id = :tenant_id
+       AND status = 'processing'
+       AND lease_until <= now()
+       AND id = :webhook_id                                          -- if webhook_id
+     LIMIT :size
+       FOR UPDATE SKIP LOCKED),
+returned AS (
+    UPDATE {webhook_queue} q
+       SET status = CASE WHEN q.attempts >= q.max_attempts THEN 'failed'::{webhook_status} ELSE 'pending'::{webhook_status} END,
+           completed_at = CASE WHEN q.attempts >= q.max_attempts THEN lost.at END,
+           claim = NULL, lease_until = NULL, last_error = 'the worker that sent it went away', next_attempt_at = now()
+      FROM lost
+     WHERE q.tenant_id = :tenant_id
+       AND q.id = lost.id
+    RETURNING q.id, q.attempts, q.last_error),
+kept AS (
+    INSERT INTO {webhook_attempts} (tenant_id, webhook_id, attempt, duration_ms, error)
+    SELECT :tenant_id, r.id, r.attempts, 0, r.last_error
+      FROM returned r)
+SELECT count(*)::int FROM returned;
 
--- name: release(tenant_id, claim) -> count
--- Given back by a worker that stops: the attempt it cut off does not count.
-UPDATE {webhook_queue}
-   SET status = 'pending', claim = NULL, lease_until = NULL, attempts = attempts - 1, next_attempt_at = now(),
-       last_error = 'the worker that sent it stopped'
- WHERE tenant_id = :tenant_id
-   AND status = 'processing'
-   AND claim = :claim;
+-- name: release(tenant_id, claim) -> int
+-- Given back by a worker that stops: the attempt it cut off is shown and does not count.
+WITH released AS (
+    UPDATE {webhook_queue}
+       SET status = 'pending', claim = NULL, lease_until = NULL, attempts = attempts - 1, next_attempt_at = now(),
+           last_error = 'the worker that sent it stopped'
+     WHERE tenant_id = :tenant_id
+       AND status = 'processing'
+       AND claim = :claim
+    RETURNING id, attempts + 1 AS attempt, last_error, now() - last_attempt_at AS took),
+kept AS (
+    INSERT INTO {webhook_attempts} (tenant_id, webhook_id, attempt, duration_ms, error)
+    SELECT :tenant_id, r.id, r.attempt, greatest(extract(epoch FROM r.took) * 1000, 0)::int, r.last_error
+      FROM released r)
+SELECT count(*)::int FROM released;
 
 -- name: tenants_with_old(before, size) -> TenantId*
 -- scope: all tenants
@@ -430,6 +453,14 @@ SELECT id, name, url, event_types, max_attempts, timeout_seconds, in_flight_max,
  WHERE tenant_id = :tenant_id
    AND id = :endpoint_id
    FOR NO KEY UPDATE;
+
+-- name: lock_against_rows(tenant_id, endpoint_id) -> UUID?
+-- Until it is gone nobody queues a row for it; who is about to is waited for.
+SELECT id
+  FROM {webhook_endpoints}
+ WHERE tenant_id = :tenant_id
+   AND id = :endpoint_id
+   FOR UPDATE;
 
 -- name: endpoints(tenant_id, size) -> Endpoint*
 -- A shop has ENDPOINTS_MAX at most.

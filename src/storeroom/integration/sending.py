@@ -59,7 +59,7 @@ class Sender:
         """To an endpoint, signed; or to the row's own address as it stands."""
         url = row.url if endpoint is None else endpoint.url
         if url is None:
-            return row, Outcome(duration_ms=0, error="it has no address, and its endpoint is gone")
+            return row, Outcome(duration_ms=0, error="it has no address, and its endpoint is gone", final=True)
         body = msgspec.json.encode(row.payload if endpoint is None else _event(row))
         within = TIMEOUT_DEFAULT if endpoint is None else timedelta(seconds=endpoint.timeout_seconds)
         began = time.monotonic()

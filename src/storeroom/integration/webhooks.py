@@ -223,7 +223,7 @@ class Webhooks(Service):
 
         Raises:
             WebhookNotFound: no such row.
-            WebhookNotRetriable: it arrived, or is being sent.
+            WebhookNotRetriable: it arrived, is being sent, or its endpoint is gone.
         """
         if not await queries.retry(self.db, tenant_id=self.tenant_id, webhook_id=webhook_id):
             found = await self._webhook(webhook_id)
