@@ -19,6 +19,7 @@ from storeroom.core.money import Money
 from storeroom.core.networks import Network
 from storeroom.core.secrets import Secret
 from storeroom.hosted import (
+    AmountTooFine,
     Asked,
     MpgsProvider,
     MpgsStatus,
@@ -129,12 +130,30 @@ async def test_stripe_says_what_became_of_a_session(home: StandIn) -> None:
 
 @pytest.mark.parametrize(
     ("amount", "currency", "at_stripe"),
-    [(500, "JPY", 500), (1_234, "KWD", 1_234), (5, "ISK", 500), (7, "UGX", 700), (100, "RSD", 100), (1, "EUR", 1)],
+    [
+        *[(500, "JPY", 500), (5, "ISK", 500), (7, "UGX", 700), (100, "RSD", 100), (1, "EUR", 1)],
+        *[(1_230, each, 1_230) for each in ("BHD", "JOD", "KWD", "OMR", "TND")],
+        *[(500_000, "MGA", 5_000), (0, "MGA", 0)],
+    ],
 )
 def test_amounts_are_counted_as_stripe_counts(amount: int, currency: str, at_stripe: int) -> None:
     money = Money(amount, currency)
     assert stripe.to_stripe(money) == at_stripe
     assert stripe.from_stripe(at_stripe, currency.lower()) == money
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "step"),
+    [(1_234, "KWD", 10), (1, "BHD", 10), (1_005, "TND", 10), (500_050, "MGA", 100), (99, "MGA", 100)],
+)
+async def test_what_stripe_would_not_take_it_is_not_asked_for(
+    home: StandIn, amount: int, currency: str, step: int
+) -> None:
+    """Stripe wants the last digit of thousandths to be 0, and knows no hundredth of an ariary."""
+    with pytest.raises(AmountTooFine) as refused:
+        await at_stripe(home).open_session(asked(amount=Money(amount, currency)))
+    assert (refused.value.amount, refused.value.step) == (Money(amount, currency), Money(step, currency))
+    assert home.asked == []
 
 
 @pytest.mark.parametrize(("amount", "currency"), [(550, "isk"), (5, "zzz"), (2**63, "usd"), (1, "")])

@@ -81,6 +81,7 @@ class HostedPayments(StripeMessages, HostedPolling):
             PaymentMoveRefused, PaymentExpired: it has ended, or its time is too short for a page.
             NotHosted: its method has no gateway with a page, or that is switched off.
             InvalidHostedPayment: an address is none, or at an origin that the shop does not allow.
+            AmountTooFine: the provider takes no such amount; it was not asked.
             ProviderRefused, ProviderDown, ProviderMisconfigured: of the provider. The payment stays as it was.
 
         A retry opens no second page: Stripe knows the payment, and of two at once the first saved one counts.

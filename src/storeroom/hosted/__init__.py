@@ -1,6 +1,7 @@
 """Payments on a provider's page: sessions of Stripe, transactions of Mastercard's gateway, and the port to both."""
 
 from storeroom.hosted.errors import (
+    AmountTooFine,
     HostedSessionExpired,
     HostedSessionNotFound,
     HostedSessionTaken,
@@ -54,6 +55,7 @@ __all__ = [
     "MPGS_OPEN",
     "PAYMENT_STATUS",
     "STRIPE_SESSION_MOVES",
+    "AmountTooFine",
     "Asked",
     "Due",
     "Event",

@@ -1,6 +1,7 @@
 """What payments on a provider's page refuse. No text here carries a key, a provider's own message or a buyer's data."""
 
 from storeroom.core.errors import Conflict, Invalid, Misconfigured, NotFound, Unauthenticated, Unavailable
+from storeroom.core.money import Money
 
 
 class HostedSessionNotFound(NotFound):
@@ -90,6 +91,16 @@ class NotHosted(Conflict):
     def __init__(self, *, reference: str) -> None:
         super().__init__(f"payment {reference} is not taken on a provider's page")
         self.reference = reference
+
+
+class AmountTooFine(Conflict):
+    """The provider takes amounts in greater steps than the currency has; it was not asked."""
+
+    code = "hosted.amount_too_fine"
+
+    def __init__(self, *, provider: str, amount: Money, step: Money) -> None:
+        super().__init__(f"{provider} takes multiples of {step.decimal()} {step.currency}")
+        self.provider, self.amount, self.step = provider, amount, step
 
 
 class ProviderRefused(Conflict):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
@@ -12,7 +13,13 @@ import msgspec
 from storeroom.core.errors import StoreroomError
 from storeroom.core.money import Money, currency_digits
 from storeroom.core.secrets import Secret
-from storeroom.hosted.errors import ProviderDown, ProviderMisconfigured, ProviderRefused, SignatureRefused
+from storeroom.hosted.errors import (
+    AmountTooFine,
+    ProviderDown,
+    ProviderMisconfigured,
+    ProviderRefused,
+    SignatureRefused,
+)
 from storeroom.hosted.providers import ANSWER_BYTES_MAX, TIMEOUT, Asked, Opened, Outcome, State
 from storeroom.integration import Courier, DestinationRefused, InvalidWebhook, NoAnswer
 
@@ -21,8 +28,10 @@ API: Final = "https://api.stripe.com"
 TOLERANCE_S: Final = 300  # so old a signed message may be
 SIGNATURE_LENGTH_MAX: Final = 1_000  # of the header
 
-# Stripe counts these in hundredths, though ISO 4217 gives them no decimals: docs.stripe.com/currencies, special cases.
-_DIGITS: Final = MappingProxyType({"ISK": 2, "UGX": 2})
+# Where Stripe counts in another unit than ISO 4217 (docs.stripe.com/currencies, zero-decimal and special cases): two in
+# hundredths, though they have no decimals, and the ariary whole, though it has.
+_DIGITS: Final = MappingProxyType({"ISK": 2, "MGA": 0, "UGX": 2})
+_THOUSANDTHS: Final = 3  # of currencies with so many digits Stripe wants the last one to be 0
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,19 +189,20 @@ def read_session(said: Mapping[str, Any]) -> State:
 
 
 def to_stripe(amount: Money) -> int:
-    """An amount as Stripe counts it."""
-    return amount.amount * int(10 ** (_digits(amount.currency) - currency_digits(amount.currency)))
+    """An amount as Stripe counts it. Raises AmountTooFine where it takes no such amount."""
+    digits = currency_digits(amount.currency)
+    shift = _digits(amount.currency) - digits
+    step = 10 if digits == _THOUSANDTHS else 10 ** max(0, -shift)
+    if amount.amount % step:
+        raise AmountTooFine(provider=NAME, amount=amount, step=Money(step, amount.currency))
+    return amount.amount * 10**shift if shift > 0 else amount.amount // 10**-shift
 
 
 def from_stripe(amount: int, currency: str) -> Money:
     """What Stripe counts, in our words. Raises ProviderDown where there is no such amount."""
     code = currency.upper()
     try:
-        factor = 10 ** (_digits(code) - currency_digits(code))
-        whole, rest = divmod(amount, factor)
-        if rest:
-            raise ProviderDown(provider=NAME, reason="an amount finer than its currency")
-        return Money.of(Money(whole, code).decimal(), code)  # which has its bounds
+        return Money.of(Decimal(amount).scaleb(-_digits(code)), code)  # which has its bounds
     except StoreroomError:
         raise ProviderDown(provider=NAME, reason="an amount that is none") from None
 
