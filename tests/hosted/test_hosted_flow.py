@@ -19,6 +19,7 @@ from standin import (
     STRIPE_KEY,
     SUCCESS,
     WEBHOOK_SECRET,
+    Number,
     StandIn,
     event,
     serving,
@@ -188,6 +189,7 @@ async def test_after_a_failed_one_another_payment_is_its_retry(hosted: Hosted) -
     order, payment, page = await hosted.opened("mpgs")
     hosted.home.mpgs_says(payment.id.hex, "FAILED")
     former = await hosted.shop.mpgs_transactions.find(session_id=page.session_id)
+    await age(hosted, "mpgs_transactions", timedelta(hours=1, minutes=11))
     failed = await hosted.shop.hosted_payments.refresh_transaction(transaction_id=former.id)
     assert (failed.payment_status, failed.failure_reason) == (MpgsStatus.FAILED, "DECLINED")
     with pytest.raises(PaymentMoveRefused):
@@ -832,6 +834,92 @@ async def test_who_never_paid_is_expired(hosted: Hosted, database: Database, roo
     assert (await hosted.session(page)).status is S.EXPIRED
     assert await hosted.paid(left) == await hosted.paid(by_card) == ("pending_payment", 0, [("expired", None)])
     assert await hosted.paid(started) == ("pending_payment", 0, [("failed", None)]), "it had begun"
+
+
+async def asked_again(hosted: Hosted, database: Database, room: Storeroom, by: timedelta) -> None:
+    """The worker, after so much time."""
+    await hosted.run("UPDATE {mpgs_transactions} SET polled_at = NULL WHERE tenant_id = $1")
+    await age(hosted, "mpgs_transactions", by)
+    await poll(hosted, database, room)
+
+
+async def test_after_a_declined_card_the_buyer_may_pay_with_another(
+    hosted: Hosted, database: Database, room: Storeroom
+) -> None:
+    """The worker asks between the two cards, and the buyer closes the browser after the second."""
+    order, payment, page = await hosted.opened("mpgs")
+    hosted.home.mpgs_says(payment.id.hex, "FAILED")
+    await asked_again(hosted, database, room, timedelta(minutes=3))
+    tried = await hosted.shop.mpgs_transactions.find(session_id=page.session_id)
+    assert (tried.payment_status, tried.gateway_code) == (MpgsStatus.INITIATED, "DECLINED")
+    assert await hosted.paid(order) == UNPAID
+    assert (await hosted.start(payment)).session_id == page.session_id
+    hosted.home.mpgs_says(payment.id.hex, "CAPTURED", captured="100.00")
+    await asked_again(hosted, database, room, timedelta(minutes=5))
+    assert await hosted.paid(order) == paid_once()
+
+
+async def test_who_was_declined_and_did_not_pay_has_failed_in_the_end(
+    hosted: Hosted, database: Database, room: Storeroom
+) -> None:
+    order, payment, page = await hosted.opened("mpgs")
+    hosted.home.mpgs_says(payment.id.hex, "FAILED")
+    await asked_again(hosted, database, room, timedelta(minutes=3))
+    await asked_again(hosted, database, room, timedelta(hours=1, minutes=8))
+    ended = await hosted.shop.mpgs_transactions.find(session_id=page.session_id)
+    assert (ended.payment_status, ended.failure_reason) == (MpgsStatus.FAILED, "DECLINED")
+    assert await hosted.paid(order) == ("pending_payment", 0, [("failed", None)])
+
+
+# --- What went back at Mastercard's gateway ---------------------------------------------------------------------------
+
+
+async def test_a_refund_at_the_gateway_is_followed_when_it_is_asked(hosted: Hosted, shop: Shop) -> None:
+    """The sum so far, as with Stripe: a check in between is none of it, and what is known is not counted twice."""
+    order, payment, page = await hosted.opened("mpgs")
+    hosted.home.mpgs_says(payment.id.hex, "CAPTURED", captured="100.00")
+    await hosted.shop.hosted_payments.returned(reference=payment.reference, result_indicator=SUCCESS)
+    made = await hosted.shop.mpgs_transactions.find(session_id=page.session_id)
+
+    async def said(status: str, back: str) -> MpgsStatus:
+        hosted.home.mpgs_says(payment.id.hex, status, captured="100.00", totalRefundedAmount=Number(back))
+        return (await hosted.shop.hosted_payments.refresh_transaction(transaction_id=made.id)).payment_status
+
+    assert [await said("PARTIALLY_REFUNDED", "30.00") for _ in range(2)] == [MpgsStatus.CAPTURED] * 2
+    assert await refunded(hosted, order) == ("partially_refunded", 7_000, [3_000])
+    asked = await shop.refunds.request(payment_id=payment.id, amount=usd(2_000), reason="damaged")
+    await shop.refunding.complete(refund_id=asked.id, method=RefundMethod.CHECK)
+    await said("PARTIALLY_REFUNDED", "80.00")
+    assert await refunded(hosted, order) == ("refunded", 0, [3_000, 2_000, 5_000])
+    assert await hosted.told("payment.mismatch") == 0
+    assert await said("REFUNDED", "100.00") is MpgsStatus.REFUNDED
+    assert await refunded(hosted, order) == ("refunded", 0, [3_000, 2_000, 5_000])
+    assert await hosted.told("payment.mismatch") == 1
+
+
+async def test_paid_and_given_back_before_anybody_asked(hosted: Hosted, database: Database, room: Storeroom) -> None:
+    """The payment has both, and nobody asks for ever."""
+    order, payment, page = await hosted.opened("mpgs")
+    hosted.home.mpgs_says(payment.id.hex, "REFUNDED", captured="100.00", totalRefundedAmount=Number("100.00"))
+    await asked_again(hosted, database, room, timedelta(minutes=3))
+    made = await hosted.shop.mpgs_transactions.find(session_id=page.session_id)
+    assert (made.payment_status, made.received, made.settled_payment_id) == (
+        MpgsStatus.REFUNDED,
+        usd(10_000),
+        payment.id,
+    )
+    assert await refunded(hosted, order) == ("refunded", 0, [10_000])
+    assert (await hosted.paid(order))[2] == [("refunded", 10_000)]
+    asked = len(hosted.home.asked)
+    await asked_again(hosted, database, room, timedelta(minutes=6))
+    assert len(hosted.home.asked) == asked
+
+
+async def test_a_return_that_comes_after_some_went_back_brings_both(hosted: Hosted) -> None:
+    order, payment, _ = await hosted.opened("mpgs")
+    hosted.home.mpgs_says(payment.id.hex, "PARTIALLY_REFUNDED", captured="100.00", totalRefundedAmount=Number("40.00"))
+    await hosted.shop.hosted_payments.returned(reference=payment.reference, result_indicator=SUCCESS)
+    assert await refunded(hosted, order) == ("partially_refunded", 6_000, [4_000])
 
 
 async def test_one_that_cannot_be_asked_keeps_nobody_waiting(

@@ -238,9 +238,12 @@ class HostedPayments(StripeMessages, HostedPolling):
                 result = await provider._mpgs_result(transaction)  # noqa: SLF001  # our own
             except StoreroomError as error:
                 _log.warning("the gateway could not be asked about %s: %s", transaction.id, error.code)
-        return await transactions.confirm(
+        confirmed = await transactions.confirm(
             session_id=transaction.session_id, result_indicator=result_indicator, result=result
         )
+        if result is not None:
+            await provider._given_back(confirmed, result)  # noqa: SLF001
+        return confirmed
 
     async def transaction_of(self, *, reference: str) -> MpgsTransaction:
         """The transaction of a payment, for whoever comes back from the gateway.

@@ -16,6 +16,7 @@ from storeroom.database.pool import Database
 from storeroom.database.service import Actor, ActorKind, Context, transactional
 from storeroom.flows.hosted_steps import HostedSteps
 from storeroom.hosted import (
+    MPGS_OPEN,
     Due,
     HostedSessions,
     MpgsResult,
@@ -62,7 +63,9 @@ class HostedPolling(HostedSteps):
     async def refresh_transaction(self, *, transaction_id: UUID) -> MpgsTransaction:
         """Ask Mastercard's gateway what has become of a transaction, and take its word.
 
-        One whose buyer had time and never paid is expired.
+        One whose buyer had time and never paid is expired, or has failed where a card was declined: until then the page
+        is open, and the buyer may try another one. What the gateway has given back is recorded as refunds of the
+        payment, see `Refunding.follow_provider`.
 
         Raises:
             TransactionNotFound: no such transaction.
@@ -101,10 +104,13 @@ class HostedPolling(HostedSteps):
     @transactional
     async def _transaction_said(self, transaction: MpgsTransaction, result: MpgsResult) -> MpgsTransaction:
         ends = transaction.expires_at
-        unpaid = result.status in (MpgsStatus.INITIATED, MpgsStatus.PENDING)
-        if unpaid and ends is not None and ends + EXPIRY_GRACE <= self.context.clock.now():
+        over = ends is not None and ends + EXPIRY_GRACE <= self.context.clock.now()
+        if result.status in (MpgsStatus.INITIATED, MpgsStatus.PENDING) and over:
             result = msgspec.structs.replace(result, status=MpgsStatus.EXPIRED)
+        elif result.status is MpgsStatus.FAILED and transaction.payment_status in MPGS_OPEN and ends and not over:
+            result = msgspec.structs.replace(result, status=transaction.payment_status, failure_reason=None)
         transaction = await MpgsTransactions(self._quiet()).update(session_id=transaction.session_id, result=result)
+        await self._given_back(transaction, result)
         asked = {"transaction_id": str(transaction.id)}
         await self._told("hosted.refresh_transaction", "mpgs_transaction", transaction.id, asked)
         return transaction

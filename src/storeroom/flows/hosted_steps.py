@@ -8,6 +8,7 @@ from typing_extensions import override
 from storeroom.database.executor import Executor
 from storeroom.database.pool import Transaction
 from storeroom.database.service import Actor, Context, Service
+from storeroom.flows.refunding import Followed, Refunding
 from storeroom.gateways import GatewayConfig, GatewayKind, Gateways
 from storeroom.hosted import (
     API_VERSION,
@@ -59,6 +60,19 @@ class HostedSteps(Service):
         if state.mpgs is None:
             raise ProviderDown(provider=GatewayKind.MPGS, reason="no order")
         return state.mpgs
+
+    async def _given_back(self, transaction: MpgsTransaction, result: MpgsResult) -> None:
+        """Record what the gateway has given back, by the sum that it tells; where it cannot, tell staff."""
+        payment_id, back = transaction.settled_payment_id, result.refunded
+        if payment_id is None or back is None or back.amount < 1:
+            return
+        refunding = Refunding(self.context.on(self.db))
+        details = {"provider": GatewayKind.MPGS, "order": transaction.order_ref_id}
+        followed = await refunding.follow_provider(
+            payment_id=payment_id, back=back, reason="refunded at the gateway", details=details
+        )
+        if followed is Followed.UNDECIDED:
+            await refunding.tell_unfollowed(payment_id=payment_id, back=back)
 
     def _stripe(self, config: GatewayConfig) -> StripeProvider:
         return StripeProvider(

@@ -52,21 +52,22 @@ class MpgsStatus(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     EXPIRED = "expired"  # nobody paid in time
-    REFUNDED = "refunded"
+    REFUNDED = "refunded"  # the money came, and all of it went back
 
 
 M = MpgsStatus
 MPGS_MOVES: Final[Moves[M]] = declare_moves(
     MpgsStatus,
     {
-        M.INITIATED: {M.PENDING, M.AUTHORIZED, M.CAPTURED, M.FAILED, M.CANCELLED, M.EXPIRED},
-        M.PENDING: {M.AUTHORIZED, M.CAPTURED, M.FAILED, M.CANCELLED, M.EXPIRED},
-        M.AUTHORIZED: {M.CAPTURED, M.FAILED, M.CANCELLED, M.EXPIRED},
+        # What was paid may have gone back before anybody asked.
+        M.INITIATED: {M.PENDING, M.AUTHORIZED, M.CAPTURED, M.FAILED, M.CANCELLED, M.EXPIRED, M.REFUNDED},
+        M.PENDING: {M.AUTHORIZED, M.CAPTURED, M.FAILED, M.CANCELLED, M.EXPIRED, M.REFUNDED},
+        M.AUTHORIZED: {M.CAPTURED, M.FAILED, M.CANCELLED, M.EXPIRED, M.REFUNDED},
         M.CAPTURED: {M.REFUNDED},
         # What was given up may turn out to be paid: the gateway has the last word about money.
-        M.FAILED: {M.CAPTURED},
-        M.CANCELLED: {M.CAPTURED},
-        M.EXPIRED: {M.CAPTURED},
+        M.FAILED: {M.CAPTURED, M.REFUNDED},
+        M.CANCELLED: {M.CAPTURED, M.REFUNDED},
+        M.EXPIRED: {M.CAPTURED, M.REFUNDED},
     },
 )
 MPGS_OPEN: Final = frozenset({M.INITIATED, M.PENDING, M.AUTHORIZED})
@@ -161,6 +162,7 @@ class MpgsResult(msgspec.Struct, frozen=True, kw_only=True):
 
     status: MpgsStatus
     received: Money | None = None
+    refunded: Money | None = None  # all that has gone back so far
     order_status: str | None = None
     gateway_code: str | None = None
     gateway_transaction_id: str | None = None

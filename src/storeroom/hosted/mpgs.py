@@ -37,7 +37,7 @@ _STATUS: Final[Mapping[str, MpgsStatus]] = {
     "FAILED": MpgsStatus.FAILED,
     "EXPIRED": MpgsStatus.EXPIRED,
     "REFUNDED": MpgsStatus.REFUNDED,
-    "PARTIALLY_REFUNDED": MpgsStatus.CAPTURED,
+    "PARTIALLY_REFUNDED": MpgsStatus.CAPTURED,  # `refunded` says how much
     "REFUND_REQUESTED": MpgsStatus.CAPTURED,
     "DISPUTED": MpgsStatus.CAPTURED,
     "CHARGEBACK_PROCESSED": MpgsStatus.CAPTURED,
@@ -148,9 +148,11 @@ class MpgsProvider:
         last = _last(said.get("transaction"))
         response, transaction = _inside(last, "response"), _inside(last, "transaction")
         card = _inside(said, "sourceOfFunds", "provided", "card") or _inside(last, "sourceOfFunds", "provided", "card")
+        paid = _OUTCOME[status] is Outcome.PAID
         result = MpgsResult(
             status=status,
-            received=_money(said) if _OUTCOME[status] is Outcome.PAID else None,
+            received=_money(said, "totalCapturedAmount") if paid else None,
+            refunded=_money(said, "totalRefundedAmount") if paid and "totalRefundedAmount" in said else None,
             order_status=word,
             gateway_code=_text(response, "gatewayCode"),
             gateway_transaction_id=_text(transaction, "id"),
@@ -198,9 +200,9 @@ def _answer(status: int, text: bytes) -> dict[str, Any]:
     return said
 
 
-def _money(said: Mapping[str, Any]) -> Money | None:
-    """What was captured, to the unit: the gateway writes numbers, which are read as decimals."""
-    amount, currency = said.get("totalCapturedAmount"), said.get("currency")
+def _money(said: Mapping[str, Any], name: str) -> Money:
+    """One of an order's sums, to the unit: the gateway writes numbers, which are read as decimals."""
+    amount, currency = said.get(name), said.get("currency")
     try:
         return Money.of(Decimal(str(amount)), str(currency))
     except (StoreroomError, ArithmeticError):

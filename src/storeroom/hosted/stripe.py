@@ -195,7 +195,7 @@ def to_stripe(amount: Money) -> int:
     step = 10 if digits == _THOUSANDTHS else 10 ** max(0, -shift)
     if amount.amount % step:
         raise AmountTooFine(provider=NAME, amount=amount, step=Money(step, amount.currency))
-    return amount.amount * 10**shift if shift > 0 else amount.amount // 10**-shift
+    return int(amount.amount * 10**shift if shift > 0 else amount.amount // 10**-shift)
 
 
 def from_stripe(amount: int, currency: str) -> Money:

@@ -223,7 +223,8 @@ class MpgsTransactions(Service):
     async def update(self, *, session_id: str, result: MpgsResult) -> MpgsTransaction:
         """Take the gateway's word on a transaction; what would lead back, such as expiry after payment, does nothing.
 
-        The payment follows: it is completed once, or ends. Raises TransactionNotFound.
+        The payment follows: it is completed once, or ends. What went back of it is recorded by
+        `HostedPayments.refresh_transaction`, which asks. Raises TransactionNotFound.
         """
         await ensure_mpgs_transactions(self.db)
         row = await queries.lock_transaction(self.db, tenant_id=self.tenant_id, session_id=session_id)
@@ -238,7 +239,7 @@ class MpgsTransactions(Service):
             return transaction
         words = {name: _word(getattr(result, name)) for name in _WORDS}
         remark = None
-        if new is MpgsStatus.CAPTURED and transaction.paid_at is None:
+        if new in (MpgsStatus.CAPTURED, MpgsStatus.REFUNDED) and transaction.paid_at is None:
             arrived = result.received or transaction.amount
             settled, remark = await settle(
                 self,
