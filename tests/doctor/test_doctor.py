@@ -325,6 +325,13 @@ FAULTS = [
     ),
     Fault("jobs_are_late", 1, "UPDATE order_search SET document = NULL, created_at = now() - INTERVAL '1 hour'"),
     Fault(
+        "late_money_is_of_its_order",
+        1,
+        """UPDATE payments p SET meant_for_id = e.id
+          FROM (SELECT id, order_id FROM payments ORDER BY id LIMIT 1) e
+         WHERE p.id = (SELECT id FROM payments WHERE order_id <> e.order_id ORDER BY id DESC LIMIT 1)""",
+    ),
+    Fault(
         "sent_links_are_there",
         1,
         "UPDATE order_items SET download_link_sent = TRUE WHERE id = (SELECT id FROM order_items ORDER BY id LIMIT 1)",

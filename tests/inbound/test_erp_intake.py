@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -159,6 +160,41 @@ async def test_late_money_that_was_recorded_before_the_books_confirm_it_is_credi
     assert {each.id for each in found} == {payment.id, late.id} and len(found) == 2
     reasons = [each.failure_reason for each in await shop.payments.attempts(payment_id=payment.id) if not each.success]
     assert len(reasons) == (2 if by_staff else 0)
+
+
+async def test_late_money_is_known_by_the_payment_that_it_was_meant_for_and_by_no_words(shop: Shop) -> None:
+    """A program of staff has no person, and may write what it likes: its record stays theirs to judge."""
+    payment = await awaiting(shop)
+    await run(shop, "UPDATE {payments} SET status = 'expired' WHERE tenant_id = $1 AND id = $2", payment.id)
+    (method,) = [each.code for each in await shop.payment_methods.list() if each.id == payment.payment_method_id]
+    staff = shop.acting(actor=Actor(kind=ActorKind.ADMIN, name="a program"))
+    words = f"meant for {payment.reference}, which was expired"
+    recorded = await staff.payments.record_received(
+        order_id=payment.order_id, method=method, amount=payment.amount, notes=words
+    )
+    assert recorded.meant_for_id is None
+    told = await shop.erp_intake.payment_receipt(data=receipt(payment.reference), occurred_at=at(0))
+    assert "mismatch" in told.result
+    late = await shop.payments.settle(payment_id=payment.id)
+    assert late.meant_for_id == payment.id
+    told = await shop.erp_intake.payment_receipt(data=receipt(payment.reference), occurred_at=at(1))
+    assert told.result["payment_id"] == str(late.id)
+
+
+async def test_what_came_late_before_there_was_a_place_for_it_is_found_by_our_words_once(
+    shop: Shop, database: Database
+) -> None:
+    """The statement of the migration, on rows as they were."""
+    payment = await awaiting(shop)
+    await run(shop, "UPDATE {payments} SET status = 'expired' WHERE tenant_id = $1 AND id = $2", payment.id)
+    late = await shop.payments.settle(payment_id=payment.id)
+    await run(shop, "UPDATE {payments} SET meant_for_id = NULL WHERE tenant_id = $1 AND id = $2", late.id)
+    text = (files("storeroom") / "migrations" / "0040_late_money_and_erp.sql").read_text()
+    (statement,) = [each for each in text.split(";\n") if each.strip().startswith("UPDATE")]
+    for _ in range(2):
+        await database.execute(database.names.render(statement))
+        found = {each.id: each.meant_for_id for each in await shop.payments.for_order(order_id=payment.order_id)}
+        assert found == {payment.id: None, late.id: payment.id}
 
 
 @pytest.mark.requirement("SBB-ERP-08")

@@ -669,6 +669,19 @@ SELECT i.tenant_id, o.order_number AS subject, format('line %s: sent %s, mail %s
  ORDER BY i.tenant_id, i.order_id, i.position
  LIMIT :size;
 
+-- name: late_money_is_of_its_order(size) -> Finding*
+-- scope: all tenants
+-- Money that came for a payment that had ended is money of the same order, and arrived.
+SELECT l.tenant_id, l.payment_reference AS subject,
+       format('meant for %s, %s: %s', e.payment_reference, CASE WHEN l.order_id = e.order_id THEN 'same order' ELSE 'another order' END,
+              l.status) AS detail
+  FROM {payments} l
+  JOIN {payments} e ON e.tenant_id = l.tenant_id AND e.id = l.meant_for_id
+ WHERE l.order_id <> e.order_id
+    OR l.received_amount IS NULL
+ ORDER BY l.tenant_id, l.id
+ LIMIT :size;
+
 -- name: money_is_due_back(size) -> Finding*
 -- scope: all tenants
 -- More arrived than an order came to, or money for one that was cancelled: it is owed to the customer.

@@ -59,6 +59,7 @@ CHECKS: Final[tuple[tuple[Check, Gravity], ...]] = (
     (queries.payments_are_told, Gravity.BROKEN),
     (queries.converted_carts_have_their_order, Gravity.BROKEN),
     (queries.sent_links_are_there, Gravity.BROKEN),
+    (queries.late_money_is_of_its_order, Gravity.BROKEN),
     (queries.ended_carts_hold_nothing, Gravity.BROKEN),
     (queries.cart_totals_are_their_lines, Gravity.BROKEN),
     (queries.attempts_are_counted, Gravity.BROKEN),

@@ -177,6 +177,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None  # from this instant on it can no longer be claimed; None: money that came unasked
     completed_at: datetime | None
     failed_at: datetime | None  # of the last rejection
+    meant_for_id: PaymentId | None  # the payment of the order that had ended when this money, which was for it, came
 
 
 class CustomerPayment(msgspec.Struct, frozen=True, kw_only=True):

@@ -179,25 +179,25 @@ VALUES (:tenant_id, :payment_id, :reference, :order_id, :user_id, :payment_metho
     ON CONFLICT (tenant_id, payment_reference) DO NOTHING
 RETURNING id, payment_reference AS reference, order_id, user_id, payment_method_id, amount, received_amount, refunded_amount,
           currency, status, customer_reference, proof_content_type, customer_notes, verified_by, verified_at,
-          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at;
+          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at, meant_for_id;
 
 -- name: insert_received(tenant_id, payment_id, reference, order_id, user_id?, payment_method_id, amount, currency,
---                       ip_address?, customer_reference?, verified_by?, notes?) -> Payment?
+--                       ip_address?, customer_reference?, verified_by?, notes?, meant_for_id?) -> Payment?
 -- Money that came without having been asked for is completed from the start. No row: the reference was drawn before.
 INSERT INTO {payments} (tenant_id, id, payment_reference, order_id, user_id, payment_method_id, amount, currency,
                         received_amount, status, customer_reference, verified_by, verified_at, verification_notes,
-                        ip_address, completed_at)
+                        ip_address, completed_at, meant_for_id)
 VALUES (:tenant_id, :payment_id, :reference, :order_id, :user_id, :payment_method_id, :amount, :currency,
-        :amount, 'completed', :customer_reference, :verified_by, now(), :notes, :ip_address, now())
+        :amount, 'completed', :customer_reference, :verified_by, now(), :notes, :ip_address, now(), :meant_for_id)
     ON CONFLICT (tenant_id, payment_reference) DO NOTHING
 RETURNING id, payment_reference AS reference, order_id, user_id, payment_method_id, amount, received_amount, refunded_amount,
           currency, status, customer_reference, proof_content_type, customer_notes, verified_by, verified_at,
-          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at;
+          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at, meant_for_id;
 
 -- name: payment(tenant_id, payment_id) -> Payment?
 SELECT id, payment_reference AS reference, order_id, user_id, payment_method_id, amount, received_amount, refunded_amount,
        currency, status, customer_reference, proof_content_type, customer_notes, verified_by, verified_at,
-       verification_notes, created_at, updated_at, expires_at, completed_at, failed_at
+       verification_notes, created_at, updated_at, expires_at, completed_at, failed_at, meant_for_id
   FROM {payments}
  WHERE tenant_id = :tenant_id
    AND id = :payment_id;
@@ -205,7 +205,7 @@ SELECT id, payment_reference AS reference, order_id, user_id, payment_method_id,
 -- name: payment_by_reference(tenant_id, reference) -> Payment?
 SELECT id, payment_reference AS reference, order_id, user_id, payment_method_id, amount, received_amount, refunded_amount,
        currency, status, customer_reference, proof_content_type, customer_notes, verified_by, verified_at,
-       verification_notes, created_at, updated_at, expires_at, completed_at, failed_at
+       verification_notes, created_at, updated_at, expires_at, completed_at, failed_at, meant_for_id
   FROM {payments}
  WHERE tenant_id = :tenant_id
    AND payment_reference = :reference;
@@ -233,7 +233,7 @@ SELECT p.payment_reference AS reference, o.order_number, p.status, p.amount, p.r
 -- Locked, so that an attempt counted now is counted alone.
 SELECT id, payment_reference AS reference, order_id, user_id, payment_method_id, amount, received_amount, refunded_amount,
        currency, status, customer_reference, proof_content_type, customer_notes, verified_by, verified_at,
-       verification_notes, created_at, updated_at, expires_at, completed_at, failed_at
+       verification_notes, created_at, updated_at, expires_at, completed_at, failed_at, meant_for_id
   FROM {payments}
  WHERE tenant_id = :tenant_id
    AND id = :payment_id
@@ -243,7 +243,7 @@ SELECT id, payment_reference AS reference, order_id, user_id, payment_method_id,
 -- Oldest first.
 SELECT id, payment_reference AS reference, order_id, user_id, payment_method_id, amount, received_amount, refunded_amount,
        currency, status, customer_reference, proof_content_type, customer_notes, verified_by, verified_at,
-       verification_notes, created_at, updated_at, expires_at, completed_at, failed_at
+       verification_notes, created_at, updated_at, expires_at, completed_at, failed_at, meant_for_id
   FROM {payments}
  WHERE tenant_id = :tenant_id
    AND order_id = :order_id
@@ -254,7 +254,7 @@ SELECT id, payment_reference AS reference, order_id, user_id, payment_method_id,
 -- Newest first, for staff.
 SELECT id, payment_reference AS reference, order_id, user_id, payment_method_id, amount, received_amount, refunded_amount,
        currency, status, customer_reference, proof_content_type, customer_notes, verified_by, verified_at,
-       verification_notes, created_at, updated_at, expires_at, completed_at, failed_at
+       verification_notes, created_at, updated_at, expires_at, completed_at, failed_at, meant_for_id
   FROM {payments}
  WHERE tenant_id = :tenant_id
    AND status = :status                     -- if status
@@ -301,7 +301,7 @@ UPDATE {payments}
    AND (status <> 'pending' OR expires_at > now())
 RETURNING id, payment_reference AS reference, order_id, user_id, payment_method_id, amount, received_amount, refunded_amount,
           currency, status, customer_reference, proof_content_type, customer_notes, verified_by, verified_at,
-          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at;
+          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at, meant_for_id;
 
 -- name: verify_payment(tenant_id, payment_id, sources, received_amount, verified_by?, notes?) -> Payment?
 -- Staff saw the money. Of two who say so at once the second waits for the row, finds it completed and gets no row.
@@ -318,7 +318,7 @@ UPDATE {payments}
    AND status = ANY(:sources)
 RETURNING id, payment_reference AS reference, order_id, user_id, payment_method_id, amount, received_amount, refunded_amount,
           currency, status, customer_reference, proof_content_type, customer_notes, verified_by, verified_at,
-          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at;
+          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at, meant_for_id;
 
 -- name: complete_payment(tenant_id, payment_id, sources) -> Payment?
 -- A provider's word, for the amount that was asked.
@@ -332,7 +332,7 @@ UPDATE {payments}
    AND status = ANY(:sources)
 RETURNING id, payment_reference AS reference, order_id, user_id, payment_method_id, amount, received_amount, refunded_amount,
           currency, status, customer_reference, proof_content_type, customer_notes, verified_by, verified_at,
-          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at;
+          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at, meant_for_id;
 
 -- name: settle_payment(tenant_id, payment_id, sources, received_amount, customer_reference?) -> Payment?
 -- A provider's word that money arrived, be it more or less than was asked.
@@ -347,7 +347,7 @@ UPDATE {payments}
    AND status = ANY(:sources)
 RETURNING id, payment_reference AS reference, order_id, user_id, payment_method_id, amount, received_amount, refunded_amount,
           currency, status, customer_reference, proof_content_type, customer_notes, verified_by, verified_at,
-          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at;
+          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at, meant_for_id;
 
 -- name: fail_payment(tenant_id, payment_id, sources) -> Payment?
 UPDATE {payments}
@@ -359,7 +359,7 @@ UPDATE {payments}
    AND status = ANY(:sources)
 RETURNING id, payment_reference AS reference, order_id, user_id, payment_method_id, amount, received_amount, refunded_amount,
           currency, status, customer_reference, proof_content_type, customer_notes, verified_by, verified_at,
-          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at;
+          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at, meant_for_id;
 
 -- name: move_payment(tenant_id, payment_id, status, sources) -> Payment?
 -- For the states that set nothing but themselves: processing and cancelled.
@@ -371,7 +371,7 @@ UPDATE {payments}
    AND status = ANY(:sources)
 RETURNING id, payment_reference AS reference, order_id, user_id, payment_method_id, amount, received_amount, refunded_amount,
           currency, status, customer_reference, proof_content_type, customer_notes, verified_by, verified_at,
-          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at;
+          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at, meant_for_id;
 
 -- name: cancel_unclaimed(tenant_id, order_id) -> Payment*
 -- Nobody says that these were paid. What awaits verification stays for staff to look into: the money may be there.
@@ -383,7 +383,7 @@ UPDATE {payments}
    AND status = 'pending'
 RETURNING id, payment_reference AS reference, order_id, user_id, payment_method_id, amount, received_amount, refunded_amount,
           currency, status, customer_reference, proof_content_type, customer_notes, verified_by, verified_at,
-          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at;
+          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at, meant_for_id;
 
 -- name: follow_refunds(tenant_id, payment_id) -> Payment?
 -- Summed from the refunds, not added to: said twice, or after any mistake, it comes out right. No row: nothing came by
@@ -405,7 +405,7 @@ UPDATE {payments} p
 RETURNING p.id, p.payment_reference AS reference, p.order_id, p.user_id, p.payment_method_id, p.amount, p.received_amount,
           p.refunded_amount, p.currency, p.status, p.customer_reference, p.proof_content_type, p.customer_notes,
           p.verified_by, p.verified_at, p.verification_notes, p.created_at, p.updated_at, p.expires_at, p.completed_at,
-          p.failed_at;
+          p.failed_at, p.meant_for_id;
 
 -- name: add_attempt(tenant_id, attempt_id, payment_id, status, action, performed_by?, performed_by_type, success,
 --                   failure_reason?, request_data?, ip_address?, user_agent?) -> int
@@ -467,7 +467,7 @@ UPDATE {payments}
                          FOR NO KEY UPDATE SKIP LOCKED))
 RETURNING id, payment_reference AS reference, order_id, user_id, payment_method_id, amount, received_amount, refunded_amount,
           currency, status, customer_reference, proof_content_type, customer_notes, verified_by, verified_at,
-          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at;
+          verification_notes, created_at, updated_at, expires_at, completed_at, failed_at, meant_for_id;
 
 -- name: add_expiry_attempts(tenant_id, attempt_ids, payment_ids) -> count
 -- One line for each payment, whose rows the caller has locked by expiring them.

@@ -384,6 +384,7 @@ class Payments(Reading):
                 customer_reference=given,
                 verified_by=self.context.actor.user_id,
                 notes=said,
+                meant_for_id=None,
             )
             if payment is not None:
                 break

@@ -44,7 +44,6 @@ from storeroom.payments.proofs import ProofStore
 from storeroom.retention import keep_order_cart
 from storeroom.tenants import settings_of
 
-_MEANT_FOR: Final = "meant for "  # before the reference of a payment whose money came late
 _ACTORS: Final[Mapping[ActorKind, AttemptActor]] = {
     ActorKind.ADMIN: AttemptActor.ADMIN,
     ActorKind.CUSTOMER: AttemptActor.CUSTOMER,
@@ -206,7 +205,8 @@ class Steps(Service):
                 ip_address=self.context.ip,
                 customer_reference=reference,
                 verified_by=None,
-                notes=f"{_MEANT_FOR}{payment.reference}, which was {payment.status}",
+                notes=f"meant for {payment.reference}, which was {payment.status}",
+                meant_for_id=payment.id,
             )
             if late is not None:
                 return late
@@ -223,8 +223,8 @@ class Steps(Service):
         ):
             if each.expires_at is not None or each.received_amount != arrived or each.created_at < payment.created_at:
                 continue  # it was asked for, or is other money
-            if each.verified_by is None and (each.verification_notes or "").startswith(_MEANT_FOR):
-                if (each.verification_notes or "").startswith(f"{_MEANT_FOR}{payment.reference},"):
+            if each.meant_for_id is not None:
+                if each.meant_for_id == payment.id:
                     return each, False
             elif each.verified_by is not None or each.payment_method_id == payment.payment_method_id:
                 unclear = True
