@@ -309,6 +309,35 @@ async def test_what_changes_while_the_connection_is_inactive_arrives_once_it_is_
     assert (erp.sent("item-master"), erp.sent("customer-master")) == (["POST", "PUT"], ["POST", "PUT"])
 
 
+async def test_what_changes_while_there_is_no_connection_arrives_when_there_is_one_again(
+    linked: Sync, erp: ReferenceErp
+) -> None:
+    """By itself: nobody asks for it. What did not change is not sent again."""
+    user, quiet = await buyer(linked), await make_product(linked.shop, name="Cap")
+    variant = await make_product(linked.shop, name="Shirt")
+    product_id = (await linked.shop.products.variant(variant_id=variant)).product_id
+    await linked.send()
+    await linked.shop.erp.disconnect()
+    with pytest.raises(ErpNotConnected):
+        await linked.shop.erp.connection()
+    with pytest.raises(ErpNotConnected):
+        await linked.shop.erp.disconnect()
+    kept = "SELECT base_url, auth, auth_name, credential, is_active FROM {erp_connections} WHERE tenant_id = $1"
+    assert await linked.rows(kept) == [("", "none", None, None, False)]
+    await linked.shop.products.update(product_id=product_id, name="Blouse")
+    await linked.shop.acting(actor=SYSTEM).users.set_name(user_id=user.id, full_name="Bo Li")
+    await make_product(linked.shop, name="Scarf")
+    await linked.send()
+    assert len(erp.requests) == 3 and await linked.sweep() == 0
+    await linked.connect(erp.url)
+    assert await linked.sweep() == 3
+    await linked.send()
+    assert sorted(item["data"]["name"] for item in erp.all("item-master")) == ["Blouse", "Cap", "Scarf"]
+    assert [each["data"]["full_name"] for each in erp.all("customer-master")] == ["Bo Li"]
+    assert sorted(erp.sent("item-master")) == ["POST", "POST", "POST", "PUT"]
+    assert quiet and await linked.sweep() == 0
+
+
 async def test_a_shop_that_has_just_connected_is_heard_at_once(sync: Sync, erp: ReferenceErp) -> None:
     """A carrier that has asked before does not go on to believe that there is no ERP."""
     carrier = ErpCarrier(sync.room.db, sync.courier, keys=sync.room.token_keys)

@@ -67,11 +67,11 @@ class ErpCarrier:
         self._held: WeakValueDictionary[tuple[str, UUID], _Held] = WeakValueDictionary()
 
     async def wants(self, tenant_id: TenantId) -> bool:
-        """Whether the shop has an ERP, active or not: what changes meanwhile is noted by `carry`, and sent later."""
+        """Whether the shop has an ERP, or had: what changes meanwhile is noted by `carry`, and sent later."""
         if self._wanted.get(tenant_id, 0.0) > time.monotonic():
             return True
         self._wanted.pop(tenant_id, None)
-        if await queries.connection(self._db, tenant_id=tenant_id, code=DESTINATION) is None:
+        if not await queries.was_connected(self._db, tenant_id=tenant_id, code=DESTINATION):
             return False
         self._wanted[tenant_id] = time.monotonic() + self._wanted_kept.total_seconds()
         return True

@@ -6,9 +6,15 @@
 SELECT code, kind, base_url, auth, auth_name, credential, timeout_seconds, is_active, created_at, updated_at
   FROM {erp_connections}
  WHERE tenant_id = :tenant_id
-   AND code = :code;
+   AND code = :code
+   AND disconnected_at IS NULL;
+
+-- name: was_connected(tenant_id, code) -> bool
+-- Now, or before: what changes of what the ERP has is noted.
+SELECT EXISTS (SELECT FROM {erp_connections} WHERE tenant_id = :tenant_id AND code = :code);
 
 -- name: lock_connection(tenant_id, code) -> ConnectionRow?
+-- Also one that was disconnected, with nothing in it.
 SELECT code, kind, base_url, auth, auth_name, credential, timeout_seconds, is_active, created_at, updated_at
   FROM {erp_connections}
  WHERE tenant_id = :tenant_id
@@ -24,14 +30,18 @@ VALUES (:tenant_id, :code, :base_url, :auth, :auth_name, :credential, :timeout_s
 -- name: update_connection(tenant_id, code, base_url, auth, auth_name?, credential?, timeout_seconds, is_active) -> count
 UPDATE {erp_connections}
    SET base_url = :base_url, auth = :auth, auth_name = :auth_name, credential = :credential,
-       timeout_seconds = :timeout_seconds, is_active = :is_active, updated_at = now()
+       timeout_seconds = :timeout_seconds, is_active = :is_active, disconnected_at = NULL, updated_at = now()
  WHERE tenant_id = :tenant_id
    AND code = :code;
 
--- name: delete_connection(tenant_id, code) -> count
-DELETE FROM {erp_connections}
+-- name: forget_connection(tenant_id, code) -> count
+-- All but that there was one.
+UPDATE {erp_connections}
+   SET base_url = '', auth = 'none', auth_name = NULL, credential = NULL, is_active = FALSE, disconnected_at = now(),
+       updated_at = now()
  WHERE tenant_id = :tenant_id
-   AND code = :code;
+   AND code = :code
+   AND disconnected_at IS NULL;
 
 -- name: tenants_connected(code, size) -> TenantId*
 -- scope: all tenants

@@ -64,7 +64,9 @@ class Erp(Service):
         timeout_seconds: int = TIMEOUT_DEFAULT_S,
         is_active: bool = True,
     ) -> ErpConnection:
-        """Say where the ERP is; what was said before is replaced. It gets everything it has not got yet.
+        """Say where the ERP is; what was said before is replaced.
+
+        It gets everything it has not got yet, and what has changed since it got it, portion by portion.
 
         Args:
             base_url: https, or http. Whether it may be called is asked at each call.
@@ -111,9 +113,9 @@ class Erp(Service):
     async def disconnect(self) -> None:
         """Forget where the ERP is, and the credential. What was sent stays known by its ids. Raises ErpNotConnected.
 
-        Changes of what was sent are not noted from then on; an inactive connection notes them. See `resync_all`.
+        What changes from then on is noted as with an inactive connection, and sent when an ERP is connected again.
         """
-        if not await queries.delete_connection(self.db, tenant_id=self.tenant_id, code=DESTINATION):
+        if not await queries.forget_connection(self.db, tenant_id=self.tenant_id, code=DESTINATION):
             raise ErpNotConnected
 
     async def test(self) -> ConnectionTest:
