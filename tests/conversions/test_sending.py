@@ -17,6 +17,7 @@ from receiver import Request, garbage, hang, status
 from storeroom.conversions import ConversionStatus, ProviderChanges, queries
 from storeroom.conversions.model import RETRIES_MAX, backoff
 from storeroom.conversions.sender import CLAIM_MAX, ConversionSender
+from storeroom.core.ids import new_id
 from storeroom.database.errors import DatabaseUnavailable
 
 
@@ -252,6 +253,40 @@ async def test_a_row_that_kills_its_workers_ends(stall: Stall, caplog: pytest.Lo
     assert "is given up" in caplog.text
 
 
+async def test_a_row_that_kills_its_workers_costs_no_other_a_try(stall: Stall) -> None:
+    """Twenty that wait, one of which kills whoever holds it, and a few that come while it does."""
+    db, tenant_id = stall.room.db, stall.shop.tenant_id
+    await stall.write(20)
+    killer = await db.fetchval("SELECT id FROM analytics_events ORDER BY id OFFSET 3 LIMIT 1")
+    held: list[int] = []  # how many were in the hands of each worker that died
+    for _ in range(200):
+        claim = new_id()
+        rows = await queries.claim(db, tenant_id=tenant_id, claim=claim, lease=timedelta(minutes=1), size=100)
+        if not rows:
+            break
+        if killer in (ids := [row.id for row in rows]):
+            held.append(len(rows))
+            await db.execute("UPDATE analytics_events SET next_attempt_at = now() WHERE claim = $1", claim)
+            if len(held) == 1:
+                await stall.write(5)
+            if len(held) == 8:
+                break
+        else:
+            assert {row.retry_count for row in rows} == {1 if row.on_trial else 0 for row in rows} and len(ids) < 20
+            await queries.done(db, tenant_id=tenant_id, claim=claim, ids=ids)
+    assert held == [20, 10, 5, 1, 1, 1, 1, 1]
+    alone = await db.fetch("SELECT id, retry_count FROM analytics_events WHERE retry_count > 0")
+    assert [(row["id"], row["retry_count"]) for row in alone] == [(killer, 5)]
+
+
+async def test_who_comes_through_alone_has_lost_no_try(stall: Stall) -> None:
+    await stall.write(1)
+    await stall.room.db.execute("UPDATE analytics_events SET retry_count = 5, claim = gen_random_uuid()")
+    stall.meta.answer = status(500)
+    await stall.told()
+    assert await stall.waiting() == [("AddToCart", "failed", 6)]
+
+
 async def test_a_database_that_is_away_has_nothing_told_again(stall: Stall, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, away = queries.done, [1, 2]
 
@@ -283,7 +318,7 @@ async def test_who_comes_back_after_its_lease_can_finish_nothing(stall: Stall) -
     await stall.sender().run_once()
     may_answer.set()
     await slow
-    assert await stall.waiting() == [("AddToCart", "failed", 2)]  # the lost claim counts too
+    assert await stall.waiting() == [("AddToCart", "failed", 1)]  # the lost claim was not its fault
 
 
 async def test_what_is_too_old_is_told_to_nobody(stall: Stall, caplog: pytest.LogCaptureFixture) -> None:

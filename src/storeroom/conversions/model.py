@@ -173,6 +173,7 @@ class ClaimedConversion(msgspec.Struct, frozen=True, kw_only=True):
     payload: str
     providers_sent: list[str]
     retry_count: int
+    on_trial: bool  # its worker was lost: it is alone in its claim, and the count says already that this failed
     created_at: datetime
 
 

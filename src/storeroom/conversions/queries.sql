@@ -245,10 +245,11 @@ SELECT a.tenant_id
  LIMIT :size;
 
 -- name: claim(tenant_id, claim, lease, size) -> ClaimedConversion*
--- New ones before those that are tried again. A claim ends by itself at next_attempt_at; a row that comes back with one
--- has lost its worker, which counts as a failure, so that a row that kills its workers ends as well.
+-- New ones before those that are tried again. A claim ends by itself at next_attempt_at; rows that come back with one have
+-- lost their worker, and one of them may be why. They are taken apart from all others, half of those of one claim at a time,
+-- until the one that kills its workers is alone. Only that is counted, when it begins: who comes through takes it back.
 WITH fresh AS (
-    SELECT id
+    SELECT id, claim, next_attempt_at
       FROM {analytics_events}
      WHERE tenant_id = :tenant_id
        AND status = 'pending'
@@ -257,23 +258,34 @@ WITH fresh AS (
      LIMIT :size
        FOR UPDATE SKIP LOCKED),
 again AS (
-    SELECT id
+    SELECT id, claim, next_attempt_at
       FROM {analytics_events}
      WHERE tenant_id = :tenant_id
        AND status = 'failed'
        AND next_attempt_at <= now()
      ORDER BY next_attempt_at, id
      LIMIT :size::int - (SELECT count(*) FROM fresh)
-       FOR UPDATE SKIP LOCKED)
+       FOR UPDATE SKIP LOCKED),
+found AS (
+    SELECT id, claim, row_number() OVER (ORDER BY part, next_attempt_at, id) AS place
+      FROM (SELECT id, claim, next_attempt_at, 1 AS part FROM fresh
+             UNION ALL
+            SELECT id, claim, next_attempt_at, 2 AS part FROM again) each),
+due AS (
+    SELECT id, rows > 0 AND rows <= 2 AS on_trial
+      FROM (SELECT f.id, row_number() OVER (ORDER BY f.place) AS place,
+                   CASE WHEN f.claim IS NOT NULL THEN count(*) OVER () ELSE 0 END AS rows
+              FROM found f
+              JOIN found foremost ON foremost.place = 1 AND foremost.claim IS NOT DISTINCT FROM f.claim) alike
+     WHERE rows = 0
+        OR place <= (rows + 1) / 2)
 UPDATE {analytics_events} e
-   SET retry_count = CASE WHEN e.claim IS NULL THEN e.retry_count ELSE e.retry_count + 1 END,
+   SET retry_count = CASE WHEN due.on_trial THEN e.retry_count + 1 ELSE e.retry_count END,
        claim = :claim, next_attempt_at = now() + :lease
-  FROM (SELECT id FROM fresh
-         UNION ALL
-        SELECT id FROM again) due
+  FROM due
  WHERE e.tenant_id = :tenant_id
    AND e.id = due.id
-RETURNING e.id, e.payload::text AS payload, e.providers_sent, e.retry_count, e.created_at;
+RETURNING e.id, e.payload::text AS payload, e.providers_sent, e.retry_count, due.on_trial, e.created_at;
 
 -- name: note_sent(tenant_id, claim, ids, provider) -> count
 -- One provider has them while another is still being told: should we die now, only the other is told again.

@@ -1,8 +1,8 @@
 """Tells the providers what waits: claimed by tenant under a lease, each provider told what it does not have yet.
 
 A row is deleted when all have it. One provider's failure is that provider's alone: the others have the row noted, and
-what is tried again goes to the failing one. Rows whose worker died are due again when their lease ends; one that is cut
-off gives them back at once.
+what is tried again goes to the failing one. Rows whose worker died are due again when their lease ends, in halves: one
+that kills its workers costs no other its tries. A worker that is cut off gives them back at once.
 """
 
 import asyncio
@@ -400,7 +400,7 @@ class ConversionSender:
             again_at = max(again_at, one.rests_until or now)
         if not waits:
             return None
-        retries = row.retry_count + failed
+        retries = row.retry_count - row.on_trial + failed  # we are alive: it is not what kills its workers
         if failed:
             again_at = max(again_at, now + backoff(retries))
         return _Later(
