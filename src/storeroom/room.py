@@ -27,6 +27,7 @@ from storeroom.database.service import SYSTEM, Actor, ActorKind, Claim, Context
 from storeroom.domains import Domains
 from storeroom.downloads import Downloads
 from storeroom.erp import Erp
+from storeroom.flows.begun_checkouts import BEGUN, tell_begun
 from storeroom.flows.cancellation import Cancellation
 from storeroom.flows.cart_returns import CartReturns
 from storeroom.flows.checkout import Checkout, CheckoutGroups
@@ -62,6 +63,7 @@ from storeroom.verification import Nonces, PhoneCodes, SecondFactors
 from storeroom.wallets import CartQuotes, ReceivingAccounts, Transactions
 
 OPERATOR: Final = Actor(kind=ActorKind.SYSTEM, name="operator")  # at the command line, who belongs to no shop
+_LISTENERS: Final = {BEGUN: tell_begun}
 
 
 class Shop:
@@ -228,7 +230,7 @@ class Shop:
     @cached_property
     def events(self) -> Events:
         """What visitors do."""
-        return Events(self.context, self._places)
+        return Events(self.context, self._places, _LISTENERS)
 
     @cached_property
     def gateways(self) -> Gateways:

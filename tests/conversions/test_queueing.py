@@ -6,7 +6,7 @@ import contextlib
 from typing import Any
 
 import pytest
-from stall import BROWSER, Stall
+from stall import BROWSER, CUSTOMER, Stall
 
 from factories import make_product, open_shop, purchase
 from storeroom.configuration import InvalidConfig, Setting
@@ -14,6 +14,7 @@ from storeroom.configuration.model import place_of
 from storeroom.configuration.sealed import PURPOSE
 from storeroom.conversions import PURCHASE_ON, WITHOUT_CONSENT, ProviderChanges, SessionNeeded
 from storeroom.conversions.model import SOURCE_URL
+from storeroom.core.ids import new_id
 from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Transaction
 from storeroom.database.service import SYSTEM
@@ -212,3 +213,72 @@ def _undo() -> None:
 async def _forgotten(stall: Stall) -> None:
     """What is kept of a shop's policy is asked for again at once; otherwise in some seconds."""
     await stall.shop.conversions.update_provider(provider_id=stall.pixel.id, changes=ProviderChanges())
+
+
+def begun(cart_id: object, **more: object) -> dict[str, Any]:
+    """As the page of a storefront tells it."""
+    return {
+        "event_name": "checkout.started",
+        "event_category": "checkout",
+        "session_id": "v-1",
+        "cart_id": str(cart_id),
+        **more,
+    }
+
+
+async def checkouts(stall: Stall) -> list[Any]:
+    page = await stall.shop.conversions.list(limit=100)
+    return [row.payload for row in page.items if row.event_name == "InitiateCheckout"]
+
+
+@pytest.mark.requirement("STO-EVT-01")
+async def test_a_checkout_that_begins_is_told_of_the_cart_as_we_know_it(stall: Stall) -> None:
+    visitor = await stall.visitor(fbp="fb.1.1.2", ga_client_id="11.22")
+    cart_id = await stall.adds(visitor, 2)
+    browsing = stall.shop.acting(actor=CUSTOMER, ip="203.0.113.9", user_agent=BROWSER)
+    said = begun(cart_id, properties={"value": 1, "currency": "EUR"})
+    taken = await browsing.events.take(batch=[said, {**said, "event_name": "checkout.step.payment"}], visitor=visitor)
+    assert taken.kept == 2
+    (told,) = await checkouts(stall)
+    meta = told["meta"]
+    assert (meta["event_name"], meta["event_id"]) == ("InitiateCheckout", str(cart_id))
+    custom = meta["custom_data"]
+    assert (custom["currency"], custom["value"], custom["num_items"]) == ("USD", 259, 2)
+    assert [(each["quantity"], each["item_price"]) for each in custom["contents"]] == [(2, 129.5)]
+    assert (meta["user_data"]["fbp"], meta["user_data"]["client_user_agent"]) == ("fb.1.1.2", BROWSER)
+    (event,) = told["ga4"]["events"]
+    assert (event["name"], event["params"]["value"]) == ("begin_checkout", 259)
+    await browsing.events.take(batch=[said, said], visitor=visitor)
+    assert len(await checkouts(stall)) == 1  # the same waits
+
+
+async def test_a_checkout_of_no_cart_of_ones_own_is_an_event_and_told_to_nobody(stall: Stall) -> None:
+    visitor, other = await stall.visitor(), await stall.visitor()
+    refusing = await stall.visitor(consents=False)
+    cart_id, theirs = await stall.adds(visitor), await stall.adds(refusing)
+    empty = await stall.shop.carts.create(visitor=other)
+    browsing = stall.shop.acting(actor=CUSTOMER)
+    for who, batch in (
+        (other, [begun(cart_id)]),  # somebody else's
+        (other, [begun(empty.id)]),
+        (other, [begun(new_id()), {**begun(cart_id), "cart_id": None}]),
+        (refusing, [begun(theirs)]),
+    ):
+        taken = await browsing.events.take(batch=batch, visitor=who)
+        assert taken.kept == len(batch)
+        assert await checkouts(stall) == []
+    await stall.shop.context.db.execute(
+        "UPDATE carts SET status = 'abandoned' WHERE tenant_id = $1 AND id = $2", stall.shop.tenant_id, cart_id
+    )
+    await browsing.events.take(batch=[begun(cart_id)], visitor=visitor)
+    assert await checkouts(stall) == []
+
+
+async def test_an_event_that_is_undone_tells_nobody_of_its_checkout(stall: Stall) -> None:
+    visitor = await stall.visitor()
+    cart_id = await stall.adds(visitor)
+    with pytest.raises(ConnectionError):
+        async with stall.shop.transaction() as tx:
+            await tx.events.take(batch=[begun(cart_id)], visitor=visitor)
+            raise ConnectionError
+    assert await checkouts(stall) == []

@@ -40,6 +40,7 @@ from storeroom.database.service import ActorKind, Context, Service, operation, t
 PLACE_TIMEOUT_S: Final = 0.2  # an event does not wait longer to learn where it came from
 CLOCK_SLACK: Final = timedelta(minutes=1)  # between the database's clock and ours
 PlaceLookup = Callable[[str], Awaitable[Place | None]]
+Listener = Callable[[Context, Visitor, Sequence[EventDraft]], Awaitable[None]]  # in the transaction of the events
 
 _log: Final = logging.getLogger(__name__)
 
@@ -47,19 +48,22 @@ _log: Final = logging.getLogger(__name__)
 class Events(Service):
     """The events of one tenant."""
 
-    def __init__(self, context: Context, places: PlaceLookup | None = None) -> None:
+    def __init__(
+        self, context: Context, places: PlaceLookup | None = None, listeners: Mapping[str, Listener] | None = None
+    ) -> None:
         """Take down events.
 
         Args:
             context: who asks, for which tenant.
             places: where an address is; without it, and where it fails, events have no country.
+            listeners: by the name of the events that each hears when visitors tell them.
         """
         super().__init__(context)
-        self._places = places
+        self._places, self._listeners = places, listeners or {}
 
     @override
     def bound(self, db: Executor) -> Self:
-        return type(self)(self.context.on(db), self._places)
+        return type(self)(self.context.on(db), self._places, self._listeners)
 
     # --- Writing ------------------------------------------------------------------------------------------------------
 
@@ -82,9 +86,22 @@ class Events(Service):
         good, refused = sift(batch)
         if not good:
             raise NoEventKept(refused=refused)
-        # One statement is a transaction by itself; a key that has to be settled with the rows needs one around both.
-        write = self._keep if self.context.claim is None else self._keep_and_settle
-        return Taken(kept=await write(good, visitor, await self._origin()), refused=refused)
+        # One statement is a transaction by itself; a key that is settled with the rows, or whoever listens, needs one
+        # around both.
+        origin = await self._origin()
+        if (heard := self._heard(good)) or self.context.claim is not None:
+            return Taken(kept=await self._keep_and_tell(good, visitor, origin, heard), refused=refused)
+        return Taken(kept=await self._keep(good, visitor, origin), refused=refused)
+
+    def _heard(self, good: Sequence[bytes]) -> dict[str, list[EventDraft]]:
+        """What somebody listens to, by its name."""
+        heard: dict[str, list[EventDraft]] = {}
+        for name in self._listeners:
+            said = b'"event_name":"%b"' % name.encode()
+            for text in good:
+                if said in text and (event := msgspec.json.decode(text, type=EventDraft)).event_name == name:
+                    heard.setdefault(name, []).append(event)
+        return heard
 
     async def _keep(self, good: Sequence[bytes], visitor: Visitor, origin: Mapping[str, Any]) -> int:
         if visitor.session_id is None:
@@ -102,8 +119,14 @@ class Events(Service):
         )
 
     @transactional
-    async def _keep_and_settle(self, good: Sequence[bytes], visitor: Visitor, origin: Mapping[str, Any]) -> int:
-        return await self._keep(good, visitor, origin)
+    async def _keep_and_tell(
+        self, good: Sequence[bytes], visitor: Visitor, origin: Mapping[str, Any], heard: Mapping[str, list[EventDraft]]
+    ) -> int:
+        kept = await self._keep(good, visitor, origin)
+        if kept:
+            for name, events in heard.items():
+                await self._listeners[name](self.context, visitor, events)
+        return kept
 
     @operation
     async def record(

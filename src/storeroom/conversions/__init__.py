@@ -24,7 +24,7 @@ from storeroom.conversions.model import (
     Waiting,
 )
 from storeroom.conversions.purchases import Purchases
-from storeroom.conversions.queueing import added_to_cart
+from storeroom.conversions.queueing import added_to_cart, checkout_started
 from storeroom.conversions.sealed import PROVIDER_SEALS
 from storeroom.conversions.sender import ConversionSender
 from storeroom.conversions.service import Conversions, ProviderChanges
@@ -55,4 +55,5 @@ __all__ = [
     "TooManyProviders",
     "Waiting",
     "added_to_cart",
+    "checkout_started",
 ]

@@ -60,6 +60,7 @@ class Occasion(StrEnum):
     """What happened, as Meta calls it."""
 
     ADD_TO_CART = "AddToCart"
+    INITIATE_CHECKOUT = "InitiateCheckout"
     PURCHASE = "Purchase"
     TEST = "StoreroomTest"  # staff want to see whether it arrives
 

@@ -194,6 +194,14 @@ VALUES (:tenant_id, :order_id, :webhook_id)
 INSERT INTO {analytics_events} (tenant_id, id, event_name, payload, session_id, providers_sent)
 VALUES (:tenant_id, :id, :event_name, :payload, :session_id, :sent);
 
+-- name: waits(tenant_id, session_id, event_name, event_id) -> bool
+-- Whether the same of a visitor is still to be told: a page that says it again has nothing to add.
+SELECT EXISTS (SELECT FROM {analytics_events}
+                WHERE tenant_id = :tenant_id
+                  AND session_id = :session_id
+                  AND event_name = :event_name
+                  AND payload -> 'meta' ->> 'event_id' = :event_id::text);
+
 -- name: tenants_due(size) -> TenantId*
 -- scope: all tenants
 -- One step of an index for each tenant, however many rows it has.

@@ -14,6 +14,7 @@ import msgspec
 from storeroom.configuration import ConfigUnreadable, Configuration, Setting
 from storeroom.conversions import queries
 from storeroom.conversions.model import (
+    ITEMS_MAX,
     KEPT_S,
     PURCHASE_ON,
     SEND,
@@ -28,7 +29,8 @@ from storeroom.conversions.model import (
 )
 from storeroom.conversions.shapes import knows, payload_of
 from storeroom.core.crypto import SealBroken
-from storeroom.core.ids import SessionId, UserId, new_id
+from storeroom.core.ids import CartId, SessionId, UserId, new_id
+from storeroom.core.money import Money
 from storeroom.database.pool import Database, Transaction
 from storeroom.database.service import ActorKind, Context
 from storeroom.identity import SigningSecretMissing
@@ -101,24 +103,82 @@ async def added_to_cart(context: Context, *, item: Item, user_id: UserId | None,
     policy = await policy_of(context)
     if policy is None or not knows(item.price.currency):
         return
+    await _queue_of_cart(
+        context,
+        policy,
+        Occasion.ADD_TO_CART,
+        context.request_id or str(new_id()),  # which the answer carries too, for the browser's own tag
+        value=item.price * item.quantity,
+        items=[item],
+        user_id=user_id,
+        session_id=session_id,
+    )
+
+
+async def checkout_started(
+    context: Context,
+    *,
+    cart_id: CartId,
+    value: Money,
+    items: Sequence[Item],
+    user_id: UserId | None,
+    session_id: SessionId | None,
+) -> None:
+    """Queue that a visitor has begun to check out, in the caller's transaction; not while the same of a visit waits.
+
+    Args:
+        context: of the service that heard it; its `db` is the transaction.
+        cart_id: whose id the browser's own tag names too.
+        value: what the cart comes to.
+        items: what is in it; ITEMS_MAX are told.
+        user_id: whose cart it is.
+        session_id: the visitor's.
+    """
+    policy, occasion = await policy_of(context), Occasion.INITIATE_CHECKOUT
+    if policy is None or not knows(value.currency) or not items:
+        return
+    if session_id is not None and await queries.waits(
+        context.db, tenant_id=context.tenant_id, session_id=session_id, event_name=occasion, event_id=str(cart_id)
+    ):
+        return
+    await _queue_of_cart(
+        context,
+        policy,
+        occasion,
+        str(cart_id),
+        value=value,
+        items=list(items[:ITEMS_MAX]),
+        user_id=user_id,
+        session_id=session_id,
+    )
+
+
+async def _queue_of_cart(
+    context: Context,
+    policy: Policy,
+    occasion: Occasion,
+    event_id: str,
+    *,
+    value: Money,
+    items: list[Item],
+    user_id: UserId | None,
+    session_id: SessionId | None,
+) -> None:
+    """If the visitor lets us."""
     known = await queries.known(context.db, tenant_id=context.tenant_id, session_id=session_id, user_id=user_id)
     if not may_tell(known, policy):
         return
-    person = Person(user_id=user_id, email=known.email, phone=known.phone, name=known.full_name)
-    await queue(
-        context,
-        Event(
-            occasion=Occasion.ADD_TO_CART,
-            id=context.request_id or str(new_id()),  # which the answer carries too, for the browser's own tag
-            at=context.clock.now(),
-            value=item.price * item.quantity,
-            items=[item],
-            person=person,
-            known=seen_now(known, context),
-            source_url=policy.source_url,
-        ),
-        session_id=session_id,
+    event = Event(
+        occasion=occasion,
+        id=event_id,
+        at=context.clock.now(),
+        value=value,
+        items=items,
+        person=Person(user_id=user_id, email=known.email, phone=known.phone, name=known.full_name),
+        known=seen_now(known, context),
+        source_url=policy.source_url,
     )
+    await queue(context, event, session_id=session_id)
 
 
 def may_tell(known: Known, policy: Policy) -> bool:

@@ -21,6 +21,7 @@ _NO_WORD: Final = re.compile(r"[\W_]")
 _DOTLESS: Final = frozenset({"gmail.com", "googlemail.com"})  # whose hosts see no dots before the @, as Google counts
 _GA4_NAMES: Final = {
     Occasion.ADD_TO_CART: "add_to_cart",
+    Occasion.INITIATE_CHECKOUT: "begin_checkout",
     Occasion.PURCHASE: "purchase",
     Occasion.TEST: "storeroom_test",
 }
