@@ -204,6 +204,15 @@ async def test_the_owner_is_told_of_a_new_password_however_it_came(house: House,
     assert PASSWORD not in str(told) and NEXT not in str(told)
 
 
+async def test_a_first_password_changes_nothing_of_the_owners(house: House, mailbox: Mailbox) -> None:
+    """Accounts that are planted, or made by staff, get theirs after they are made."""
+    user = await house.shop.users.create(email="new@example.com")
+    await house.shop.users.set_password(user_id=user.id, password=PASSWORD)
+    assert await mailbox.read() == []
+    await house.shop.users.set_password(user_id=user.id, password=NEXT)
+    assert [notice["to"] for notice in await mailbox.read()] == ["new@example.com"]
+
+
 async def test_a_message_that_cannot_be_sent_keeps_no_password_from_being_changed(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -197,6 +197,12 @@ SELECT password_hash
    AND deleted_at IS NULL
    AND password_hash IS NOT NULL;
 
+-- name: has_password(tenant_id, user_id) -> bool
+SELECT password_hash IS NOT NULL
+  FROM {users}
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id;
+
 -- name: set_password(tenant_id, user_id, password_hash)
 UPDATE {users}
    SET password_hash = :password_hash, updated_at = now()

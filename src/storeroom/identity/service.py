@@ -346,6 +346,8 @@ class Users(OwnAccounts):
     async def set_password(self, *, user_id: UserId, password: str) -> None:
         """Give an account a password without knowing the old one; all its sessions end, and its owner gets a mail.
 
+        Of an account's first password there is no mail: nothing of the owner's was changed.
+
         Raises:
             UserNotFound: no such account.
             RoleForbidden: the caller does not stand above the account.
@@ -359,10 +361,11 @@ class Users(OwnAccounts):
     @transactional
     async def _set_password(self, user_id: UserId, password_hash: str) -> Notice | None:
         await self._lock_managed(user_id)
+        first = not await queries.has_password(self.db, tenant_id=self.tenant_id, user_id=user_id)
         await queries.set_password(self.db, tenant_id=self.tenant_id, user_id=user_id, password_hash=password_hash)
         await self._forget_resets(user_id)
         await self._end_sessions(user_id, "password set")
-        return await self._of_password(user_id)
+        return None if first else await self._of_password(user_id)
 
     @audited("identity.merge_metadata", "user", "user_id", hidden=("changes",))
     @transactional
