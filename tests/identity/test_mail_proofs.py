@@ -213,6 +213,116 @@ async def test_a_first_password_changes_nothing_of_the_owners(house: House, mail
     assert [notice["to"] for notice in await mailbox.read()] == ["new@example.com"]
 
 
+async def test_another_address_is_the_accounts_once_its_mail_was_read(
+    house: House, mailbox: Mailbox, http: httpx.AsyncClient
+) -> None:
+    """Whoever asks learns from no answer whether somebody has the address; whoever has it hears of it."""
+    user, other = await house.customer(), await house.customer("bo@example.com")
+    bearer = {"Authorization": f"Bearer {(await sign_in(house)).access_token}"}
+
+    async def ask(email: str, password: str = PASSWORD) -> httpx.Response:
+        body = {"email": email, "current_password": password}
+        return await http.put("/v1/account/email", json=body, headers=bearer)
+
+    wrong = await ask("new@example.com", "not this one")
+    assert (wrong.status_code, wrong.json()["code"]) == (403, "identity.wrong_password")
+    assert (await ask("no address")).status_code == 422
+    assert await mailbox.read() == []
+    taken, free = await ask("BO@example.com"), await ask("New@Example.com")
+    assert (taken.status_code, taken.text) == (free.status_code, free.text) == (202, '{"status":"look into your mail"}')
+    known, sent = await mailbox.read()
+    assert (known["kind"], known["to"], known["facts"]) == ("account_exists", other.email, {})
+    assert (sent["kind"], sent["to"]) == ("change_email", "new@example.com")
+    assert await house.rows("SELECT user_id, email FROM {account_tokens} WHERE tenant_id = $1") == [
+        (user.id, "new@example.com")
+    ]
+    assert (await sign_in(house)).user.email == "ann@example.com", "so far nothing has changed"
+    proven = await http.post("/v1/auth/verify-email", json={"token": sent["facts"]["token"]})
+    assert (proven.status_code, proven.json()) == (200, {"email": "new@example.com"})
+    (told,) = await mailbox.read()
+    assert (told["kind"], told["to"]) == ("email_changed", "ann@example.com")
+    assert "new@" not in str(told)
+    with pytest.raises(InvalidCredentials):
+        await sign_in(house)
+    there = (await house.shop.sessions.sign_in(email="new@example.com", password=PASSWORD)).user
+    assert (there.id, there.email_verified, there.status) == (user.id, True, UserStatus.ACTIVE)
+    again = await http.post("/v1/auth/verify-email", json={"token": sent["facts"]["token"]})
+    assert again.status_code == 422
+
+
+async def test_messages_to_new_addresses_are_bounded(house: House, mailbox: Mailbox, http: httpx.AsyncClient) -> None:
+    await house.customer()
+    bearer = {"Authorization": f"Bearer {(await sign_in(house)).access_token}"}
+    statuses = [
+        (
+            await http.put(
+                "/v1/account/email",
+                json={"email": f"new{number}@example.com", "current_password": PASSWORD},
+                headers=bearer,
+            )
+        ).status_code
+        for number in range(MESSAGES_BY_EMAIL + 1)
+    ]
+    assert statuses == [202] * MESSAGES_BY_EMAIL + [429]
+    assert len(await mailbox.read()) == MESSAGES_BY_EMAIL
+    assert await house.count("account_tokens") == 1, "the last one counts"
+
+
+@pytest.mark.parametrize("how", ["changed", "set", "reset", "moved by staff"])
+async def test_a_change_of_address_ends_with_a_new_password(house: House, mailbox: Mailbox, how: str) -> None:
+    """Whoever had the password for a while must not take the account along when it has another."""
+    user = await house.customer()
+    users, proofs = house.shop.users, house.shop.mail_proofs
+    await proofs.change_email(user_id=user.id, email="thief@example.com", current_password=PASSWORD)
+    token = await mailbox.token("change_email")
+    if how == "changed":
+        await users.change_password(user_id=user.id, current_password=PASSWORD, new_password=NEXT)
+    elif how == "set":
+        await users.set_password(user_id=user.id, password=NEXT)
+    elif how == "reset":
+        await proofs.send_reset(email=user.email)
+        await proofs.reset_password(token=await mailbox.token("reset_password"), new_password=NEXT)
+    else:
+        await users.change_email(user_id=user.id, email="ann@elsewhere.example")
+    before = await house.column("email", user.id)
+    with pytest.raises(OneTimeTokenRefused):
+        await proofs.verify_email(token=token)
+    assert await house.column("email", user.id) == before
+
+
+async def test_an_address_that_is_taken_meanwhile_stays_where_it_is(house: House, mailbox: Mailbox) -> None:
+    user = await house.customer()
+    proofs = house.shop.mail_proofs
+    await proofs.change_email(user_id=user.id, email="new@example.com", current_password=PASSWORD)
+    token = await mailbox.token("change_email")
+    rival = await house.customer("new@example.com")
+    with pytest.raises(OneTimeTokenRefused):
+        await proofs.verify_email(token=token)
+    assert await house.column("email", user.id) == "ann@example.com"
+    assert await mailbox.read() == []
+    await house.shop.users.delete(user_id=rival.id)
+    await proofs.change_email(user_id=user.id, email="new@example.com", current_password=PASSWORD)
+    assert await mailbox.read() == [], "the address of a deleted account goes to nobody, and nobody is written to"
+    await house.shop.users.set_status(user_id=user.id, status=UserStatus.SUSPENDED)
+    await proofs.change_email(user_id=user.id, email="another@example.com", current_password=PASSWORD)
+    assert await mailbox.read() == []
+
+
+async def test_the_trail_says_that_staff_have_another_address(house: House, mailbox: Mailbox) -> None:
+    staff, user = await house.member(UserRole.STAFF), await house.customer()
+    await house.shop.users.set_password(user_id=staff.id, password=PASSWORD)
+    await mailbox.read()
+    for person, email in ((staff, "boss@shop.example"), (user, "new@example.com")):
+        proofs = house.shop.mail_proofs
+        await proofs.change_email(user_id=person.id, email=email, current_password=PASSWORD)
+        await house.of(None).mail_proofs.verify_email(token=await mailbox.token("change_email"))
+        await mailbox.read()
+    rows = await house.rows(
+        "SELECT user_id FROM {audit_logs} WHERE tenant_id = $1 AND action = 'identity.change_email'"
+    )
+    assert rows == [(staff.id,)]
+
+
 async def test_a_message_that_cannot_be_sent_keeps_no_password_from_being_changed(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

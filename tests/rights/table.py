@@ -69,6 +69,7 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/account/credit
         POST /v1/account/close
         GET /v1/account/export
+        PUT /v1/account/email
         POST /v1/account/addresses
         DELETE /v1/account/addresses/{address_id}
         GET /v1/account/addresses/{address_id}

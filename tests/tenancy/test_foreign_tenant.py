@@ -983,6 +983,25 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "phone_codes.verify": [
         (CodeRefused, lambda s, o, t: s.phone_codes.verify(session_id=t.code.session_id, code=t.digits))
     ],
+    "mail_proofs.change_email": [
+        (
+            UserNotFound,
+            lambda s, o, t: s.mail_proofs.change_email(
+                user_id=t.user.id, email="x@example.com", current_password=PASSWORD
+            ),
+        )
+    ],
+    "mail_proofs.finish_change": [
+        (nothing, lambda s, o, t: s.mail_proofs.finish_change(user_id=t.user.id, email="x@example.com"))
+    ],
+    "mail_proofs.prepare_change": [
+        (
+            UserNotFound,
+            lambda s, o, t: s.mail_proofs.prepare_change(
+                user_id=t.user.id, email="x@example.com", current_password=PASSWORD
+            ),
+        )
+    ],
     "mail_proofs.reset_password": [
         (
             OneTimeTokenRefused,
@@ -1042,6 +1061,13 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     ],
     "sessions.sign_out": [(nothing, lambda s, o, t: s.sessions.sign_out(t.signed_in.refresh_token))],
     "sessions.start": [(InvalidCredentials, lambda s, o, t: s.sessions.start(proof=t.proof))],
+    "sessions.tell_refusal": [
+        (
+            nothing_set,
+            lambda s, o, t: s.sessions.tell_refusal(InvalidCredentials(), user_id=t.member.id, proven=True),
+        )
+    ],
+    "sessions.tell_sign_in": [(nothing_set, lambda s, o, t: s.sessions.tell_sign_in(t.signed_in, second_factor=False))],
     "sessions.visitor": [(nothing, lambda s, o, t: s.sessions.visitor(t.guest_token))],
     "shipping_rates.delete": [(ShippingRateNotFound, lambda s, o, t: s.shipping_rates.delete(rate_id=t.rate.id))],
     "shipping_rates.get": [(ShippingRateNotFound, lambda s, o, t: s.shipping_rates.get(rate_id=t.rate.id))],

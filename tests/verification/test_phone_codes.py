@@ -12,7 +12,9 @@ from phones import PHONE, Phones
 from rivals import race
 from storeroom.core.contact import InvalidPhone
 from storeroom.core.errors import TooMany
+from storeroom.core.ids import UserId
 from storeroom.database.pool import Database, Transaction
+from storeroom.database.service import Actor, ActorKind
 from storeroom.notices import Channel, Notice
 from storeroom.verification import (
     CODE_ATTEMPTS_MAX,
@@ -210,6 +212,31 @@ async def test_the_account_with_the_number_is_verified_until_the_number_changes(
     assert not (await users.get(user_id=other.id)).phone_verified
     assert (await users.change_phone(user_id=user.id, phone=PHONE)).phone_verified, "the same number is no change"
     assert not (await users.change_phone(user_id=user.id, phone="0775555555")).phone_verified
+
+
+async def test_whoever_proves_a_number_takes_it_from_an_account_that_only_said_it(phones: Phones) -> None:
+    """Mallory's account has Ann's number; that Ann answers there must not prove Mallory's account."""
+    users = phones.shop.users
+    people = [
+        await users.register(email=f"{name}@example.com", password="correct horse battery", full_name=name)
+        for name in ("mallory", "ann")
+    ]
+    mallory, ann = (people[0].id, people[1].id)
+    await users.change_phone(user_id=mallory, phone=PHONE)
+
+    async def proves(user_id: UserId) -> None:
+        sent = await phones.codes.request(phone=PHONE)
+        actor = Actor(kind=ActorKind.CUSTOMER, user_id=user_id)
+        await phones.shop.acting(actor=actor).phone_codes.verify(session_id=sent.session_id, code=phones.code())
+
+    await proves(ann)
+    for user_id in (mallory, ann):
+        user = await users.get(user_id=user_id)
+        assert (user.phone, user.phone_verified) == (None, False)
+    await users.change_phone(user_id=ann, phone=PHONE)
+    await proves(ann)
+    await proves(mallory)
+    assert (await users.get(user_id=ann)).phone_verified, "a proven number stays"
 
 
 async def test_a_code_is_sent_again(phones: Phones) -> None:

@@ -10,13 +10,21 @@ from typing import Any, Final
 import msgspec
 from typing_extensions import override
 
-from storeroom.audit import audited, record
+from storeroom.audit import audited, record, refusals
 from storeroom.core.contact import normal_email, normal_phone
 from storeroom.core.ids import UserId, new_id
 from storeroom.core.secrets import new_token, token_hash
+from storeroom.database.errors import violations
 from storeroom.database.service import operation, transactional
 from storeroom.identity import checks, passwords, queries
-from storeroom.identity.errors import EmailTaken, InvalidPerson, OneTimeTokenRefused, PhoneTaken, UserNotFound
+from storeroom.identity.errors import (
+    EmailTaken,
+    InvalidPerson,
+    OneTimeTokenRefused,
+    PhoneTaken,
+    UserNotFound,
+    WrongPassword,
+)
 from storeroom.identity.model import (
     CLIENT_ID_LENGTH_MAX,
     CLIENT_IDS_MAX,
@@ -29,6 +37,7 @@ from storeroom.identity.model import (
     TokenPurpose,
     User,
 )
+from storeroom.identity.own_accounts import CHANGE_EMAIL
 from storeroom.identity.people import People, as_staff
 from storeroom.identity.service import Users
 from storeroom.identity.tokens import TOKEN_LENGTH_MAX
@@ -38,6 +47,9 @@ from storeroom.tenants import settings_of
 VERIFY: Final = "verify_email"  # kinds of notice
 RESET: Final = "reset_password"
 KNOWN: Final = "account_exists"
+CHANGE: Final = "change_email"
+CHANGED: Final = "email_changed"
+TO_MOVE: Final = "to."  # begins a token that moves its account to the address that it was sent to; no other one does
 
 
 class NewAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,16 +174,80 @@ class MailProofs(People):
         if user is not None and not user.email_verified:
             await self._issue(user, TokenPurpose.VERIFY_EMAIL, VERIFICATION_LIFETIME, VERIFY)
 
-    @transactional
     async def verify_email(self, *, token: str) -> User:
         """Take the token back: the address is proven, and an account that waited for it is active.
 
+        A token of `change_email` gives the account its new address, and the old one hears of it.
+
         Raises:
-            OneTimeTokenRefused: used, replaced, too old, none of ours; or the account has another address now.
+            OneTimeTokenRefused: used, replaced, too old, none of ours; or the account has another address now, or
+                somebody else has the new one.
         """
+        if not token.startswith(TO_MOVE):
+            return await self._verified(token)
+        user, notice = await self._moved(token)
+        await self._tell(notice)
+        return user
+
+    @transactional
+    async def _verified(self, token: str) -> User:
         user_id, email = await self._redeem(token, TokenPurpose.VERIFY_EMAIL)
         await queries.set_email_verified(self.db, tenant_id=self.tenant_id, user_id=user_id, email=email)
         return await self._found(user_id)
+
+    # --- Another address ----------------------------------------------------------------------------------------------
+
+    async def change_email(self, *, user_id: UserId, email: str, current_password: str) -> None:
+        """Send a token to the address that an account is to have; it has it once `verify_email` gets the token.
+
+        Where somebody has the address, or had it, they hear that it has an account, and the caller nothing.
+
+        Raises:
+            InvalidEmail: not an address.
+            UserNotFound: no such account, or a customer asks for somebody else's.
+            WrongPassword: it is another, or there is none.
+            PasswordsBusy: too many sign in at once.
+        """
+        known = await self.prepare_change(user_id=user_id, email=email, current_password=current_password)
+        await self.finish_change(user_id=user_id, email=known)
+
+    async def prepare_change(self, *, user_id: UserId, email: str, current_password: str) -> str:
+        """The half of `change_email` that takes the same time for every address, whose stored form it returns."""
+        async with refusals(self.context, action=CHANGE_EMAIL, resource_type="user", resource_id=user_id):
+            await self.context.settings()
+            self._check_customer(user_id)
+            known = normal_email(email)
+            await self._user(user_id)
+            present = await queries.password_hash(self.db, tenant_id=self.tenant_id, user_id=user_id)
+            if not await passwords.verified(present, current_password) or present is None:
+                raise WrongPassword
+            return known
+
+    async def finish_change(self, *, user_id: UserId, email: str) -> None:
+        """The other half: an answer does not wait for it."""
+        await self.context.settings()
+        user = await queries.user(self.db, tenant_id=self.tenant_id, user_id=user_id)
+        if user is None or user.status not in MAY_SIGN_IN or user.email == email:
+            return
+        if await queries.email_taken(self.db, tenant_id=self.tenant_id, email=email, user_id=user_id):
+            await self._tell_known(email)
+            return
+        await self._issue(user, TokenPurpose.VERIFY_EMAIL, VERIFICATION_LIFETIME, CHANGE, to=email)
+
+    @transactional
+    async def _moved(self, token: str) -> tuple[User, Notice | None]:
+        user_id, email = await self._redeem(token, TokenPurpose.VERIFY_EMAIL)
+        before = await self._found(user_id)
+        with violations({"users_email_unique": OneTimeTokenRefused}, self.db.names):
+            await queries.set_email(self.db, tenant_id=self.tenant_id, user_id=user_id, email=email)
+        await queries.set_email_verified(self.db, tenant_id=self.tenant_id, user_id=user_id, email=email)
+        await self._forget_resets(user_id)
+        user = await self._announced(user_id)
+        if (owner := as_staff(self.context, user)) is not None:
+            await record(self.db, owner, action=CHANGE_EMAIL, resource_type="user", resource_id=user_id)
+        facts = {"name": user.full_name, "changed_at": self.context.clock.now()}
+        notice = self._mail(CHANGED, before.email, facts)
+        return user, await self._post.within(self.db, notice, entity_type="user", entity_id=user_id)
 
     # --- A forgotten password -----------------------------------------------------------------------------------------
 
@@ -207,6 +283,7 @@ class MailProofs(People):
         user_id, email = await self._redeem(token, TokenPurpose.RESET_PASSWORD)
         await queries.set_password(self.db, tenant_id=self.tenant_id, user_id=user_id, password_hash=password_hash)
         await queries.set_email_verified(self.db, tenant_id=self.tenant_id, user_id=user_id, email=email)
+        await self._forget_resets(user_id)
         await self._end_sessions(user_id, "password reset")
         if (owner := as_staff(self.context, await self._found(user_id))) is not None:
             await record(self.db, owner, action="identity.reset_password", resource_type="user", resource_id=user_id)
@@ -219,14 +296,18 @@ class MailProofs(People):
         user = await queries.user_by_email(self.db, tenant_id=self.tenant_id, email=email)
         return user if user is not None and user.status in MAY_SIGN_IN else None
 
-    async def _issue(self, user: User, purpose: TokenPurpose, lifetime: timedelta, kind: str) -> None:
-        await self._post.after(await self._keep(user, purpose, lifetime, kind))
+    async def _issue(
+        self, user: User, purpose: TokenPurpose, lifetime: timedelta, kind: str, *, to: str | None = None
+    ) -> None:
+        await self._post.after(await self._keep(user, purpose, lifetime, kind, to))
 
     @transactional
-    async def _keep(self, user: User, purpose: TokenPurpose, lifetime: timedelta, kind: str) -> Notice | None:
+    async def _keep(
+        self, user: User, purpose: TokenPurpose, lifetime: timedelta, kind: str, to: str | None
+    ) -> Notice | None:
         if await queries.lock_user(self.db, tenant_id=self.tenant_id, user_id=user.id) is None:
             return None
-        token = new_token()
+        token = new_token() if to is None else TO_MOVE + new_token()
         await queries.delete_account_tokens(self.db, tenant_id=self.tenant_id, user_id=user.id, purpose=purpose)
         await queries.insert_account_token(
             self.db,
@@ -235,12 +316,12 @@ class MailProofs(People):
             purpose=purpose,
             token_hash=token_hash(token),
             user_id=user.id,
-            email=user.email,
+            email=to or user.email,
             lifetime=lifetime,
         )
         expires_at = self.context.clock.now() + lifetime
         facts = {"token": token, "name": user.full_name, "expires_at": expires_at}
-        notice = self._mail(kind, user.email, facts, expires_at=expires_at)
+        notice = self._mail(kind, to or user.email, facts, expires_at=expires_at)
         return await self._post.within(self.db, notice, entity_type="user", entity_id=user.id)
 
     async def _tell_known(self, email: str) -> None:
@@ -267,7 +348,7 @@ class MailProofs(People):
         )
 
     async def _redeem(self, token: str, purpose: TokenPurpose) -> tuple[UserId, str]:
-        """The account under lock, and the address that was proven: still the account's."""
+        """The account under lock, and the address that was proven: still the account's, or the one that it moves to."""
         owner = await self._owner(token, purpose)
         if owner is None:
             raise OneTimeTokenRefused
@@ -279,9 +360,11 @@ class MailProofs(People):
             self.db, tenant_id=self.tenant_id, token_hash=token_hash(token), purpose=purpose
         )
         user = await self._found(owner)
-        if redeemed is None or redeemed.email != user.email or account.status not in MAY_SIGN_IN:
+        if redeemed is None or redeemed.email is None or account.status not in MAY_SIGN_IN:
             raise OneTimeTokenRefused
-        return owner, user.email
+        if redeemed.email != user.email and not token.startswith(TO_MOVE):
+            raise OneTimeTokenRefused
+        return owner, redeemed.email
 
     async def _found(self, user_id: UserId) -> User:
         user = await queries.user(self.db, tenant_id=self.tenant_id, user_id=user_id)

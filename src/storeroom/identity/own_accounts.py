@@ -10,7 +10,7 @@ from storeroom.audit import audited, refusals
 from storeroom.core.contact import normal_email
 from storeroom.core.ids import SessionId, UserId, new_id
 from storeroom.database.errors import violations
-from storeroom.database.service import operation, transactional
+from storeroom.database.service import ActorKind, operation, transactional
 from storeroom.identity import checks, passwords, queries
 from storeroom.identity.errors import (
     EmailTaken,
@@ -34,7 +34,8 @@ from storeroom.identity.model import (
 from storeroom.identity.people import CUSTOMER_UPDATED, People
 from storeroom.notices import Notice
 
-CHANGE_PASSWORD: Final = "identity.change_password"  # noqa: S105  # an action in the audit trail
+CHANGE_PASSWORD: Final = "identity.change_password"  # noqa: S105  # actions in the audit trail
+CHANGE_EMAIL: Final = "identity.change_email"
 
 
 class OwnAccounts(People):
@@ -112,7 +113,7 @@ class OwnAccounts(People):
         self._check_customer(user_id)
         return await (self._announced(user_id) if changed else self._user(user_id))
 
-    @audited("identity.change_email", "user", "user_id")
+    @audited(CHANGE_EMAIL, "user", "user_id")
     @transactional
     async def change_email(self, *, user_id: UserId, email: str) -> User:
         """Change the mail address; the new one is not proven yet.
@@ -126,6 +127,7 @@ class OwnAccounts(People):
         await self._lock_own(user_id)
         with violations({"users_email_unique": EmailTaken}, self.db.names):
             changed = await queries.set_email(self.db, tenant_id=self.tenant_id, user_id=user_id, email=known)
+        await self._forget_resets(user_id)
         return await (self._announced(user_id) if changed else self._user(user_id))
 
     @audited("identity.change_phone", "user", "user_id")
@@ -145,11 +147,18 @@ class OwnAccounts(People):
     async def phone_proven(self, *, phone: str) -> None:
         """Note that whoever has this number answered there; no account need have it.
 
-        For `verification`, which has seen the code that was sent; no route leads here.
+        For `verification`, which has seen the code that was sent; no route leads here. Where a customer is signed in,
+        the number is taken off another account that has it unproven: it is not that one's.
 
         Args:
             phone: E.164 digits.
         """
+        actor = self.context.actor
+        if actor.kind is ActorKind.CUSTOMER and actor.user_id is not None:
+            lost = await queries.take_phone(self.db, tenant_id=self.tenant_id, phone=phone, user_id=actor.user_id)
+            if lost is not None:
+                await self._announced(lost)
+                return
         await queries.set_phone_verified(self.db, tenant_id=self.tenant_id, phone=phone)
 
     @operation

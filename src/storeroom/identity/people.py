@@ -105,10 +105,11 @@ class People(Service):
         return len(ended)
 
     async def _forget_resets(self, user_id: UserId) -> None:
-        """What was sent to get at an account whose password was forgotten is worth nothing once it has a new one."""
+        """What was sent to get at an account, or to move it elsewhere, ends with a new password and a new address."""
         await queries.delete_account_tokens(
             self.db, tenant_id=self.tenant_id, user_id=user_id, purpose=TokenPurpose.RESET_PASSWORD
         )
+        await queries.delete_email_changes(self.db, tenant_id=self.tenant_id, user_id=user_id)
 
     async def _user(self, user_id: UserId) -> User:
         user = await queries.user(self.db, tenant_id=self.tenant_id, user_id=user_id)
@@ -165,7 +166,7 @@ class People(Service):
         try:
             await self._post.after(notice)
         except (StoreroomError, OSError) as error:
-            _log.warning("nobody was told of a new password: %s", getattr(error, "code", type(error).__name__))
+            _log.warning("nobody was told of a change: %s", getattr(error, "code", type(error).__name__))
 
 
 def as_staff(context: Context, user: User) -> Context | None:

@@ -24,6 +24,7 @@ from storeroom.identity.errors import (
     InvalidPerson,
     OneTimeTokenRefused,
     PasswordsBusy,
+    WrongPassword,
 )
 from storeroom.identity.mail_proofs import MailProofs
 from storeroom.identity.model import (
@@ -34,11 +35,21 @@ from storeroom.identity.model import (
     AccountSettings,
 )
 from storeroom.identity.tokens import TOKEN_LENGTH_MAX
-from storeroom.web import Limiter, RateLimited, requires, says
+from storeroom.identity.wire import PresentPassword
+from storeroom.web import (
+    Limiter,
+    Principal,
+    RateLimited,
+    SignInRequired,
+    requires,
+    requires_account,
+    says,
+)
 
 MESSAGES_BY_EMAIL: Final = 5  # in WINDOW
 MESSAGES_BY_ADDRESS: Final = 30
 TOKENS_BY_ADDRESS: Final = 30
+PASSWORDS_BY_ACCOUNT: Final = 10  # with those of other routes that ask for the present one
 WINDOW: Final = timedelta(minutes=15)
 
 ClientIds = Annotated[
@@ -58,6 +69,13 @@ class MessageSent(msgspec.Struct, frozen=True, kw_only=True):
     """If the address is one of those that get a message, it is on its way."""
 
     status: str = "look into your mail"
+
+
+class EmailChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The address that the account is to have, and its present password."""
+
+    email: Annotated[str, Meta(min_length=3, max_length=EMAIL_LENGTH_MAX, examples=["ada@example.com"])]
+    current_password: PresentPassword
 
 
 class TokenFromMail(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,7 +147,7 @@ async def send_verification(
 async def verify_email(
     data: JSONBody[TokenFromMail], mail_proofs: NamedDependency[MailProofs], limiter: NamedDependency[Limiter]
 ) -> EmailVerified:
-    """With the token from the message; it works once."""
+    """With the token from the message; it works once. That of a new address makes it the account's."""
     await limiter.by_address("verify_email", times=TOKENS_BY_ADDRESS, window=WINDOW)
     user = await mail_proofs.verify_email(token=data.token)
     return EmailVerified(email=user.email)
@@ -165,6 +183,36 @@ async def reset_password(
     await mail_proofs.reset_password(token=data.token, new_password=data.new_password)
 
 
+@put(
+    "/v1/account/email",
+    status_code=202,
+    summary="Ask for another mail address",
+    tags=["account"],
+    guards=[requires_account],
+    responses=says(SignInRequired, InvalidEmail, WrongPassword, RateLimited, PasswordsBusy),
+)
+async def change_email(
+    data: JSONBody[EmailChange],
+    account: NamedDependency[Principal],
+    mail_proofs: NamedDependency[MailProofs],
+    limiter: NamedDependency[Limiter],
+) -> Response[MessageSent]:
+    """The account has it once the token of the message that is sent there is given to `POST /v1/auth/verify-email`.
+
+    The same answer for every address. Until then nothing changes, and then the old address hears of it.
+    """
+    if account.user_id is None:
+        raise SignInRequired
+    await limiter.by("password", str(account.user_id), times=PASSWORDS_BY_ACCOUNT, window=WINDOW)
+    await limiter.by("change_email", str(account.user_id), times=MESSAGES_BY_EMAIL, window=WINDOW)
+    await _limit(limiter, "change_email_to", data.email)
+    known = await mail_proofs.prepare_change(
+        user_id=account.user_id, email=data.email, current_password=data.current_password
+    )
+    finish = afterwards(mail_proofs.finish_change, user_id=account.user_id, email=known)
+    return Response(MessageSent(), background=finish)
+
+
 @get(
     "/v1/admin/account-settings",
     summary="How the shop lets people in",
@@ -196,6 +244,7 @@ route_handlers: Final[Sequence[ControllerRouterHandler]] = (
     verify_email,
     forgot_password,
     reset_password,
+    change_email,
     get_account_settings,
     set_account_settings,
 )

@@ -155,6 +155,17 @@ UPDATE {users}
    AND deleted_at IS NULL
    AND NOT phone_verified;
 
+-- name: take_phone(tenant_id, phone, user_id) -> UserId?
+-- From whoever has said that it is theirs and never proved it: at most one, as above.
+UPDATE {users}
+   SET phone = NULL, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND phone = :phone
+   AND id <> :user_id
+   AND deleted_at IS NULL
+   AND NOT phone_verified
+RETURNING id;
+
 -- name: set_age_verified(tenant_id, user_id)
 UPDATE {users}
    SET age_verified = TRUE, age_verified_at = now(), updated_at = now()
@@ -619,6 +630,17 @@ DELETE FROM {account_tokens}
  WHERE tenant_id = :tenant_id
    AND user_id = :user_id
    AND purpose = :purpose;
+
+-- name: delete_email_changes(tenant_id, user_id) -> count
+-- Tokens for another address than the account's: whoever asked for one has a new password, or asks for another one.
+DELETE FROM {account_tokens} t
+ USING {users} u
+ WHERE t.tenant_id = :tenant_id
+   AND t.user_id = :user_id
+   AND t.purpose = 'verify_email'
+   AND u.tenant_id = :tenant_id
+   AND u.id = :user_id
+   AND u.email <> t.email;
 
 -- name: owner_of_token(tenant_id, token_hash, purpose) -> UserId?
 -- Before the account is locked; whether the token still works is asked by `redeem_token`, after it.

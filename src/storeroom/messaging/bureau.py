@@ -152,7 +152,7 @@ class Bureau:
 
     async def _link(self, notice: Notice, configuration: Configuration) -> dict[str, str]:
         """Where the shop has a page for what a notice says, the way to it."""
-        if (setting := options.TOKEN_URLS.get(notice.kind)) is not None:
+        if (setting := options.TOKEN_PAGES.get(notice.kind)) is not None:
             page, place = await self.value(configuration, setting), "token"
         elif "link" not in notice.facts and "order_number" in notice.facts:
             page, place = await self.value(configuration, options.ORDER_URL), "number"

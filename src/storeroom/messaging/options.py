@@ -119,6 +119,7 @@ TOKEN_URLS: Final = MappingProxyType(
         for kind in ("verify_email", "reset_password")
     }
 )
+TOKEN_PAGES: Final = MappingProxyType({**TOKEN_URLS, "change_email": TOKEN_URLS["verify_email"]})  # by kind of notice
 SWITCHES: Final = MappingProxyType(
     {
         kind.name: declare(

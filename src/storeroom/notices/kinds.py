@@ -92,6 +92,18 @@ _ALL: Final = (
         name="account_exists", says="somebody registered an address that has an account", channels=_MAIL, variables=()
     ),
     Kind(
+        name="change_email",
+        says="an account is to have another address, which has to be proven",
+        channels=_MAIL,
+        variables=_token("notices.verify_email_url"),
+    ),
+    Kind(
+        name="email_changed",
+        says="an account has another address; to the one before",
+        channels=_MAIL,
+        variables=(_NAME, _is("changed_at", Fact.INSTANT, "when", "2026-01-31T12:00:00Z")),
+    ),
+    Kind(
         name="password_changed",
         says="an account has another password",
         channels=_MAIL,
