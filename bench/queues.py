@@ -9,7 +9,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 import asyncpg
@@ -69,7 +69,6 @@ async def ours(ground: Ground) -> AsyncIterator[Subject]:
             rows = await queries.claim(
                 db, tenant_id=tenant, destination="url:there", claim=claim, lease=timedelta(minutes=2), size=BATCH
             )
-            again = datetime.now(UTC)
             return await queries.settle(
                 db,
                 tenant_id=tenant,
@@ -81,7 +80,7 @@ async def ours(ground: Ground) -> AsyncIterator[Subject]:
                 statuses=[200] * len(rows),
                 bodies=["ok"] * len(rows),
                 durations=[1] * len(rows),
-                again_at=[again] * len(rows),
+                again_in=[timedelta()] * len(rows),
             )
 
         async def fill(rows: int) -> None:

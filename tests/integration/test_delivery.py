@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -13,6 +13,7 @@ from standardwebhooks import WebhookVerificationError
 from factories import open_shop
 from receiver import Receiver, Request, drip, garbage, hang, ok, receiving, reset, status
 from storeroom import outbox
+from storeroom.core.clock import SystemClock
 from storeroom.core.ids import WebhookId
 from storeroom.database.executor import Executor
 from storeroom.database.pool import Database
@@ -138,6 +139,30 @@ async def test_a_receiver_that_fails_gets_it_again_under_the_same_id(
         tries = await outlet.webhooks.attempts(webhook_id=row.id)
         assert [attempt.attempt for attempt in tries] == [1, 2]
         assert [attempt.error is None for attempt in tries] == [False, True]
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+async def test_a_worker_whose_clock_is_wrong_tries_and_rests_as_all_others(
+    outlet: Shop, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    """What is due, and until when an endpoint rests, is told by the clock of the database alone."""
+    monkeypatch.setattr(SystemClock, "now", lambda _: datetime.now(UTC) + timedelta(hours=hours))
+    db = outlet.context.db
+    async with receiving(status(500)) as receiver:
+        await endpoint(outlet, receiver)
+        (direct,) = [await outlet.webhooks.enqueue(url=receiver.url, event_type="order.placed", payload={})]
+        leased = await outlet.webhooks.mark_processing(webhook_id=direct.id)
+        await outlet.webhooks.mark_failed(webhook_id=direct.id, claim=leased.claim, error="no")
+        await tell(outlet)
+        await dispatcher.run_once()
+        await dispatcher.run_once()
+        assert len(receiver.requests) == 1
+        in_a_minute = "SELECT count(*) FROM webhook_queue WHERE status = 'pending' AND next_attempt_at BETWEEN now() AND now() + interval '1 minute'"
+        assert await db.fetchval(in_a_minute) == 2
+        await due_now(outlet)
+        await db.execute("UPDATE webhook_endpoints SET paused_until = now() + interval '1 hour'")
+        await dispatcher.run_once()
+        assert len(receiver.requests) == 2  # the one that goes to no endpoint
 
 
 async def test_a_receiver_that_dies_and_comes_back(outlet: Shop, dispatcher: Dispatcher) -> None:

@@ -16,7 +16,6 @@ from uuid import UUID
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from storeroom.core.clock import Clock, SystemClock
 from storeroom.core.ids import TenantId, new_id
 from storeroom.core.secrets import Secret
 from storeroom.database.pool import Database
@@ -123,7 +122,6 @@ class Dispatcher:
         keys: TokenKeys,
         carriers: Sequence[Carrier] = (),
         lease: timedelta = LEASE,
-        clock: Clock | None = None,
         registry: CollectorRegistry | None = None,
     ) -> None:
         """Nothing is sent yet.
@@ -134,11 +132,9 @@ class Dispatcher:
             keys: open the secrets of endpoints.
             carriers: bring what goes to no endpoint. Rows of a destination that has none here are left to others.
             lease: of a claim; longer than any endpoint may take to answer.
-            clock: for tests.
             registry: where the counters are shown.
         """
         self._db, self._keys, self._lease = db, keys, lease
-        self._clock = clock or SystemClock()
         self._carriers = {carrier.destination: carrier for carrier in carriers}
         # By its carrier: they share what is behind it, a mail server that does not answer as much as one that does.
         self._lanes = {name: _Lane(name, 16, 64) for name in self._carriers}
@@ -148,7 +144,7 @@ class Dispatcher:
         self._busy: dict[tuple[str, str], _Drain] = {}
         self._resting: dict[tuple[str, str], float] = {}
         self._refused: dict[tuple[str, str], int] = {}  # failures in a row of destinations that have no endpoint
-        self._sender = Sender(db, courier, lease=lease, clock=self._clock, registry=registry)
+        self._sender = Sender(db, courier, lease=lease, registry=registry)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop` is set; then take no more, and finish what is under way."""
@@ -340,8 +336,8 @@ class Dispatcher:
         endpoint, rest = terms.endpoint, 0.0
         if endpoint is not None and not endpoint.is_active:
             rest = REST_S
-        elif endpoint is not None and endpoint.paused_until is not None:
-            rest = min((endpoint.paused_until - self._clock.now()).total_seconds(), REST_S)
+        elif endpoint is not None and endpoint.paused_for is not None:
+            rest = min(endpoint.paused_for.total_seconds(), REST_S)
         if rest > 0:
             self._rest(drain.key, rest)
         return rest > 0

@@ -163,7 +163,7 @@ class EndpointKeys(msgspec.Struct, frozen=True, kw_only=True):
     keeps_order: bool
     is_active: bool
     failures: int
-    paused_until: datetime | None
+    paused_for: timedelta | None  # what is left of a pause; less than nothing where it is over
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True):

@@ -165,16 +165,17 @@ UPDATE {webhook_queue} q
 RETURNING q.id, q.event_id, q.endpoint_id, q.url, q.event_type, q.payload, q.headers, q.attempts, q.max_attempts, q.entity_type,
           q.entity_id, q.created_at;
 
--- name: settle(tenant_id, claim, ids, delivered, final, errors, statuses, bodies, durations, again_at) -> int
+-- name: settle(tenant_id, claim, ids, delivered, final, errors, statuses, bodies, durations, again_in) -> int
 -- What came of some rows of one claim: taken, to be tried again, or given up. Rows whose lease was lost are left alone, and
 -- leave no attempt: they are somebody else's by now. The attempt that arrived is the last of its row and stays in it; the
--- others get rows of their own, each of which asks for its webhook's row again to see that it is there.
+-- others get rows of their own, each of which asks for its webhook's row again to see that it is there. When one is tried
+-- again is told by the clock that `claim` asks, not by the worker's.
 WITH told AS (
     SELECT t.id, t.delivered, t.final, nullif(t.error, '') AS error, nullif(t.response_status, 0) AS response_status,
-           nullif(t.response_body, '') AS response_body, t.duration_ms, t.again_at, now() AS at
+           nullif(t.response_body, '') AS response_body, t.duration_ms, now() + t.again_in AS again_at, now() AS at
       FROM unnest(:ids::uuid[], :delivered::boolean[], :final::boolean[], :errors::text[], :statuses::integer[], :bodies::text[],
-                  :durations::integer[], :again_at::timestamptz[])
-        AS t (id, delivered, final, error, response_status, response_body, duration_ms, again_at)),
+                  :durations::integer[], :again_in::interval[])
+        AS t (id, delivered, final, error, response_status, response_body, duration_ms, again_in)),
 settled AS (
     UPDATE {webhook_queue} q
        SET status = CASE WHEN t.delivered THEN 'success'::{webhook_status}
@@ -207,6 +208,13 @@ SELECT attempts
    AND claim = :claim
    AND lease_until > clock_timestamp()
    FOR NO KEY UPDATE;
+
+-- name: put_off(tenant_id, webhook_id, next_attempt_at) -> count
+UPDATE {webhook_queue}
+   SET next_attempt_at = :next_attempt_at
+ WHERE tenant_id = :tenant_id
+   AND id = :webhook_id
+   AND status = 'pending';
 
 -- name: mark_processing(tenant_id, webhook_id, claim, lease) -> Claimed?
 UPDATE {webhook_queue}
@@ -513,7 +521,8 @@ DELETE FROM {webhook_endpoints}
    AND id = :endpoint_id;
 
 -- name: endpoint_keys(tenant_id, endpoint_id) -> EndpointKeys?
-SELECT id, url, secret, previous_secret, timeout_seconds, in_flight_max, keeps_order, is_active, failures, paused_until
+SELECT id, url, secret, previous_secret, timeout_seconds, in_flight_max, keeps_order, is_active, failures,
+       paused_until - now() AS paused_for
   FROM {webhook_endpoints}
  WHERE tenant_id = :tenant_id
    AND id = :endpoint_id;

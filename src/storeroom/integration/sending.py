@@ -11,7 +11,6 @@ from uuid import UUID
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from storeroom.core.clock import Clock
 from storeroom.core.errors import StoreroomError, Unavailable
 from storeroom.core.ids import TenantId
 from storeroom.core.secrets import Secret
@@ -41,11 +40,9 @@ Flight = asyncio.Task[tuple[Claimed, Outcome]]
 class Sender:
     """Carries rows; what comes of one is an outcome, never an error."""
 
-    def __init__(
-        self, db: Database, courier: Courier, *, lease: timedelta, clock: Clock, registry: CollectorRegistry | None
-    ) -> None:
+    def __init__(self, db: Database, courier: Courier, *, lease: timedelta, registry: CollectorRegistry | None) -> None:
         """Nothing is sent yet; the arguments are the dispatcher's."""
-        self._db, self._courier, self._lease, self._clock = db, courier, lease, clock
+        self._db, self._courier, self._lease = db, courier, lease
         self._sent = Counter("storeroom_webhooks", "Deliveries tried.", ["outcome"], registry=registry)
         self._carried = Counter(
             "storeroom_carried", "Rows brought by our own carriers.", ["destination", "outcome"], registry=registry
@@ -102,7 +99,6 @@ class Sender:
             await asyncio.sleep(WRITE_AGAIN_S)
 
     async def _settle(self, destination: Destination, done: Mapping[Flight, UUID]) -> Sequence[Outcome]:
-        now = self._clock.now()
         by_claim: dict[UUID, list[tuple[Claimed, Outcome]]] = {}
         for flight, claim in done.items():
             by_claim.setdefault(claim, []).append(flight.result())
@@ -118,7 +114,7 @@ class Sender:
                 statuses=[outcome.response_status or 0 for _, outcome in results],
                 bodies=[_writable(outcome.response_body, BODY_KEPT_MAX) for _, outcome in results],
                 durations=[outcome.duration_ms for _, outcome in results],
-                again_at=[now + backoff(row.attempts) for row, _ in results],
+                again_in=[backoff(row.attempts) for row, _ in results],
             )
         return [outcome for results in by_claim.values() for _, outcome in results]
 

@@ -260,8 +260,10 @@ class Webhooks(Service):
             statuses=[outcome.response_status or 0],
             bodies=[outcome.response_body or ""],
             durations=[outcome.duration_ms],
-            again_at=[again_at or self.context.clock.now() + backoff(attempts)],
+            again_in=[backoff(attempts)],
         )
+        if again_at is not None:
+            await queries.put_off(self.db, tenant_id=self.tenant_id, webhook_id=webhook_id, next_attempt_at=again_at)
 
 
 def _shown(row: Webhook) -> Webhook:
