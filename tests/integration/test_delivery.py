@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from prometheus_client import CollectorRegistry
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
@@ -461,6 +462,45 @@ async def test_staff_see_how_much_waits(outlet: Shop) -> None:
     depth = (await outlet.webhooks.depths())[0]
     assert (depth.status, depth.rows) == (WebhookStatus.PENDING, 1)
     assert depth.oldest is not None
+
+
+async def test_whoever_watches_sees_how_much_waits_and_how_long(
+    house: Storeroom, outlet: Shop, courier: Courier
+) -> None:
+    registry, stop, may_answer = CollectorRegistry(), asyncio.Event(), asyncio.Event()
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        await may_answer.wait()
+        await ok(request, writer)
+
+    def seen(what: str, state: str) -> float | None:
+        return registry.get_sample_value(f"storeroom_queue_{what}", {"status": state})
+
+    async with receiving(answer) as receiver:
+        await outlet.webhooks.enqueue(url=receiver.url, event_type="order.placed", payload={})
+        for _ in range(3):  # nobody here carries these
+            await outlet.context.db.execute(
+                "INSERT INTO webhook_queue (tenant_id, id, destination, event_type, payload, next_attempt_at) "
+                "VALUES ($1, gen_random_uuid(), 'elsewhere', 'order.placed', '{}', now() - interval '1 hour')",
+                outlet.tenant_id,
+            )
+        await outlet.context.db.execute(
+            "INSERT INTO webhook_queue (tenant_id, id, destination, event_type, payload, status, created_at, completed_at) "
+            "VALUES ($1, gen_random_uuid(), 'elsewhere', 'order.placed', '{}', 'failed', now() - interval '1 day', now())",
+            outlet.tenant_id,
+        )
+        sender = Dispatcher(house.db, courier, keys=house.token_keys, registry=registry)
+        running = asyncio.create_task(sender.run(stop))
+        await receiver.heard(1)
+        async with asyncio.timeout(20):
+            while seen("depth", "failed") is None:
+                await asyncio.sleep(0.01)
+        stop.set()
+        may_answer.set()
+        await running
+    assert (seen("depth", "pending"), seen("depth", "failed")) in [(3, 1), (4, 1)]  # counted before or after the claim
+    assert seen("oldest_seconds", "pending") == pytest.approx(3600, abs=60)
+    assert seen("oldest_seconds", "failed") == pytest.approx(86400, abs=60)
 
 
 async def test_removing_an_endpoint_gives_up_what_waits_for_it(outlet: Shop, dispatcher: Dispatcher) -> None:

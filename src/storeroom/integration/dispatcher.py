@@ -23,6 +23,7 @@ from storeroom.identity import TokenKeys
 from storeroom.integration import queries
 from storeroom.integration.carriers import Carrier
 from storeroom.integration.courier import Courier
+from storeroom.integration.depths import Depths
 from storeroom.integration.endpoints import secrets_of, secrets_ring
 from storeroom.integration.model import (
     DIRECT,
@@ -144,6 +145,7 @@ class Dispatcher:
         self._busy: dict[tuple[str, str], _Drain] = {}
         self._resting: dict[tuple[str, str], float] = {}
         self._refused: dict[tuple[str, str], int] = {}  # failures in a row of destinations that have no endpoint
+        self._depths = Depths(db, registry=registry)
         self._sender = Sender(db, courier, lease=lease, registry=registry)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -155,6 +157,7 @@ class Dispatcher:
                 self._woken.clear()
                 try:
                     await self._look(stop)
+                    await self._depths.count()
                 except Exception as error:  # noqa: BLE001  # this is the edge: the next look may succeed
                     say("looking for what is due", error)
                 await self._pause(stopping)

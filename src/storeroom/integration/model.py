@@ -199,6 +199,14 @@ class QueueDepth(msgspec.Struct, frozen=True, kw_only=True):
     oldest: datetime | None
 
 
+class QueueAge(msgspec.Struct, frozen=True, kw_only=True):
+    """How many rows of a state there are in all shops, and how long the oldest waits, is under way or was given up."""
+
+    status: WebhookStatus
+    rows: int
+    oldest_seconds: float | None
+
+
 def backoff(attempts: int) -> timedelta:
     """How long to wait after so many attempts, with jitter: 10 s, 20 s, 40 s, … 4 h at most."""
     wait: timedelta = min(BACKOFF_FIRST * 2 ** min(attempts - 1, 20), BACKOFF_MAX)

@@ -441,6 +441,23 @@ SELECT d.status, d.rows, d.oldest
  WHERE d.rows > 0
  ORDER BY d.status;
 
+-- name: depths_of_all() -> QueueAge*
+-- scope: all tenants
+-- For the metrics of an installation. The oldest of what waits is the one that is due longest: what is to be sent next
+-- week, or tried again in an hour, keeps nobody waiting.
+SELECT d.status, d.rows, extract(epoch FROM now() - d.oldest)::double precision AS oldest_seconds
+  FROM (SELECT 'pending'::{webhook_status} AS status, count(*)::int AS rows, min(next_attempt_at) AS oldest
+          FROM {webhook_queue}
+         WHERE status = 'pending'
+         UNION ALL
+        SELECT 'processing', count(*)::int, min(last_attempt_at)
+          FROM {webhook_queue}
+         WHERE status = 'processing'
+         UNION ALL
+        SELECT 'failed', count(*)::int, min(created_at)
+          FROM {webhook_queue}
+         WHERE status = 'failed') d;
+
 -- name: insert_endpoint(tenant_id, id, name, url, event_types?, secret, max_attempts, timeout_seconds, in_flight_max, keeps_order, is_active) -> count
 INSERT INTO {webhook_endpoints} (tenant_id, id, name, url, event_types, secret, max_attempts, timeout_seconds, in_flight_max,
                                  keeps_order, is_active)
