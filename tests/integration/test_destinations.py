@@ -24,6 +24,7 @@ from storeroom.integration.destinations import checked_url, resolve
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
         "255.255.255.255", "192.0.2.1", "::1", "::", "fe80::1", "fc00::1", "ff02::1", "::ffff:127.0.0.1",
         "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:db8::1",
+        "fec0::1", "feff:ffff::1", "64:ff9b:1::a00:1", "::7f00:1",
     ],
 )  # fmt: skip
 def test_these_are_not_in_the_internet(text: str) -> None:

@@ -21,4 +21,6 @@ def is_public(address: Address) -> bool:
             inside = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inside is not None:
             return is_public(inside)
+        if address.is_site_local:  # fec0::/10: given up in 2004, and still inside where it is in use
+            return False
     return address.is_global and not (address.is_multicast or address.is_reserved)
