@@ -105,6 +105,17 @@ async def test_after_downtime_a_job_runs_once(database: Database) -> None:
     assert 0 < (ours.wait_s(await turn(ours, name)) or 0) <= 1
 
 
+async def test_after_downtime_the_rows_of_other_workers_jobs_stay_and_those_of_nobody_go(database: Database) -> None:
+    ours, beside, nobodys = a_name(), a_name(), a_name()
+    names = dict.fromkeys((ours, beside, nobodys), HOUR)
+    await Timetable(database, every=names, wait_max=HOUR, lease=LEASE).register()
+    for name in names:
+        await dated(database, name, "due_at = now() - interval '2 days', runs = 7")
+    await Timetable(database, every={ours: HOUR}, wait_max=HOUR, lease=LEASE, kept=[beside]).register()
+    assert [(await row(database, name))["runs"] for name in (ours, beside)] == [7, 7]
+    assert await row(database, nobodys) is None
+
+
 async def test_a_dead_workers_job_goes_to_another_and_a_late_one_writes_nothing(database: Database) -> None:
     name = a_name()
     dead, other = await timetable(database, name), await timetable(database, name)

@@ -21,7 +21,10 @@ from storeroom.identity import UserStatus
 from storeroom.orders import OrderStatus
 from storeroom.room import Shop, Storeroom
 from storeroom.seeding import Environment, plant
-from storeroom.worker import Worker
+from storeroom.settings import Settings
+from storeroom.timetable import Timetable
+from storeroom.worker import Worker, work
+from storeroom.worker.schedule import asking, asking_sap, schedule
 
 DEADLINE_S = 30.0
 
@@ -80,6 +83,29 @@ async def an_address(shop: Shop) -> Any:
     ada = await shop.users.by_email(email="ada@example.com")
     assert ada.status is UserStatus.ACTIVE
     return (await shop.addresses.list(user_id=ada.id))[0].address
+
+
+async def test_after_days_of_downtime_the_schedule_is_remembered(room: Storeroom) -> None:
+    """The workers of one process come back one after the other, and none takes the others' rows for nobody's."""
+    jobs = (*schedule(Settings(), room.token_keys), *asking(room.token_keys, room.courier))
+    every = {job.name: job.every for job in (*jobs, *asking_sap(room.token_keys, room.courier))}
+    await Timetable(room.db, every=every, wait_max=timedelta(0)).register()
+    run = room.db.names.render
+    await room.db.execute(run("UPDATE {scheduled_jobs} SET due_at = now() - interval '3 days', runs = 1000"))
+    stop = asyncio.Event()
+    working = asyncio.create_task(work(room, stop))
+    late = run("SELECT count(*) FROM {scheduled_jobs} WHERE due_at < now() - interval '1 day'")
+    try:
+        await until(lambda: is_none(room.db.fetchval(late)))
+    finally:
+        stop.set()
+        await working
+    remembered = await room.db.fetch(run("SELECT name FROM {scheduled_jobs} WHERE runs >= 1000"))
+    assert {row["name"] for row in remembered} == set(every)
+
+
+async def is_none(count: Awaitable[int]) -> bool:
+    return await count == 0
 
 
 async def until(ask: Callable[[], Awaitable[bool]]) -> None:

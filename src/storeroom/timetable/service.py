@@ -8,7 +8,7 @@ clock that nobody sets. So as long as whoever holds it lives and is connected, n
 
 import asyncio
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -35,7 +35,13 @@ class Timetable:
     """The schedule in the hands of one worker, which runs one job at a time."""
 
     def __init__(
-        self, db: Executor, *, every: Mapping[str, timedelta], wait_max: timedelta, lease: timedelta = LEASE
+        self,
+        db: Executor,
+        *,
+        every: Mapping[str, timedelta],
+        wait_max: timedelta,
+        lease: timedelta = LEASE,
+        kept: Iterable[str] = (),
     ) -> None:
         """Nothing is asked yet.
 
@@ -44,9 +50,12 @@ class Timetable:
             every: the jobs of this worker and how often each is due; others are left alone.
             wait_max: how long a job may have to rest beyond `every`, when it failed.
             lease: the same for all workers of a database.
+            kept: jobs of the workers beside this one. When all were away for long, the first to come back finds the
+                rows of the others as old as those of jobs that nobody runs.
         """
         self._db, self._every, self._wait_max, self._lease = db, every, wait_max, lease
         self._names = sorted(every)
+        self._kept = sorted({*every, *kept})
         self._stood: dict[
             str, tuple[UUID, datetime, float]
         ] = {}  # the claims of others, and since when they stand still
@@ -55,7 +64,7 @@ class Timetable:
     async def register(self) -> None:
         """Make the rows of our jobs, and remove those that nobody runs any more."""
         await queries.register(self._db, names=self._names, everies=[self._every[name] for name in self._names])
-        await queries.forget(self._db, names=self._names, kept=KEPT)
+        await queries.forget(self._db, names=self._kept, kept=KEPT)
 
     async def turns(self) -> Mapping[str, Turn]:
         """Every job of ours as it is now."""

@@ -5,7 +5,7 @@ All workers of a database go by one timetable, so each due time has one run, who
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -73,6 +73,7 @@ class Worker:
         registry: CollectorRegistry | None = None,
         meters: Meters | None = None,
         lease: timedelta = LEASE,
+        beside: Iterable[Job] = (),
     ) -> None:
         """Nothing runs yet.
 
@@ -82,12 +83,17 @@ class Worker:
             registry: where the counters are shown; a registry takes one worker.
             meters: instead of `registry`, of several workers together.
             lease: the same for all workers of a database: how long after its last sign one counts as dead.
+            beside: what the other workers of the installation run; the rows of such jobs are never forgotten.
         """
         self._db = db
         self._schedule = schedule
         self._lease_s = lease.total_seconds()
         self._timetable = Timetable(
-            db, every={job.name: job.every for job in schedule}, wait_max=RETRY_MAX, lease=lease
+            db,
+            every={job.name: job.every for job in schedule},
+            wait_max=RETRY_MAX,
+            lease=lease,
+            kept=[job.name for job in beside],
         )
         self._registered_at: float | None = None
         self._meters = meters or Meters(registry)

@@ -46,12 +46,16 @@ async def work(
     settings = settings or Settings()
     async with carrying(room, settings) as (courier, ours):
         meters = Meters(registry)
-        parts: dict[str, Callable[[asyncio.Event], Awaitable[None]]] = {
-            "schedule": Worker(room.db, schedule=schedule(settings, room.token_keys), meters=meters).run,
+        jobs = {
+            "schedule": schedule(settings, room.token_keys),
             # By itself: a provider that does not answer keeps no reservation and no payment from expiring.
-            "asking": Worker(room.db, schedule=asking(room.token_keys, room.courier), meters=meters).run,
+            "asking": asking(room.token_keys, room.courier),
             # And a SAP that does not answer keeps no payment from being asked for.
-            "asking_sap": Worker(room.db, schedule=asking_sap(room.token_keys, room.courier), meters=meters).run,
+            "asking_sap": asking_sap(room.token_keys, room.courier),
+        }
+        all_jobs = [job for part in jobs.values() for job in part]
+        parts: dict[str, Callable[[asyncio.Event], Awaitable[None]]] = {
+            **{name: Worker(room.db, schedule=part, meters=meters, beside=all_jobs).run for name, part in jobs.items()},
             "dispatcher": Dispatcher(room.db, courier, keys=room.token_keys, carriers=ours, registry=registry).run,
             "inbox": _inbox(room, registry).run,
             "conversions": _sender(room, courier, settings, registry).run,
