@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from receiver import receiving
 from storeroom.core.networks import is_public, networks
 from storeroom.integration import Courier, DestinationRefused, InvalidWebhook, NoAnswer
-from storeroom.integration.destinations import checked_url, resolve
+from storeroom.integration import courier as courier_module
+from storeroom.integration.destinations import ADDRESSES_MAX, checked_url, resolve
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,8 @@ async def test_a_name_that_is_not_found_just_now_may_be_later(
 
 
 async def test_the_operator_may_allow_a_network() -> None:
-    assert str(await resolve("127.0.0.1", 80, allowed=networks("127.0.0.0/8, 10.0.0.0/8"))) == "127.0.0.1"
+    (address,) = await resolve("127.0.0.1", 80, allowed=networks("127.0.0.0/8, 10.0.0.0/8"))
+    assert str(address) == "127.0.0.1"
 
 
 async def test_a_private_destination_gets_nothing() -> None:
@@ -113,6 +116,64 @@ async def test_one_private_address_among_public_ones_is_refused(monkeypatch: pyt
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", answers)
     with pytest.raises(DestinationRefused):
         await resolve("both.example", 443)
+
+
+async def test_the_families_of_addresses_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = ["2606:4700::1", "2606:4700::2", "2606:4700::2", "2606:4700::3", "1.1.1.1", "1.1.1.2"]
+
+    async def answers(host: str, port: int, **_: Any) -> list[Any]:
+        return [(socket.AF_UNSPEC, socket.SOCK_STREAM, 6, "", (address, port)) for address in known]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", answers)
+    found = [str(address) for address in await resolve("many.example", 443)]
+    assert found == ["2606:4700::1", "1.1.1.1", "2606:4700::2", "1.1.1.2", "2606:4700::3"]
+    known.extend(f"1.1.2.{n}" for n in range(20))
+    assert len(await resolve("many.example", 443)) == ADDRESSES_MAX
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["refuses", "is silent"])
+async def test_an_address_that_is_away_is_no_reason_to_give_up(monkeypatch: pytest.MonkeyPatch, silent: bool) -> None:
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(courier_module, "CONNECT_S", 0.3)
+
+    async def answers(host: str, port: int, **_: Any) -> list[Any]:
+        found = ("127.0.0.9", "127.0.0.1")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
+
+    async with receiving() as receiver:
+        with contextlib.ExitStack() as held:
+            if silent:
+                held.enter_context(full("127.0.0.9", receiver.port))
+            monkeypatch.setattr(loop, "getaddrinfo", answers)
+            async with Courier(allowed=networks("127.0.0.0/8")) as courier:
+                url = f"http://two.example:{receiver.port}/"
+                outcome = await courier.send(url, b"{}", delivery_id=uuid4(), within=timedelta(seconds=5))
+        assert (outcome.error, len(receiver.requests)) == (None, 1)
+
+
+async def test_where_no_address_answers_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answers(host: str, port: int, **_: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port)) for a in ("127.0.0.8", "127.0.0.9")]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", answers)
+    async with Courier(allowed=networks("127.0.0.0/8")) as courier:
+        outcome = await courier.send("http://none.example:1/", b"{}", delivery_id=uuid4())
+    assert str(outcome.error).startswith("ConnectError")
+
+
+@contextlib.contextmanager
+def full(host: str, port: int) -> Iterator[None]:
+    """Somebody listens there and takes nobody: whoever knocks hears nothing."""
+    with contextlib.ExitStack() as held:
+        listening = held.enter_context(socket.socket())
+        listening.bind((host, port))
+        listening.listen(0)
+        for _ in range(2):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                waiting.connect((host, port))
+        yield
 
 
 async def test_little_is_read_of_a_long_answer() -> None:

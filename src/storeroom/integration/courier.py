@@ -1,6 +1,7 @@
 """Sending one webhook: signed, to the address that was checked, bounded in time and in what is read."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from storeroom.integration.errors import DestinationRefused, InvalidWebhook, NoA
 from storeroom.integration.model import BODY_KEPT_MAX, ERROR_LENGTH_MAX, TIMEOUT_DEFAULT, Outcome
 
 KEEP_ALIVE_S: Final = 30.0
+CONNECT_S: Final = 2.0  # for an address of a name that has more of them; the last may take all the time there is
 READ_BYTES_MAX: Final = 8 * 1024  # of an answer; the rest is not waited for
 ANSWER_BYTES_MAX: Final = 1024 * 1024  # of what we ask for, unless the caller says another bound
 CONNECTIONS_MAX: Final = 512
@@ -195,8 +197,12 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        address = await resolve(host, port, allowed=self._allowed)
-        return await self._network.connect_tcp(str(address), port, timeout, local_address, socket_options)
+        *others, last = await resolve(host, port, allowed=self._allowed)
+        for address in others:  # one that is away, or that we have no way to, is no reason to give up
+            within = CONNECT_S if timeout is None else min(CONNECT_S, timeout)
+            with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                return await self._network.connect_tcp(str(address), port, within, local_address, socket_options)
+        return await self._network.connect_tcp(str(last), port, timeout, local_address, socket_options)
 
 
 def _headers(

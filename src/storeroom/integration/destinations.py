@@ -5,6 +5,7 @@ So a name that says one thing when it is checked and another when it is used (DN
 
 import asyncio
 import ipaddress
+import itertools
 import socket
 from collections.abc import Sequence
 from typing import Final
@@ -15,6 +16,7 @@ from storeroom.integration.errors import DestinationRefused, InvalidWebhook, NoA
 from storeroom.integration.model import URL_LENGTH_MAX
 
 RESOLVE_TIMEOUT_S: Final = 5.0
+ADDRESSES_MAX: Final = 8  # of one name are tried
 
 
 def checked_url(url: str) -> SplitResult:
@@ -35,8 +37,8 @@ def checked_url(url: str) -> SplitResult:
     return parts
 
 
-async def resolve(host: str, port: int, *, allowed: Sequence[Network] = ()) -> Address:
-    """The address to connect to.
+async def resolve(host: str, port: int, *, allowed: Sequence[Network] = ()) -> list[Address]:
+    """The addresses to connect to, in the order in which to try them: the first of each family, then the second ones.
 
     Args:
         host: a name, or an address.
@@ -56,10 +58,14 @@ async def resolve(host: str, port: int, *, allowed: Sequence[Network] = ()) -> A
         raise DestinationRefused(host=host, reason="is no name of a host") from error
     except OSError as error:  # a time-out too
         raise NoAnswer(reason=f"{host}: its name is not known") from error
-    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+    addresses = list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
     if not addresses:
         raise NoAnswer(reason=f"{host}: its name is not known")
     for address in addresses:
         if not is_public(address) and not any(address in network for network in allowed):
             raise DestinationRefused(host=host, reason="is not an address of the public Internet")
-    return addresses[0]
+    families: dict[int, list[Address]] = {}  # with the one that the system would try first in front
+    for address in addresses:
+        families.setdefault(address.version, []).append(address)
+    turns = itertools.zip_longest(*families.values())
+    return [address for turn in turns for address in turn if address is not None][:ADDRESSES_MAX]
