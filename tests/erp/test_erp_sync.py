@@ -252,6 +252,29 @@ async def test_an_answer_that_is_none_is_a_failed_attempt_and_the_next_one_says_
     assert keys == {f"{linked.shop.tenant_id}:product:{item['id']}"}
 
 
+async def test_an_erp_may_number_its_records(linked: Sync, erp: ReferenceErp) -> None:
+    variant = await make_product(linked.shop)
+    erp.answers = [(200, b'{"id": 4711}')]
+    await linked.send()
+    placed = await linked.place((variant, 1))
+    assert placed.order.payment is not None
+    await linked.shop.payments.verify(payment_id=placed.order.payment.id)
+    erp.answers = [(200, b'{"id": 4712, "lines": [1]}'), (200, b'{"id": 4713}')]
+    await linked.send()
+    ids = await linked.rows(
+        "SELECT p.erp_item_id, o.erp_order_id, i.erp_line_id, y.erp_payment_id FROM {orders} o "
+        "JOIN {order_items} i ON i.order_id = o.id JOIN {payments} y ON y.order_id = o.id, {products} p "
+        "WHERE o.tenant_id = $1 AND p.tenant_id = $1"
+    )
+    assert ids == [("4711", "4712", "1", "4713")]
+    erp.answers = [(200, b'{"id": true}'), (200, b'{"id": 47.5}')]
+    await make_product(linked.shop)
+    for _ in range(2):
+        await linked.send()
+        await linked.due_now()
+    assert await linked.one("SELECT count(*) FROM {products} WHERE tenant_id = $1 AND erp_item_id IS NULL") == 1
+
+
 async def test_what_the_erp_will_never_take_is_a_dead_letter_until_staff_have_seen_it(
     linked: Sync, erp: ReferenceErp
 ) -> None:

@@ -103,8 +103,8 @@ class HttpConnector:
 
 
 class _Answer(msgspec.Struct, frozen=True):
-    id: str
-    lines: list[str] = []
+    id: str | int  # many number their records, and write numbers as such
+    lines: list[str | int] = []
 
 
 def _answer(outcome: Outcome, message: ErpMessage) -> ErpAnswer | str:
@@ -113,14 +113,15 @@ def _answer(outcome: Outcome, message: ErpMessage) -> ErpAnswer | str:
         said = msgspec.json.decode((outcome.response_body or "").encode(), type=_Answer)
     except (msgspec.DecodeError, UnicodeError):
         return 'answered without {"id": …}'
-    for erp_id in (said.id, *said.lines):
+    own_id, *line_ids = map(str, (said.id, *said.lines))
+    for erp_id in (own_id, *line_ids):
         if not (1 <= len(erp_id) <= ERP_ID_LENGTH_MAX and erp_id.isprintable() and erp_id.strip() == erp_id):
             return f"answered with an id that is not 1 to {ERP_ID_LENGTH_MAX} printable characters"
-    if message.erp_id not in {None, said.id}:
-        return f"answered with the id {said.id} for {message.erp_id}"
-    if len(said.lines) != message.lines and not (message.erp_id is not None and not said.lines):
-        return f"answered with ids of {len(said.lines)} lines; {message.lines} were sent"
-    return ErpAnswer(id=said.id, line_ids=said.lines)
+    if message.erp_id not in {None, own_id}:
+        return f"answered with the id {own_id} for {message.erp_id}"
+    if len(line_ids) != message.lines and not (message.erp_id is not None and not line_ids):
+        return f"answered with ids of {len(line_ids)} lines; {message.lines} were sent"
+    return ErpAnswer(id=own_id, line_ids=line_ids)
 
 
 def _body(message: ErpMessage) -> bytes:
