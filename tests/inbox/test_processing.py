@@ -20,9 +20,18 @@ from serving import app_of
 from storeroom.core.clock import FixedClock
 from storeroom.database.service import SYSTEM, Context
 from storeroom.identity import Permission, Proof, UserRole, UserStatus
-from storeroom.inbox import Handled, Handler, InboxMessage, InboxProcessor, InboxStatus, MessageNotReplayable
+from storeroom.inbox import (
+    Handled,
+    Handler,
+    InboxMessage,
+    InboxProcessor,
+    InboxStatus,
+    MessageForged,
+    MessageNotReplayable,
+)
 from storeroom.inbox.jobs import return_lost
 
+OTHER = "whsec_b3RoZXI=b3RoZXI=b3RoZXI=b3RoZXI="
 ORDER, PAYMENT, FULFILMENT = (uuid.uuid4() for _ in range(3))
 
 
@@ -283,6 +292,42 @@ async def test_a_worker_whose_clock_is_behind_waits_as_long_as_others(desk: Desk
     assert (await desk.entry(message)).attempts == 1
 
 
+async def test_what_nobody_signed_is_not_counted_as_failed(desk: Desk) -> None:
+    """Else anybody could raise the alarm, and what did fail would not be seen among it."""
+
+    async def poison(_: Context, __: InboxMessage) -> Handled:
+        raise RuntimeError
+
+    async def counted() -> dict[str, float]:
+        registry = CollectorRegistry()
+        await desk.processor(registry=registry)._count()
+        gauges = (f"storeroom_inbox_{gauge}" if gauge else "" for gauge in ("depth", "oldest_seconds"))
+        return {
+            f"{gauge} {status}": registry.get_sample_value(gauge, {"status": status}) or 0
+            for gauge in gauges
+            for status in ("pending", "failed", "forged")
+        }
+
+    before = await counted()
+    desk.handlers["epicor_propello", "*"] = poison
+    await desk.take(body_of())
+    for _ in range(3):
+        await desk.process()
+    for n in range(2):
+        with pytest.raises(MessageForged):
+            await desk.take(body_of(n=n), standard(body_of(n=n), secret=OTHER))
+    await desk.run("UPDATE {webhooks_inbox} SET created_at = now() - interval '1 year' WHERE tenant_id = $1")
+    after = await counted()
+    more = {name: after[name] - before[name] for name in before if "depth" in name}
+    assert more == {
+        "storeroom_inbox_depth pending": 0,
+        "storeroom_inbox_depth failed": 1,
+        "storeroom_inbox_depth forged": 2,
+    }
+    assert after["storeroom_inbox_oldest_seconds forged"] >= 364 * 86_400
+    assert {each.status: each.rows for each in await desk.shop.inbox.depths()} == {"failed": 1, "forged": 2}
+
+
 @pytest.mark.parametrize(
     ("attempts", "ahead", "taken"),
     [(0, timedelta(hours=1), True), (1, timedelta(hours=1), False), (1, timedelta(hours=2), True)],
@@ -375,7 +420,7 @@ async def test_staff_see_what_came_and_replay_it(desk: Desk) -> None:
         refused = await http.post(f"/v1/admin/inbox/{one['id']}/replay", headers=staff)
         assert (refused.status_code, refused.json()["code"]) == (409, "inbox.message_not_replayable")
         depths = (await http.get("/v1/admin/inbox/depths", headers=staff)).json()
-        assert {each["status"]: each["rows"] for each in depths} == {"pending": 1, "failed": 1}
+        assert {each["status"]: each["rows"] for each in depths} == {"pending": 1, "forged": 1}
         turned = await http.post("/v1/admin/webhook-sources/vendure/secret", json={}, headers=staff)
         assert turned.status_code == 200 and turned.json()["secret"] != secret
         off = await http.patch("/v1/admin/webhook-sources/vendure", json={"is_active": False}, headers=staff)

@@ -298,6 +298,7 @@ async def test_an_event_without_an_id_is_its_bytes(desk: Desk) -> None:
         {"event_type_at": "query:a"},
         {"max_attempts": 0},
         {"tolerance_seconds": 5},
+        {"scheme": Scheme.STANDARD_WEBHOOKS, "tolerance_seconds": 600},
     ],
     ids=str,
 )
@@ -306,6 +307,17 @@ async def test_what_no_source_can_be_is_refused(desk: Desk, facts: dict[str, Any
         await desk.shop.webhook_sources.create(**{"code": "other", **facts})
     with pytest.raises(SourceTaken):
         await desk.shop.webhook_sources.create(code="epicor_propello")
+
+
+async def test_the_tolerance_of_standard_webhooks_is_its_own(desk: Desk) -> None:
+    sources = desk.shop.webhook_sources
+    with pytest.raises(InvalidSource, match="tolerance_seconds"):
+        await sources.update(code="epicor_propello", changes=SourceChanges(tolerance_seconds=600))
+    await desk.run("UPDATE {webhook_sources} SET tolerance_seconds = 600 WHERE tenant_id = $1")
+    kept = await sources.update(code="epicor_propello", changes=SourceChanges(max_attempts=5))
+    assert (kept.tolerance_seconds, kept.max_attempts) == (300, 5)
+    await desk.source(**HMAC, timestamp_header="X-Time", tolerance_seconds=60)
+    assert (await sources.get(code=HMAC["code"])).tolerance_seconds == 60
 
 
 @pytest.mark.requirement("SBB-WIN-09")

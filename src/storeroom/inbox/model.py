@@ -154,12 +154,29 @@ class InboxSummary(msgspec.Struct, frozen=True, kw_only=True):
     received_at: datetime
 
 
+class CountedStatus(StrEnum):
+    """What is counted apart. What was processed is not counted: it is most of the table."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    FAILED = "failed"  # signed, and out of attempts
+    FORGED = "forged"  # failed as well, for its signature: anybody can send such
+
+
 class InboxDepth(msgspec.Struct, frozen=True, kw_only=True):
     """How many messages of a state there are, and since when the oldest waits."""
 
-    status: InboxStatus
+    status: CountedStatus
     rows: int
     oldest: datetime | None
+
+
+class InboxBacklog(msgspec.Struct, frozen=True, kw_only=True):
+    """The same of all shops, by the database's clock."""
+
+    status: CountedStatus
+    rows: int
+    age: timedelta | None
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,6 +231,9 @@ class SealedSource(msgspec.Struct, frozen=True):
     previous_secret: str | None
 
 
+STANDARD_TOLERANCE_S: Final = 300  # the library of Standard Webhooks has its own, and takes no other
+
+
 class Defaults(msgspec.Struct, frozen=True, kw_only=True):
     """What a source is, where nothing else is said."""
 
@@ -221,7 +241,7 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
     signature_header: str = "webhook-signature"
     event_id_at: str | None = "header:webhook-id"
     event_type_at: str = "payload:type"
-    tolerance_seconds: int = 300
+    tolerance_seconds: int = STANDARD_TOLERANCE_S
 
 
 OF_SCHEME: Final[Mapping[Scheme, Defaults]] = MappingProxyType(

@@ -29,6 +29,7 @@ from storeroom.inbox.model import (
     LEASE,
     RESULT_BYTES_MAX,
     WAIT_MAX,
+    CountedStatus,
     Handled,
     Handler,
     Handlers,
@@ -44,7 +45,6 @@ COUNT_EVERY_S: Final = 15.0  # how old the depths in the metrics are at most
 AT_ONCE: Final = 4  # messages in one process
 OF_TENANT_AT_ONCE: Final = 2
 TENANTS_AT_ONCE: Final = 200
-COUNTED: Final = (InboxStatus.PENDING, InboxStatus.PROCESSING, InboxStatus.FAILED)
 
 _log: Final = logging.getLogger(__name__)
 
@@ -208,12 +208,11 @@ class InboxProcessor:
             return
         self._counted_at = now
         found = {depth.status: depth for depth in await queries.depths_of_all(self._db)}
-        for status in COUNTED:
+        for status in CountedStatus:
             depth = found.get(status)
             self._depth.labels(status.value).set(0 if depth is None else depth.rows)
-            waits = depth is not None and depth.oldest is not None
-            age = (self._clock.now() - depth.oldest).total_seconds() if waits else 0  # type: ignore[union-attr,operator]
-            self._oldest.labels(status.value).set(max(age, 0))
+            age_s = 0.0 if depth is None or depth.age is None else depth.age.total_seconds()
+            self._oldest.labels(status.value).set(max(age_s, 0))
 
 
 def _bounded(result: dict[str, Any]) -> Any:

@@ -155,25 +155,27 @@ UPDATE {webhooks_inbox}
 
 -- name: depths(tenant_id) -> InboxDepth*
 -- What waits, is being handled and was given up. What was processed is not counted: it is most of the table.
-SELECT status, count(*)::int AS rows, min(received_at) AS oldest
+SELECT CASE WHEN signature_valid THEN status::text ELSE 'forged' END AS status, count(*)::int AS rows,
+       min(received_at) AS oldest
   FROM {webhooks_inbox}
  WHERE tenant_id = :tenant_id
    AND status IN ('pending', 'processing', 'failed')
- GROUP BY status
- ORDER BY status;
+ GROUP BY 1
+ ORDER BY 1;
 
--- name: depths_of_all() -> InboxDepth*
+-- name: depths_of_all() -> InboxBacklog*
 -- scope: all tenants
 -- For the metrics of an installation.
-SELECT status, count(*)::int AS rows, min(created_at) AS oldest
+SELECT CASE WHEN signature_valid THEN status::text ELSE 'forged' END AS status, count(*)::int AS rows,
+       now() - min(created_at) AS age
   FROM {webhooks_inbox}
  WHERE status IN ('pending', 'failed')
- GROUP BY status
+ GROUP BY 1
  UNION ALL
-SELECT status, count(*)::int, min(created_at)
+SELECT 'processing', count(*)::int, now() - min(created_at)
   FROM {webhooks_inbox}
  WHERE status = 'processing'
- GROUP BY status;
+HAVING count(*) > 0;
 
 -- name: tenants_with_old(before, after, size) -> TenantId*
 -- scope: all tenants

@@ -24,6 +24,7 @@ from storeroom.inbox.model import (
     SECRET_LENGTH_MAX,
     SECRET_LENGTH_MIN,
     SOURCES_MAX,
+    STANDARD_TOLERANCE_S,
     TOLERANCE_MAX_S,
     TOLERANCE_MIN_S,
     Defaults,
@@ -96,7 +97,8 @@ class WebhookSources(Service):
             encoding: of a plain HMAC.
             prefix: before a plain HMAC, as in `sha256=`.
             timestamp_header: signed before the body of a plain HMAC, with a dot between; None: the body alone is.
-            tolerance_seconds: so old a message may be, TOLERANCE_MIN_S to TOLERANCE_MAX_S.
+            tolerance_seconds: so old a message may be, TOLERANCE_MIN_S to TOLERANCE_MAX_S; of Standard Webhooks always
+                STANDARD_TOLERANCE_S.
             event_id_at: `header:name` or `payload:a.b`; None: the same bytes are the same event. Inside what is signed
                 is better: who repeats a message may change a header.
             event_type_at: the same, for the provider's name of what happened.
@@ -156,6 +158,10 @@ class WebhookSources(Service):
         found = await queries.lock_source(self.db, tenant_id=self.tenant_id, code=code)
         if found is None:
             raise SourceNotFound(source=code)
+        if (
+            found.scheme is Scheme.STANDARD_WEBHOOKS
+        ):  # one from before another was refused is no reason to refuse the rest
+            found = msgspec.structs.replace(found, tolerance_seconds=STANDARD_TOLERANCE_S)
         asked = msgspec.structs.asdict(changes)
         facts = _checked(
             found.scheme,
@@ -252,4 +258,6 @@ def _checked(scheme: Scheme, **facts: Any) -> dict[str, Any]:
     ):
         if not least <= facts[name] <= most:
             raise InvalidSource(field=name, reason=f"{least} to {most}")
+    if scheme is Scheme.STANDARD_WEBHOOKS and facts["tolerance_seconds"] != STANDARD_TOLERANCE_S:
+        raise InvalidSource(field="tolerance_seconds", reason=f"{STANDARD_TOLERANCE_S}, as Standard Webhooks has it")
     return facts
