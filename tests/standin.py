@@ -248,14 +248,14 @@ def say(handler: BaseHTTPRequestHandler, status: int, body: bytes) -> None:
     handler.wfile.write(body)
 
 
-def event(kind: str, about: dict[str, Any], *, event_id: str | None = None) -> bytes:
+def event(kind: str, about: dict[str, Any], *, event_id: str | None = None, created: int | None = None) -> bytes:
     """A message of Stripe's shape."""
     return json.dumps(
         {
             "id": event_id or f"evt_{secrets.token_hex(12)}",
             "object": "event",
             "api_version": "2026-10-28.endive",
-            "created": int(time.time()),
+            "created": int(time.time()) if created is None else created,
             "data": {"object": about},
             "livemode": False,
             "pending_webhooks": 1,

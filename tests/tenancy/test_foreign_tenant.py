@@ -1165,6 +1165,14 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "subscriptions.history": [
         (SubscriptionNotFound, lambda s, o, t: s.subscriptions.history(subscription_id=t.subscription.id))
     ],
+    "subscriptions.hold_by_stripe_id": [
+        (
+            SubscriptionNotFound,
+            lambda s, o, t: s.subscriptions.hold_by_stripe_id(
+                stripe_subscription_id=t.subscription.stripe_subscription_id or ""
+            ),
+        )
+    ],
     "subscriptions.list_active": [(nothing, lambda s, o, t: s.subscriptions.list_active(product_id=t.product.id))],
     "subscriptions.list_by_product": [
         (nothing, lambda s, o, t: s.subscriptions.list_by_product(product_id=t.product.id))

@@ -31,6 +31,19 @@ SELECT o.id, o.order_number AS number, o.status, o.customer_email AS email, o.su
 SELECT verdict, answer
   FROM {record_verified_payment_v1}(:tenant_id, :payment);
 
+-- name: stripe_told_later(tenant_id, source, types, stripe_id, created, since) -> bool
+-- Whether a later message about the same thing was handled before. By what came in since, of these types: one that Stripe
+-- made later has come later than this one was made.
+SELECT EXISTS (SELECT
+                 FROM {webhooks_inbox} i
+                WHERE i.tenant_id = :tenant_id
+                  AND i.source = :source
+                  AND i.webhook_type = ANY (:types)
+                  AND i.received_at >= :since
+                  AND i.status = 'completed'
+                  AND i.payload #>> '{data,object,id}' = :stripe_id
+                  AND i.payload->'created' > to_jsonb(:created::bigint));
+
 -- name: payment_to_host(tenant_id, payment_id) -> HostedPayment?
 -- What a provider is told of a payment, and through which gateway. Takes no lock.
 SELECT p.order_id, o.order_number, o.customer_email, m.gateway_id

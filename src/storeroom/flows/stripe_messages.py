@@ -13,6 +13,7 @@ from storeroom.flows import queries
 from storeroom.flows.hosted_steps import HostedSteps
 from storeroom.flows.model import EventTaken
 from storeroom.flows.refunding import DisputeOutcomes, Followed, Refunding
+from storeroom.flows.stripe_subscriptions import StripeSubscriptions, stripe_subscription_of
 from storeroom.gateways import GatewayKind, GatewayNotFound
 from storeroom.hosted import (
     Event,
@@ -37,6 +38,7 @@ from storeroom.payments import (
     Payments,
 )
 from storeroom.refunds import DisputeStatus, RefundUndecided
+from storeroom.subscriptions import SubscriptionNotFound
 
 BY_GATEWAY: Final = "gateway:"  # before the gateway whose secret has signed a message
 
@@ -95,6 +97,8 @@ class StripeMessages(HostedSteps):
             return await self._refunded(event)
         if topic == "charge.dispute":
             return await self._disputed(event)
+        if stripe_subscription_of(event) is not None:
+            return await StripeSubscriptions(self.context.on(self.db)).follow(event=event), None
         if topic != "checkout.session" or event.object.get("mode") != "payment":
             return "ignored", None
         sessions, state = HostedSessions(self.context), read_session(event.object)
@@ -216,8 +220,9 @@ async def stripe_message(context: Context, message: InboxMessage) -> Handled:
     """What the inbox does with a message of Stripe.
 
     A refund or dispute of a payment that is not known yet is tried again until its attempts are used up, then skipped:
-    messages come in any order. So is a refund while staff's own of another amount is pending; in the end they are told.
-    Raises PaymentNotFound, RefundUndecided.
+    messages come in any order; so are those of a subscription that is not known yet. So is a refund while staff's own
+    of another amount is pending; in the end they are told.
+    Raises PaymentNotFound, SubscriptionNotFound, RefundUndecided.
     """
     _, _, gateway_id = (message.verified_by or "").partition(BY_GATEWAY)
     try:
@@ -231,6 +236,9 @@ async def stripe_message(context: Context, message: InboxMessage) -> Handled:
         unknown = session is None or session.settled_payment_id is None
         if unknown and message.attempts < message.max_attempts:
             raise PaymentNotFound(payment=intent[:40])
+    subscription = stripe_subscription_of(event)
+    if taken.outcome == "unmatched" and subscription is not None and message.attempts < message.max_attempts:
+        raise SubscriptionNotFound(subscription=subscription)
     if taken.outcome == Followed.UNDECIDED and taken.payment_id is not None:
         back = _money(event.object, "amount_refunded")
         if message.attempts < message.max_attempts or back is None:

@@ -184,6 +184,12 @@ class Subscriptions(SubscriptionPaying):
         await self._happened(Event.CREATED, made, None)
         return made
 
+    @transactional
+    async def hold_by_stripe_id(self, *, stripe_subscription_id: str) -> Subscription:
+        """One by Stripe's id, locked for the transaction of who follows Stripe. Raises SubscriptionNotFound."""
+        known = await self.by_stripe_subscription_id(stripe_subscription_id=stripe_subscription_id)
+        return await self._locked(known.id)
+
     @audited("subscriptions.update", "subscription", "subscription_id")
     @transactional
     async def update(self, *, subscription_id: SubscriptionId, changes: SubscriptionChanges) -> Subscription:
