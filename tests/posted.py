@@ -35,6 +35,6 @@ async def posted(room: Storeroom, tenant_id: TenantId, *, size: int = 100) -> li
             statuses=[0] * len(rows),
             bodies=[""] * len(rows),
             durations=[0] * len(rows),
-            again_at=[row.created_at for row in rows],
+            again_in=[timedelta()] * len(rows),
         )
     return [notice for _, notice in sorted(found, key=lambda each: each[0])]

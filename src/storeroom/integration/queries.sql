@@ -373,10 +373,10 @@ WITH released AS (
      WHERE tenant_id = :tenant_id
        AND status = 'processing'
        AND claim = :claim
-    RETURNING id, attempts + 1 AS attempt, last_error, now() - last_attempt_at AS took),
+    RETURNING id, attempts + 1 AS attempt, last_error, last_attempt_at),
 kept AS (
     INSERT INTO {webhook_attempts} (tenant_id, webhook_id, attempt, duration_ms, error)
-    SELECT :tenant_id, r.id, r.attempt, greatest(extract(epoch FROM r.took) * 1000, 0)::int, r.last_error
+    SELECT :tenant_id, r.id, r.attempt, greatest(extract(epoch FROM now() - r.last_attempt_at) * 1000, 0)::int, r.last_error
       FROM released r)
 SELECT count(*)::int FROM released;
 
