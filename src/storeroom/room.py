@@ -31,6 +31,7 @@ from storeroom.flows.begun_checkouts import BEGUN, tell_begun
 from storeroom.flows.cancellation import Cancellation
 from storeroom.flows.cart_returns import CartReturns
 from storeroom.flows.checkout import Checkout, CheckoutGroups
+from storeroom.flows.erasure import Erasures
 from storeroom.flows.erp_intake import ErpIntake
 from storeroom.flows.hosted_payments import HostedPayments
 from storeroom.flows.inbound import Inbound
@@ -331,6 +332,11 @@ class Shop:
     def phone_codes(self) -> PhoneCodes:
         """Codes sent to phones, and what they prove."""
         return PhoneCodes(self.context, self._keys)
+
+    @cached_property
+    def erasures(self) -> Erasures:
+        """People erased from the shop."""
+        return Erasures(self.context)
 
     @cached_property
     def personal_data(self) -> PersonalData:

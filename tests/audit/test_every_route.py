@@ -67,6 +67,7 @@ CASES: dict[str, Case] = {
     "DELETE /v1/admin/users/{user_id}/second-factor": Case(before=Works.enrolled),
     "POST /v1/admin/users/{user_id}/addresses/{address_id}/validate": Case({"source": "usps"}),
     "DELETE /v1/admin/users/{user_id}": Case(),
+    "POST /v1/admin/users/{user_id}/erase": Case({"reason": "asked by letter"}),
     "PUT /v1/admin/account-settings": Case(
         {"verify_email": True}, refused={"verify_email": True, "google_client_ids": ["\u0000"]}
     ),

@@ -367,6 +367,7 @@ RIGHTS: Final[dict[str, str]] = {
         POST /v1/admin/users
         DELETE /v1/admin/users/{user_id}
         POST /v1/admin/users/{user_id}/addresses/{address_id}/validate
+        POST /v1/admin/users/{user_id}/erase
         PUT /v1/admin/users/{user_id}/kyc
         PUT /v1/admin/users/{user_id}/permissions
         PUT /v1/admin/users/{user_id}/role

@@ -1208,6 +1208,11 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
             lambda s, o, t: s.subscriptions.update_status(subscription_id=t.subscription.id, status="past_due"),
         )
     ],
+    "erasures.erase": [(UserNotFound, lambda s, o, t: s.erasures.erase(user_id=t.user.id, reason="mine"))],
+    "users.check_erasable": [(UserNotFound, lambda s, o, t: s.users.check_erasable(user_id=t.user.id, reason="mine"))],
+    "users.close_erased": [
+        (UserNotFound, lambda s, o, t: s.users.close_erased(user_id=t.user.id, address="x@erased.invalid"))
+    ],
     "users.merge_metadata": [
         (UserNotFound, lambda s, o, t: s.users.merge_metadata(user_id=t.user.id, changes={"a": 1}))
     ],

@@ -3,12 +3,14 @@
 import os
 import sys
 from typing import Annotated, Any, Final
+from uuid import UUID
 
 import typer
 
 from storeroom.cli import connect
 from storeroom.cli.options import DEFAULT_TENANT, Json, OfTenant
 from storeroom.cli.terminal import say, show_json
+from storeroom.core.ids import UserId
 from storeroom.settings import Settings
 
 PASSWORD_VARIABLE: Final = "STOREROOM_PASSWORD"  # noqa: S105  # the name of a variable
@@ -99,6 +101,31 @@ def reset_second_factor(
         show_json({"email": reset})
         return
     say(f"{reset} signs in with a password alone, until a second factor is set up again")
+
+
+@users.command("erase")
+def erase(
+    account: Annotated[str, typer.Argument(help="Its mail address or its id; a deleted account has only an id.")],
+    reason: Annotated[str, typer.Option(help="For the audit trail, without a word of who it was.")],
+    tenant: OfTenant = DEFAULT_TENANT,
+    as_json: Json = False,
+) -> None:
+    """Forget who the owner of an account was. It cannot be taken back; orders stay as the law wants them."""
+
+    async def work() -> Any:
+        async with connect.opened(Settings.from_environment()) as room:
+            shop = room.tenant(tenant)
+            try:
+                user_id = UserId(UUID(account))
+            except ValueError:
+                user_id = (await shop.users.by_email(email=account)).id
+            return await shop.erasures.erase(user_id=user_id, reason=reason)
+
+    erased = connect.run(work)
+    if as_json:
+        show_json({"user_id": erased.user_id, "orders": erased.orders})
+        return
+    say(f"{erased.user_id} is nobody any more; {erased.orders} orders stay")
 
 
 def _one_of(enum: Any, text: str, option: str) -> Any:

@@ -1619,3 +1619,114 @@ BEGIN
                        || jsonb_build_object('placed', _known.id IS NULL, 'short', coalesce(_short, '[]'));
 END
 $function$;
+
+-- function: erase_person_v1
+-- Takes out of every table what says who an account's owner is. The account stays, closed, under an address made of the hash
+-- of its own, so that nobody signs up with that; orders, payments and what belongs to them stay as the law wants them,
+-- without network addresses. Says the address and how many orders stay; no row where there is no such account, or it was
+-- erased before. It runs as its owner, because the service may not rewrite history, and does nothing else than this.
+-- `identity.erased_email` makes the same address.
+--
+-- Locks: orders, then their payments, by key; then the account, and what hangs on it.
+CREATE FUNCTION {erase_person_v1}(p_tenant TEXT, p_user UUID)
+RETURNS TABLE (address TEXT, orders INTEGER)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+AS $function$
+#variable_conflict use_column
+DECLARE
+    _now       CONSTANT TIMESTAMPTZ := now();
+    _user      RECORD;
+    _sessions  UUID[];
+BEGIN
+    PERFORM FROM {orders} o WHERE o.tenant_id = p_tenant AND o.user_id = p_user ORDER BY o.id FOR NO KEY UPDATE;
+    GET DIAGNOSTICS orders = ROW_COUNT;
+    PERFORM FROM {payments} p WHERE p.tenant_id = p_tenant AND p.user_id = p_user ORDER BY p.id FOR NO KEY UPDATE;
+    SELECT u.email, u.phone, u.status, u.vendure_customer_id, u.erp_customer_id
+      INTO _user
+      FROM {users} u
+     WHERE u.tenant_id = p_tenant AND u.id = p_user
+       FOR NO KEY UPDATE;
+    IF NOT FOUND OR (_user.status = 'deleted' AND _user.email LIKE '%@erased.invalid') THEN
+        RETURN;
+    END IF;
+    address := left(encode(sha256(convert_to(p_tenant || chr(10) || _user.email, 'UTF8')), 'hex'), 40) || '@erased.invalid';
+
+    -- What the law wants kept: without where it came from.
+    UPDATE {orders} o SET ip_address = NULL WHERE o.tenant_id = p_tenant AND o.user_id = p_user AND o.ip_address IS NOT NULL;
+    UPDATE {payments} p SET ip_address = NULL WHERE p.tenant_id = p_tenant AND p.user_id = p_user AND p.ip_address IS NOT NULL;
+    UPDATE {payment_attempts} a
+       SET ip_address = NULL, user_agent = NULL
+     WHERE a.tenant_id = p_tenant
+       AND a.performed_by_type = 'customer'
+       AND a.payment_id = ANY (ARRAY(SELECT p.id FROM {payments} p WHERE p.tenant_id = p_tenant AND p.user_id = p_user));
+    UPDATE {coupon_redemptions} r SET customer_email = address WHERE r.tenant_id = p_tenant AND r.user_id = p_user;
+    UPDATE {consent_changes} c SET ip_address = NULL, user_agent = NULL WHERE c.tenant_id = p_tenant AND c.user_id = p_user;
+
+    -- The account, and ways into it.
+    UPDATE {users} u
+       SET email = address, email_verified = FALSE, email_verified_at = NULL, full_name = NULL, phone = NULL,
+           phone_verified = FALSE, password_hash = NULL, auth_provider = 'email', permissions = '[]', age_verified = FALSE,
+           age_verified_at = NULL, metadata = '{}', status = 'deleted', deleted_at = coalesce(u.deleted_at, _now),
+           rights_changed_at = _now, updated_at = _now
+     WHERE u.tenant_id = p_tenant AND u.id = p_user;
+    UPDATE {user_profiles} p
+       SET first_name = NULL, last_name = NULL, display_name = NULL, date_of_birth = NULL, utm_source = NULL,
+           utm_medium = NULL, utm_campaign = NULL, utm_term = NULL, utm_content = NULL, referrer_url = NULL,
+           landing_page = NULL, updated_at = now()
+     WHERE p.tenant_id = p_tenant AND p.user_id = p_user;
+    DELETE FROM {account_identities} i WHERE i.tenant_id = p_tenant AND i.user_id = p_user;
+    DELETE FROM {account_tokens} t WHERE t.tenant_id = p_tenant AND t.user_id = p_user;
+    DELETE FROM {recovery_codes} r WHERE r.tenant_id = p_tenant AND r.user_id = p_user;
+    DELETE FROM {second_factors} f WHERE f.tenant_id = p_tenant AND f.user_id = p_user;
+    UPDATE {api_keys} k SET created_by_name = NULL WHERE k.tenant_id = p_tenant AND k.created_by = p_user;
+
+    -- Where they lived, and what lay in their carts.
+    UPDATE {carts} c
+       SET shipping_address_id = NULL, anonymous_id = c.id::text
+     WHERE c.tenant_id = p_tenant AND c.user_id = p_user;
+    DELETE FROM {user_addresses} a WHERE a.tenant_id = p_tenant AND a.user_id = p_user;
+
+    -- Where they came from, what they looked at, and who was told of it.
+    _sessions := ARRAY(SELECT s.id FROM {auth_sessions} s WHERE s.tenant_id = p_tenant AND s.user_id = p_user);
+    UPDATE {auth_sessions} s
+       SET anonymous_id = s.id::text, ip_address = NULL, user_agent = NULL, device_fingerprint = NULL
+     WHERE s.tenant_id = p_tenant AND s.user_id = p_user;
+    DELETE FROM {conversion_visitors} v WHERE v.tenant_id = p_tenant AND v.session_id = ANY (_sessions);
+    DELETE FROM {analytics_events} e WHERE e.tenant_id = p_tenant AND e.session_id = ANY (_sessions);
+    DELETE FROM {events} e WHERE e.tenant_id = p_tenant AND e.user_id = p_user;
+
+    -- What was tried with their address and number, signed in or not.
+    DELETE FROM {otp_sessions} o WHERE o.tenant_id = p_tenant AND o.phone = _user.phone;
+    DELETE FROM {otp_requests} o WHERE o.tenant_id = p_tenant AND o.phone = _user.phone;
+    UPDATE {guest_user_audits} g
+       SET email = NULL, phone = NULL, message = NULL, metadata = '{}', ip_address = NULL, user_agent = NULL
+     WHERE g.tenant_id = p_tenant AND g.email = _user.email;
+    UPDATE {guest_user_audits} g
+       SET email = NULL, phone = NULL, message = NULL, metadata = '{}', ip_address = NULL, user_agent = NULL
+     WHERE g.tenant_id = p_tenant AND g.phone = _user.phone;
+
+    -- What other systems were told and have told. SAP is not asked for a customer who is nobody any more.
+    DELETE FROM {customer_syncs} s WHERE s.tenant_id = p_tenant AND s.customer_id = p_user AND NOT s.sap_sync;
+    UPDATE {customer_syncs} s
+       SET customer_email = address, last_error = NULL, updated_at = now()
+     WHERE s.tenant_id = p_tenant AND s.customer_id = p_user;
+    UPDATE {source_records} r
+       SET fields = '{}', waits_for = NULL, updated_at = now()
+     WHERE r.tenant_id = p_tenant AND r.kind = 'customer'
+       AND (r.source, r.external_id) IN (('vendure', _user.vendure_customer_id), ('epicor_propello', _user.erp_customer_id));
+    UPDATE {source_records} r
+       SET fields = '{}', waits_for = NULL, updated_at = now()
+     WHERE r.tenant_id = p_tenant AND r.source = 'vendure' AND r.parent_id = _user.vendure_customer_id AND r.kind = 'address';
+    UPDATE {webhook_queue} q
+       SET payload = q.payload || jsonb_build_object('email', address, 'full_name', NULL, 'status', 'deleted')
+     WHERE q.tenant_id = p_tenant AND q.entity_type = 'user' AND q.entity_id = p_user AND q.payload ? 'email';
+    DELETE FROM {webhook_queue} q
+     WHERE q.tenant_id = p_tenant AND q.entity_type = 'user' AND q.entity_id = p_user AND q.destination IN ('mail', 'sms')
+       AND q.status <> 'processing';
+    RETURN NEXT;
+END
+$function$;

@@ -28,6 +28,13 @@ Short = Annotated[str, Meta(min_length=1, max_length=100)]
 CouponCode = Annotated[str, Meta(min_length=1, max_length=CODE_LENGTH_MAX)]
 
 
+class Blanked(msgspec.Struct, frozen=True):
+    """What stands in the place of an erased person's mail address, and how many orders stay."""
+
+    address: str
+    orders: int
+
+
 class PurchaseLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One thing to buy, named by its variant or its sku."""
 

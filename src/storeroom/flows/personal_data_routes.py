@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Annotated, Final
 from uuid import UUID
 
-from litestar import get
+import msgspec
+from litestar import get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 from litestar.types import ControllerRouterHandler
+from msgspec import Meta
 
 from storeroom.core.ids import UserId
+from storeroom.flows.erasure import Erased, Erasures
 from storeroom.flows.personal_data import Held, PersonalData
-from storeroom.identity import UserNotFound
+from storeroom.identity import REASON_LENGTH_MAX, InvalidPerson, RoleForbidden, UserNotFound
 from storeroom.web import Limiter, Principal, RateLimited, SignInRequired, requires, requires_account, says
 
 EXPORTS_BY_ACCOUNT: Final = 5  # in WINDOW
@@ -50,4 +53,23 @@ async def export_data_of_user(user_id: FromPath[UUID], personal_data: NamedDepen
     return await personal_data.export(user_id=UserId(user_id))
 
 
-route_handlers: Final[Sequence[ControllerRouterHandler]] = (export_own_data, export_data_of_user)
+class Erasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why; it stays in the audit trail, so it says nothing of who it was."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=REASON_LENGTH_MAX, examples=["asked by letter"])]
+
+
+@post(
+    "/v1/admin/users/{user_id:uuid}/erase",
+    status_code=200,
+    summary="Erase a person",
+    tags=["admin: accounts"],
+    guards=[requires("users.write")],
+    responses=says(UserNotFound, RoleForbidden, InvalidPerson),
+)
+async def erase_user(user_id: FromPath[UUID], data: JSONBody[Erasure], erasures: NamedDependency[Erasures]) -> Erased:
+    """Cannot be taken back. The account is closed; its orders stay with what they were bought with."""
+    return await erasures.erase(user_id=UserId(user_id), reason=data.reason)
+
+
+route_handlers: Final[Sequence[ControllerRouterHandler]] = (export_own_data, export_data_of_user, erase_user)

@@ -53,6 +53,11 @@ SELECT p.order_id, o.order_number, o.customer_email, m.gateway_id
  WHERE p.tenant_id = :tenant_id
    AND p.id = :payment_id;
 
+-- name: erase_person(tenant_id, user_id) -> Blanked?
+-- One round trip; see functions.sql.
+SELECT address, orders
+  FROM {erase_person_v1}(:tenant_id, :user_id);
+
 -- What is held about a person, for `PersonalData`: rows as they are, without what opens a door, and without what a customer
 -- is kept from at the database too (`CUSTOMER_READS`): notes of staff and who of them wrote, paths of files, what other systems
 -- keep beside a row. Each reads by an index.

@@ -240,6 +240,8 @@ class MailProofs(People):
         before = await self._found(user_id)
         with violations({"users_email_unique": OneTimeTokenRefused}, self.db.names):
             await queries.set_email(self.db, tenant_id=self.tenant_id, user_id=user_id, email=email)
+        if await self._of_erased(user_id, email):
+            raise OneTimeTokenRefused
         await queries.set_email_verified(self.db, tenant_id=self.tenant_id, user_id=user_id, email=email)
         await self._forget_resets(user_id)
         user = await self._announced(user_id)

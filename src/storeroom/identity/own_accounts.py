@@ -128,6 +128,7 @@ class OwnAccounts(People):
         with violations({"users_email_unique": EmailTaken}, self.db.names):
             changed = await queries.set_email(self.db, tenant_id=self.tenant_id, user_id=user_id, email=known)
         await self._forget_resets(user_id)
+        await self._check_not_erased(user_id, known)
         return await (self._announced(user_id) if changed else self._user(user_id))
 
     @audited("identity.change_phone", "user", "user_id")

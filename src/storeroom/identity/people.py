@@ -14,6 +14,7 @@ from storeroom.database.executor import Executor
 from storeroom.database.service import Actor, ActorKind, Context, Service
 from storeroom.identity import checks, queries
 from storeroom.identity.errors import (
+    EmailTaken,
     RoleForbidden,
     UserNotFound,
 )
@@ -25,6 +26,7 @@ from storeroom.identity.model import (
     TokenPurpose,
     User,
     UserRole,
+    erased_email,
     may_manage,
 )
 from storeroom.identity.revocations import Revocations
@@ -116,6 +118,16 @@ class People(Service):
         if user is None:
             raise UserNotFound(user_id=user_id)
         return user
+
+    async def _of_erased(self, user_id: UserId, email: str) -> bool:
+        """Whether an address is that of somebody else, who was erased."""
+        erased = erased_email(self.tenant_id, email)
+        return await queries.email_taken(self.db, tenant_id=self.tenant_id, email=erased, user_id=user_id)
+
+    async def _check_not_erased(self, user_id: UserId, email: str) -> None:
+        """After an address was written: who erases its owner meanwhile has it until the end, and we waited for that."""
+        if await self._of_erased(user_id, email):
+            raise EmailTaken
 
     async def _ensure_profile(self, user_id: UserId, attribution: Attribution | None = None) -> None:
         await queries.insert_profile(

@@ -81,6 +81,13 @@ SELECT role
    AND id = :user_id
    AND deleted_at IS NULL;
 
+-- name: role_of_any(tenant_id, user_id) -> UserRole?
+-- Of a deleted account as well.
+SELECT role
+  FROM {users}
+ WHERE tenant_id = :tenant_id
+   AND id = :user_id;
+
 -- name: lock_user(tenant_id, user_id) -> Managed?
 -- Until the transaction ends. Not FOR UPDATE: carts and orders that point here go on.
 SELECT id, role, status

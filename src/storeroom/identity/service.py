@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from storeroom import outbox
 from storeroom.analytics import note
 from storeroom.audit import audited, refusals
 from storeroom.core.contact import normal_email
@@ -23,6 +24,7 @@ from storeroom.identity.errors import (
     InvalidPerson,
     NotStaff,
     PhoneTaken,
+    RoleForbidden,
     TooYoung,
     UserNotFound,
     UserStatusRefused,
@@ -33,11 +35,13 @@ from storeroom.identity.model import (
     LEGAL_AGE,
     MAY_SIGN_IN,
     METADATA_BYTES_MAX,
+    REASON_LENGTH_MAX,
     SEARCH_LOOKED_AT_MAX,
     SEARCH_ROWS_MAX,
     USER_MOVES,
     Attribution,
     AuthProvider,
+    ConsentKind,
     KycStatus,
     Permission,
     Rights,
@@ -47,7 +51,7 @@ from storeroom.identity.model import (
     age_on,
 )
 from storeroom.identity.own_accounts import OwnAccounts
-from storeroom.identity.people import CUSTOMER_CREATED
+from storeroom.identity.people import CUSTOMER_CREATED, CUSTOMER_UPDATED
 from storeroom.identity.revocations import Revocations
 from storeroom.notices import Notice
 from storeroom.tenants import settings_of
@@ -173,6 +177,7 @@ class Users(OwnAccounts):
                 status=status,
                 metadata=metadata or {},
             )
+        await self._check_not_erased(user_id, email)
         await self._ensure_profile(user_id, attribution)
         if signed_up:
             await note(self.db, self.context, event_name="user.signup.completed", user_id=user_id)
@@ -380,6 +385,59 @@ class Users(OwnAccounts):
         if merged is None:
             raise UserNotFound
         return _metadata(merged)
+
+    # --- Erasing: see flows.erasure -----------------------------------------------------------------------------------
+
+    @operation
+    async def check_erasable(self, *, user_id: UserId, reason: str) -> None:
+        """Whether the caller may erase the owner of an account, a deleted one included.
+
+        Raises:
+            UserNotFound: no such account.
+            RoleForbidden: the caller does not stand above it, or it is their own.
+            InvalidPerson: no reason, or one too long.
+        """
+        checks.required(reason, field="reason", length_max=REASON_LENGTH_MAX)
+        self._check_customer(user_id)
+        role = await queries.role_of_any(self.db, tenant_id=self.tenant_id, user_id=user_id)
+        if role is None:
+            raise UserNotFound(user_id=user_id)
+        if user_id == self.context.actor.user_id:
+            raise RoleForbidden(role=role)
+        await self._check_rank(role)
+
+    @transactional
+    async def close_erased(self, *, user_id: UserId, address: str) -> None:
+        """End what an erased account still had: consents, each with a row that says so, and sessions.
+
+        Others hear of it as of any change.
+
+        Args:
+            user_id: the account, which is locked.
+            address: what stands for its mail address now.
+
+        Raises:
+            UserNotFound: no such account.
+        """
+        role = await queries.role_of_any(self.db, tenant_id=self.tenant_id, user_id=user_id)
+        if role is None:
+            raise UserNotFound(user_id=user_id)
+        for kind, change in (
+            (ConsentKind.MARKETING, queries.set_marketing_consent),
+            (ConsentKind.SMS, queries.set_sms_consent),
+        ):
+            if await change(self.db, tenant_id=self.tenant_id, user_id=user_id, given=False):
+                await self._note_consent(user_id, kind, given=False)
+        await self._end_sessions(user_id, "account erased")
+        payload = {"id": user_id, "email": address, "full_name": None, "role": role, "status": UserStatus.DELETED}
+        await outbox.enqueue(
+            self.db,
+            tenant_id=self.tenant_id,
+            event_type=CUSTOMER_UPDATED,
+            payload=payload,
+            entity_type="user",
+            entity_id=user_id,
+        )
 
     # --- Shared steps -------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from storeroom.identity.model import (
     SyncObstacle,
     TokenPurpose,
     UserStatus,
+    erased_email,
 )
 from storeroom.identity.service import Users
 
@@ -81,6 +82,9 @@ class SyncedAccounts(Users):
                 raise UserNotFound(user_id=user_id)
             return SyncObstacle.EMAIL_OF_DELETED if known.deleted_at else known
         known = await queries.synced_by_email(self.db, tenant_id=self.tenant_id, email=customer.email)
+        if known is None:  # or of somebody who was erased
+            erased = erased_email(self.tenant_id, customer.email)
+            known = await queries.synced_by_email(self.db, tenant_id=self.tenant_id, email=erased)
         if known is None:
             known = await self._made(customer.email)
         if known.deleted_at is not None:
@@ -109,7 +113,7 @@ class SyncedAccounts(Users):
         """Nobody owns the account: all is as the other system says, but for an address or number that others have."""
         email = customer.email
         if email != account.email:
-            if await queries.email_taken(self.db, tenant_id=self.tenant_id, email=email, user_id=account.id):
+            if await self._has_owner(email, account):
                 email = account.email
             else:  # what was sent to the old address must not open the account of the new one
                 for purpose in (TokenPurpose.VERIFY_EMAIL, TokenPurpose.RESET_PASSWORD):
@@ -172,6 +176,13 @@ class SyncedAccounts(Users):
             first_name=profile.first_name or customer.first_name,
             last_name=profile.last_name or customer.last_name,
         )
+
+    async def _has_owner(self, email: str, account: SyncedAccount) -> bool:
+        """Whether another account has an address, or had it until it was erased."""
+        for each in (email, erased_email(self.tenant_id, email)):
+            if await queries.email_taken(self.db, tenant_id=self.tenant_id, email=each, user_id=account.id):
+                return True
+        return False
 
     async def _number(self, phone: str | None, account: SyncedAccount) -> str | None:
         """The number in its stored form; None where it is none, or another account has it."""
