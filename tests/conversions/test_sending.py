@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -17,6 +17,7 @@ from receiver import Request, garbage, hang, status
 from storeroom.conversions import ConversionStatus, ProviderChanges, queries
 from storeroom.conversions.model import RETRIES_MAX, backoff
 from storeroom.conversions.sender import CLAIM_MAX, ConversionSender
+from storeroom.core.clock import SystemClock
 from storeroom.core.ids import new_id
 from storeroom.database.errors import DatabaseUnavailable
 
@@ -175,6 +176,33 @@ async def test_a_token_or_pixel_that_is_refused_is_no_fault_of_the_events(stall:
     await stall.told()
     assert len(stall.meta.requests) == 1  # not taken apart
     assert set(await stall.waiting()) == {("AddToCart", "failed", 1)}
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+async def test_a_worker_whose_clock_is_wrong_waits_as_long_as_others(
+    stall: Stall, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    """One behind would try again at once, one ahead would think that every pause is over."""
+    monkeypatch.setattr(SystemClock, "now", lambda _: datetime.now(UTC) + timedelta(hours=hours))
+    stall.google.answer = status(400)
+    await stall.write(1)
+    for _ in range(3):
+        await stall.sender().run_once()
+    assert await stall.waiting() == [("AddToCart", "failed", 1)]
+    stall.meta.answer = status(503)
+    for _ in range(2):
+        await stall.write(1)
+        await stall.sender().run_once()
+    assert (len(stall.meta.requests), len(stall.google.requests)) == (2, 3)  # the one rests, the other does not
+    due_in = await stall.room.db.fetchval("SELECT max(next_attempt_at) - now() FROM analytics_events")
+    assert due_in < timedelta(minutes=1)
+
+
+async def test_a_pause_from_before_the_database_was_set_back_is_over(stall: Stall) -> None:
+    await stall.room.db.execute("UPDATE conversion_providers SET paused_until = now() + interval '1 hour'")
+    await stall.write(1)
+    await stall.sender().run_once()
+    assert await stall.waiting() == []
 
 
 async def test_who_does_not_answer_holds_up_nobody_else(stall: Stall) -> None:

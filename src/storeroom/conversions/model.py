@@ -142,7 +142,7 @@ class ProviderKeys(msgspec.Struct, frozen=True, kw_only=True):
     secret: str
     test_event_code: str | None
     failures: int
-    paused_until: datetime | None
+    rests: timedelta | None  # so much longer
 
 
 class SealedProvider(msgspec.Struct, frozen=True):
@@ -176,6 +176,7 @@ class ClaimedConversion(msgspec.Struct, frozen=True, kw_only=True):
     retry_count: int
     on_trial: bool  # its worker was lost: it is alone in its claim, and the count says already that this failed
     created_at: datetime
+    age: timedelta
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,7 +191,7 @@ class Depth(msgspec.Struct, frozen=True, kw_only=True):
     """All that waits, of all shops."""
 
     rows: int  # counted no further than 100,000
-    oldest: datetime | None
+    age: timedelta | None  # of the oldest
 
 
 class Signals(msgspec.Struct, frozen=True, kw_only=True):

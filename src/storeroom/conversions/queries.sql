@@ -61,9 +61,10 @@ DELETE FROM {conversion_providers}
  WHERE tenant_id = :tenant_id
    AND id = :provider_id;
 
--- name: provider_keys(tenant_id, size) -> ProviderKeys*
--- Those that are told.
-SELECT id, kind, account_id, secret, test_event_code, failures, paused_until
+-- name: provider_keys(tenant_id, pause_max, size) -> ProviderKeys*
+-- Those that are told. A pause that is longer than any is over: the database's clock was set back since it began.
+SELECT id, kind, account_id, secret, test_event_code, failures,
+       CASE WHEN paused_until > now() AND paused_until <= now() + :pause_max THEN paused_until - now() END AS rests
   FROM {conversion_providers}
  WHERE tenant_id = :tenant_id
    AND is_active
@@ -76,13 +77,12 @@ UPDATE {conversion_providers}
  WHERE tenant_id = :tenant_id
    AND id = :provider_id;
 
--- name: provider_failed(tenant_id, provider_id, error, pause) -> datetime?
--- It rests, for all workers; until when comes back.
+-- name: provider_failed(tenant_id, provider_id, error, pause) -> count
+-- It rests, for all workers.
 UPDATE {conversion_providers}
    SET failures = failures + 1, paused_until = now() + :pause, last_error = :error, updated_at = now()
  WHERE tenant_id = :tenant_id
-   AND id = :provider_id
-RETURNING paused_until;
+   AND id = :provider_id;
 
 -- name: refused_by_provider(tenant_id, provider_id, error) -> count
 -- It answers, and did not take something of what it got.
@@ -293,7 +293,8 @@ UPDATE {analytics_events} e
   FROM due
  WHERE e.tenant_id = :tenant_id
    AND e.id = due.id
-RETURNING e.id, e.payload::text AS payload, e.providers_sent, e.retry_count, due.on_trial, e.created_at;
+RETURNING e.id, e.payload::text AS payload, e.providers_sent, e.retry_count, due.on_trial, e.created_at,
+          now() - e.created_at AS age;
 
 -- name: note_sent(tenant_id, claim, ids, provider) -> count
 -- One provider has them while another is still being told: should we die now, only the other is told again.
@@ -309,14 +310,14 @@ DELETE FROM {analytics_events}
    AND id = ANY (:ids)
    AND claim = :claim;
 
--- name: again(tenant_id, claim, ids, failed, sent, retries, errors, again_at) -> count
+-- name: again(tenant_id, claim, ids, failed, sent, retries, errors, again_in) -> count
 -- Somebody has not taken them, or rests. Rows whose claim was lost are left alone: they are somebody else's by now.
 UPDATE {analytics_events} e
    SET status = CASE WHEN t.failed THEN 'failed'::{conversion_status} ELSE e.status END,
        providers_sent = t.sent::jsonb, retry_count = t.retries, last_error = coalesce(nullif(t.error, ''), e.last_error),
-       claim = NULL, next_attempt_at = t.again_at
-  FROM unnest(:ids::uuid[], :failed::boolean[], :sent::text[], :retries::integer[], :errors::text[], :again_at::timestamptz[])
-    AS t (id, failed, sent, retries, error, again_at)
+       claim = NULL, next_attempt_at = now() + t.again_in
+  FROM unnest(:ids::uuid[], :failed::boolean[], :sent::text[], :retries::integer[], :errors::text[], :again_in::interval[])
+    AS t (id, failed, sent, retries, error, again_in)
  WHERE e.tenant_id = :tenant_id
    AND e.id = t.id
    AND e.claim = :claim;
@@ -363,7 +364,7 @@ WITH RECURSIVE firsts AS (
             ORDER BY e.tenant_id, e.id
             LIMIT 1) n)
 SELECT (SELECT count(*) FROM (SELECT FROM {analytics_events} LIMIT 100000) counted)::int AS rows,
-       min(created_at) AS oldest
+       now() - min(created_at) AS age
   FROM firsts;
 
 -- name: retry_now(tenant_id, size) -> count

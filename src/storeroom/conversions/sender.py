@@ -11,7 +11,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from storeroom.conversions import queries
 from storeroom.conversions.model import (
     ERROR_LENGTH_MAX,
+    PAUSE_MAX,
     PROVIDERS_MAX,
     RETRIES_MAX,
     Ask,
@@ -33,7 +34,6 @@ from storeroom.conversions.model import (
 )
 from storeroom.conversions.providers import INTERFACES, Target, Verdict, halves
 from storeroom.conversions.sealed import PURPOSE, place_of
-from storeroom.core.clock import Clock, SystemClock
 from storeroom.core.errors import StoreroomError, Unavailable
 from storeroom.core.ids import TenantId, new_id
 from storeroom.core.secrets import Secret
@@ -65,7 +65,7 @@ class _Told(msgspec.Struct):
     provider: ProviderKeys
     sent: set[UUID] = msgspec.field(default_factory=set)
     refused: dict[UUID, str] = msgspec.field(default_factory=dict)  # with what it said
-    rests_until: datetime | None = None
+    rests_until: float | None = None  # by the clock that nobody sets
     late: set[UUID] = msgspec.field(default_factory=set)  # older than it takes them
     silent: set[UUID] = msgspec.field(default_factory=set)  # there are no words for them
 
@@ -81,7 +81,6 @@ class ConversionSender:
         keys: TokenKeys,
         bases: Mapping[ProviderKind, str] | None = None,
         lease: timedelta = LEASE,
-        clock: Clock | None = None,
         registry: CollectorRegistry | None = None,
     ) -> None:
         """Nothing is sent yet.
@@ -92,12 +91,10 @@ class ConversionSender:
             keys: open the secrets of providers.
             bases: where the interface of a kind is, instead of where the provider has it.
             lease: of a claim.
-            clock: for tests.
             registry: where the counters are shown.
         """
         self._db, self._courier, self._keys, self._lease = db, courier, keys, lease
         self._bases = dict(bases or {})
-        self._clock = clock or SystemClock()
         self._busy: dict[TenantId, asyncio.Task[None]] = {}
         self._resting: dict[TenantId, float] = {}
         self._counted_at = 0.0
@@ -161,7 +158,7 @@ class ConversionSender:
         self._counted_at = now
         depth = await queries.depth(self._db)
         self._waiting.set(depth.rows)
-        self._oldest.set(0 if depth.oldest is None else (self._clock.now() - depth.oldest).total_seconds())
+        self._oldest.set(0 if depth.age is None else depth.age.total_seconds())
 
     async def _serve(self, tenant_id: TenantId, stop: asyncio.Event) -> None:
         try:
@@ -204,8 +201,8 @@ class ConversionSender:
                 _log.warning("%s: event %s is given up: %d workers or tries failed", tenant_id, row.id, row.retry_count)
             await queries.done(self._db, tenant_id=tenant_id, claim=claim, ids=[row.id for row in worn])
             rows = [row for row in rows if row.retry_count < RETRIES_MAX]
-        providers = await queries.provider_keys(self._db, tenant_id=tenant_id, size=PROVIDERS_MAX)
-        told = [_Told(each) for each in providers]
+        providers = await queries.provider_keys(self._db, tenant_id=tenant_id, pause_max=PAUSE_MAX, size=PROVIDERS_MAX)
+        told = [_Told(each, rests_until=_in(each.rests)) for each in providers]
         telling = {asyncio.create_task(self._tell_one(tenant_id, one, rows, goes_on)): one for one in told}
         try:
             await self._noted(tenant_id, claim, telling)
@@ -262,16 +259,15 @@ class ConversionSender:
         rows: Sequence[ClaimedConversion],
         goes_on: Callable[[], bool],
     ) -> None:
-        provider, now = told.provider, self._clock.now()
+        provider = told.provider
         interface = INTERFACES[provider.kind]
         wanted = [row for row in rows if str(provider.id) not in row.providers_sent]
-        told.late = {row.id for row in wanted if now - row.created_at >= interface.age_max}
+        told.late = {row.id for row in wanted if row.age >= interface.age_max}
         wanted = [row for row in wanted if row.id not in told.late]
         if told.late:
             self._told.labels(provider.kind, "expired").inc(len(told.late))
             _log.warning("%s: %s does not take %d events any more: too old", tenant_id, provider.id, len(told.late))
-        if provider.paused_until is not None and provider.paused_until > now:
-            told.rests_until = provider.paused_until
+        if told.rests_until is not None:
             return
         try:
             target = self._target(tenant_id, provider)
@@ -328,13 +324,11 @@ class ConversionSender:
         provider_id = told.provider.id
         if trouble:
             _log.warning("%s: %s is in trouble: %s", tenant_id, provider_id, error)
-            told.rests_until = await self._written(
+            rest = pause(told.provider.failures + 1)
+            told.rests_until = _in(rest)
+            await self._written(
                 lambda: queries.provider_failed(
-                    self._db,
-                    tenant_id=tenant_id,
-                    provider_id=provider_id,
-                    error=error,
-                    pause=pause(told.provider.failures + 1),
+                    self._db, tenant_id=tenant_id, provider_id=provider_id, error=error, pause=rest
                 )
             )
         elif error:
@@ -378,15 +372,15 @@ class ConversionSender:
                     sent=[each.sent for each in later],
                     retries=[each.retries for each in later],
                     errors=[each.error for each in later],
-                    again_at=[each.again_at for each in later],
+                    again_in=[each.again_in for each in later],
                 )
             )
         return bool(done) or any(one.sent or one.refused for one in told)
 
     def _later(self, row: ClaimedConversion, told: Sequence[_Told]) -> "_Later | None":
         """When a row is tried again, and with whom; None: everybody has it who shall."""
-        now, sent, error = self._clock.now(), list(row.providers_sent), ""
-        failed, waits, again_at = False, False, now
+        sent, error = list(row.providers_sent), ""
+        failed, waits, again_in = False, False, timedelta(0)
         for one in told:
             own = str(one.provider.id)
             if own in sent or row.id in one.late or row.id in one.silent:
@@ -397,19 +391,20 @@ class ConversionSender:
             waits = True
             if row.id in one.refused:
                 failed, error = True, one.refused[row.id]
-            again_at = max(again_at, one.rests_until or now)
+            if one.rests_until is not None:
+                again_in = max(again_in, timedelta(seconds=one.rests_until - time.monotonic()))
         if not waits:
             return None
         retries = row.retry_count - row.on_trial + failed  # we are alive: it is not what kills its workers
         if failed:
-            again_at = max(again_at, now + backoff(retries))
+            again_in = max(again_in, backoff(retries))
         return _Later(
             id=row.id,
             failed=failed,
             sent=msgspec.json.encode(sent).decode(),
             retries=retries,
             error=error,
-            again_at=again_at,
+            again_in=again_in,
         )
 
     def _target(self, tenant_id: TenantId, provider: ProviderKeys) -> Target:
@@ -429,7 +424,11 @@ class _Later(msgspec.Struct, frozen=True, kw_only=True):
     sent: str
     retries: int
     error: str
-    again_at: datetime
+    again_in: timedelta
+
+
+def _in(rest: timedelta | None) -> float | None:
+    return None if rest is None else time.monotonic() + rest.total_seconds()
 
 
 async def _cut_off(telling: "dict[asyncio.Task[None], _Told]") -> None:
