@@ -4,11 +4,15 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from factories import open_shop
+from serving import app_of
 from storeroom.core.errors import Invalid
 from storeroom.core.ids import WebhookId, new_id
+from storeroom.database.service import SYSTEM
+from storeroom.identity import Permission
 from storeroom.integration import InvalidWebhook, LeaseLost, WebhookNotFound, WebhookNotRetriable, WebhookStatus
 from storeroom.integration.jobs import purge, return_lost
 from storeroom.room import Shop, Storeroom
@@ -77,6 +81,7 @@ async def test_rolled_back_it_was_never_queued(outlet: Shop) -> None:
         {"payload": None},
         {"payload": {"x": ["a text with \x00 in it"]}},
         {"entity_type": "order"},
+        {"entity_type": "or\x00der", "entity_id": uuid4()},
     ],
     ids=str,
 )
@@ -339,3 +344,24 @@ async def test_a_limit_has_bounds(outlet: Shop) -> None:
     for limit in (0, 101):
         with pytest.raises(Invalid):
             await outlet.webhooks.dequeue(limit=limit)
+
+
+@pytest.mark.requirement("SBB-WOUT-02", "SBB-WOUT-03")
+async def test_staff_queue_for_later_and_look_up_by_entity_over_http(house: Storeroom, outlet: Shop) -> None:
+    made = await outlet.acting(actor=SYSTEM).api_keys.create(name="staff", permissions=[Permission.WEBHOOKS_WRITE])
+    order, at = str(uuid4()), datetime.now(UTC) + timedelta(hours=1)
+    headers = {"Authorization": f"Bearer {made[1]}"}
+    transport = httpx.ASGITransport(app_of(house))  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://shop.test", headers=headers) as http:
+        asked = {"url": URL, "event_type": "order.told", "payload": {}}
+        later = {**asked, "not_before": at.isoformat(), "entity_type": "order", "entity_id": order}
+        told = (await http.post("/v1/admin/webhooks", json=later)).json()
+        assert datetime.fromisoformat(told["next_attempt_at"]) == at
+        other = (await http.post("/v1/admin/webhooks", json=asked)).json()
+        of_order = {"entity_type": "order", "entity_id": order}
+        found = (await http.get("/v1/admin/webhooks", params=of_order)).json()
+        assert [row["id"] for row in found["items"]] == [told["id"]]
+        for params in ({"entity_id": order}, {"entity_type": "order"}, {**of_order, "status": "pending"}):
+            refused = await http.get("/v1/admin/webhooks", params=params)
+            assert (refused.status_code, refused.json()["code"]) == (422, "integration.invalid_webhook")
+    assert [str(row.id) for row in (await outlet.webhooks.dequeue(limit=10)).webhooks] == [other["id"]]

@@ -1,6 +1,7 @@
 """Webhooks over HTTP, for staff: endpoints, and what is queued for them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.types import ControllerRouterHandler
 from msgspec import UNSET, Meta, UnsetType
 
+from storeroom.core.clock import NaiveInstant
 from storeroom.core.ids import EndpointId, WebhookId
 from storeroom.core.pages import InvalidCursor, Page
 from storeroom.identity import Permission, SigningSecretMissing
@@ -26,6 +28,7 @@ from storeroom.integration.errors import (
 from storeroom.integration.model import (
     ATTEMPTS_DEFAULT,
     ATTEMPTS_MAX,
+    ENTITY_TYPE_LENGTH_MAX,
     EVENT_TYPES_MAX,
     IN_FLIGHT_DEFAULT,
     IN_FLIGHT_MAX,
@@ -53,6 +56,7 @@ EventTypes = Annotated[
 ]
 Attempts = Annotated[int, Meta(ge=1, le=ATTEMPTS_MAX)]
 Seconds = Annotated[int, Meta(ge=1, le=_TIMEOUT_MAX_S)]
+EntityType = Annotated[str, Meta(min_length=1, max_length=ENTITY_TYPE_LENGTH_MAX, examples=["order"])]
 InFlight = Annotated[int, Meta(ge=1, le=IN_FLIGHT_MAX)]
 
 
@@ -103,6 +107,9 @@ class NewWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     payload: Any
     headers: dict[str, str] = {}
     max_attempts: Attempts = ATTEMPTS_DEFAULT
+    not_before: datetime | None = None  # null: at once
+    entity_type: EntityType | None = None  # with entity_id: what it is about
+    entity_id: UUID | None = None
 
 
 @get("/v1/admin/webhook-endpoints", summary="Where events go", tags=_TAGS, guards=_WRITE, responses=says())
@@ -191,14 +198,33 @@ async def delete_endpoint(endpoint_id: FromPath[UUID], endpoints: NamedDependenc
     await endpoints.delete(endpoint_id=EndpointId(endpoint_id))
 
 
-@get("/v1/admin/webhooks", summary="What is queued", tags=_TAGS, guards=_WRITE, responses=says(InvalidCursor))
+@get(
+    "/v1/admin/webhooks",
+    summary="What is queued",
+    tags=_TAGS,
+    guards=_WRITE,
+    responses=says(InvalidCursor, InvalidWebhook),
+)
 async def list_webhooks(
+    *,
     webhooks: NamedDependency[Webhooks],
     status: FromQuery[WebhookStatus | None] = None,
+    entity_type: FromQuery[EntityType | None] = None,
+    entity_id: FromQuery[UUID | None] = None,
     cursor: CursorParameter = None,
     limit: LimitParameter = PAGE_SIZE_DEFAULT,
 ) -> Page[Webhook]:
-    """Newest first. `failed` are the dead letters; `webhooks` as destination is an event before it is fanned out."""
+    """Newest first. `failed` are the dead letters; `webhooks` as destination is an event before it is fanned out.
+
+    With `entity_type` and `entity_id` what was told of one order, payment or account: the newest hundred.
+    """
+    if entity_type is not None and entity_id is not None:
+        if status is not None or cursor is not None:
+            raise InvalidWebhook(field="entity_id", reason="comes with neither status nor cursor")
+        told = await webhooks.of_entity(entity_type=entity_type, entity_id=entity_id)
+        return Page(items=list(told), next_cursor=None)
+    if entity_type is not None or entity_id is not None:
+        raise InvalidWebhook(field="entity_id", reason="comes with entity_type")
     return await webhooks.list(status=status, cursor=cursor, limit=limit)
 
 
@@ -208,10 +234,10 @@ async def list_webhooks(
     tags=_TAGS,
     guards=_WRITE,
     opt=IDEMPOTENT,
-    responses=says(InvalidWebhook),
+    responses=says(InvalidWebhook, NaiveInstant),
 )
 async def enqueue_webhook(data: JSONBody[NewWebhook], webhooks: NamedDependency[Webhooks]) -> Webhook:
-    """Sent at once and tried again as often as asked for."""
+    """Sent at once, or not before the time given, and tried again as often as asked for."""
     return await webhooks.enqueue(**msgspec.structs.asdict(data))
 
 

@@ -19,6 +19,7 @@ from storeroom.integration.model import (
     ATTEMPTS_DEFAULT,
     ATTEMPTS_MAX,
     DIRECT,
+    ENTITY_TYPE_LENGTH_MAX,
     ERROR_LENGTH_MAX,
     HEADER_LENGTH_MAX,
     HEADERS_MAX,
@@ -81,6 +82,10 @@ class Webhooks(Service):
             raise InvalidWebhook(field="max_attempts", reason=f"1 to {ATTEMPTS_MAX}")
         if (entity_type is None) != (entity_id is None):
             raise InvalidWebhook(field="entity_id", reason="comes with entity_type")
+        if entity_type is not None and not (
+            1 <= len(entity_type) <= ENTITY_TYPE_LENGTH_MAX and entity_type.isprintable()
+        ):
+            raise InvalidWebhook(field="entity_type", reason=f"1 to {ENTITY_TYPE_LENGTH_MAX} printable characters")
         body = msgspec.json.encode(payload)
         if len(body) > PAYLOAD_BYTES_MAX:
             raise InvalidWebhook(field="payload", reason=f"larger than {PAYLOAD_BYTES_MAX} bytes")
