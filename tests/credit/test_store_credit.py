@@ -12,12 +12,13 @@ import httpx
 import pytest
 
 from factories import make_method, make_product, open_shop, place, usd
-from rivals import race
+from rivals import cut_at, race
 from serving import app_of
 from storeroom.core.ids import UserId, new_id
 from storeroom.core.money import AMOUNT_MAX, CurrencyMismatch, Money
 from storeroom.credit import CREDIT_METHOD, CreditReason, CreditShort, CreditTooLarge, InvalidCredit
-from storeroom.database.pool import Transaction
+from storeroom.database.errors import DatabaseUnavailable
+from storeroom.database.pool import Database, Transaction
 from storeroom.database.service import SYSTEM, Actor, ActorKind
 from storeroom.identity import Proof, User, UserNotFound, UserRole
 from storeroom.payments import (
@@ -217,3 +218,26 @@ async def test_staff_give_it_and_its_owner_sees_it(room: Storeroom, shop: Shop) 
         assert own.json()["balance"] == {"amount": 700, "currency": "USD"}
         assert [sorted(entry) for entry in own.json()["items"]] == [["amount", "created_at", "order_id", "reason"]] * 2
         assert (await http.get(path, headers=tokens[1])).status_code == 403
+
+
+@pytest.mark.parametrize("way", ["grant", "withdraw", "fill"])
+@pytest.mark.parametrize("table", ["store_credits", "store_credit_entries"])
+async def test_a_cut_leaves_the_balance_and_the_next_try_changes_it_once(
+    shop: Shop, dsn: str, way: str, table: str
+) -> None:
+    user = await ann(shop)
+    await shop.store_credit.grant(user_id=user.id, amount=usd(500))
+    facts = {"reason": CreditReason.GIVEN_BACK} if way == "fill" else {}
+
+    async def change() -> Any:
+        return await getattr(shop.store_credit, way)(user_id=user.id, amount=usd(200), **facts)
+
+    assert isinstance(shop.context.db, Database)
+    outcome = await cut_at(dsn, shop.context.db, table, change)
+    assert isinstance(outcome, DatabaseUnavailable), outcome
+    assert await shop.store_credit.balance(user_id=user.id) == usd(500)
+    assert await entries_sum(shop) == 500
+    await change()
+    left = 300 if way == "withdraw" else 700
+    assert await shop.store_credit.balance(user_id=user.id) == usd(left)
+    assert await entries_sum(shop) == left

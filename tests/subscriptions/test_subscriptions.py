@@ -11,11 +11,11 @@ from club import Club, open_club
 
 from factories import SECRET, make_method, make_product, open_shop, place, usd
 from purse import OURS, RIVAL, WALLET, Purse, open_purse, paid, usdc
-from rivals import race
+from rivals import cut_at, race
 from storeroom.catalog import CryptoPrice, ProductNotFound
 from storeroom.core.ids import ProductId, SubscriptionId, UserId, new_id
 from storeroom.core.visitor import Visitor
-from storeroom.database.errors import DatabaseClosed
+from storeroom.database.errors import DatabaseClosed, DatabaseUnavailable
 from storeroom.database.pool import Database, Transaction
 from storeroom.flows.wallet_payments import Settlement
 from storeroom.identity import UserNotFound
@@ -494,6 +494,25 @@ async def test_two_payments_at_once_pay_two_periods_and_one_payment_one(club: Cl
     )
     assert isinstance(outcome, Subscription)
     assert await club.events(made) == ["created", "renewed"]
+    assert await stored(club, "subscription_payments") == 1
+
+
+@pytest.mark.parametrize(
+    "table", ["subscription_payments", "subscriptions", "subscription_history", "webhook_queue", "audit_logs"]
+)
+async def test_a_cut_leaves_nothing_of_a_renewal_and_the_next_try_does_it_all(club: Club, dsn: str, table: str) -> None:
+    made = await club.end_in(await club.join(), -A_SECOND)
+
+    async def renew() -> Subscription:
+        return await club.subscriptions.renew(subscription_id=made.id, payment_reference="p1")
+
+    outcome = await cut_at(dsn, club.db, table, renew)
+    assert isinstance(outcome, DatabaseUnavailable), outcome
+    assert (await club.get(made), await stored(club, "subscription_payments")) == (made, 0)
+    assert await club.history(made) == await club.events(made) == ["created"]
+    renewed = await renew()
+    assert renewed.current_period_start == made.current_period_end
+    assert await club.history(made) == await club.events(made) == ["created", "renewed"]
     assert await stored(club, "subscription_payments") == 1
 
 
