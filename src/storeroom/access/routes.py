@@ -28,7 +28,7 @@ from storeroom.access.service import ApiKeys, Origins
 from storeroom.core.ids import ApiKeyId
 from storeroom.core.pages import InvalidCursor, Page
 from storeroom.identity import Permission
-from storeroom.web import PAGE_SIZE_DEFAULT, CursorParameter, LimitParameter, requires, says
+from storeroom.web import PAGE_SIZE_DEFAULT, CursorParameter, LimitParameter, requires, says, without_key
 
 _TAGS: Final = ["admin: access"]
 _KEYS: Final = [requires(Permission.KEYS_WRITE)]
@@ -72,6 +72,7 @@ async def list_api_keys(
     summary="Make a key for a program",
     tags=_TAGS,
     guards=_KEYS,
+    opt=without_key("it answers with a key, which is kept nowhere; one that was made twice is revoked once"),
     responses=says(InvalidApiKey, PermissionNotYours, PeopleOnly, TooManyApiKeys),
 )
 async def create_api_key(data: JSONBody[NewApiKey], api_keys: NamedDependency[ApiKeys]) -> ShownApiKey:

@@ -24,7 +24,7 @@ from storeroom.identity import (
     ProviderUnavailable,
 )
 from storeroom.identity.wire import Tokens, tokens_of
-from storeroom.web import Call, Limiter, RateLimited, says
+from storeroom.web import Call, Limiter, RateLimited, says, without_key
 
 WRONG_BY_ADDRESS: Final = 30  # in WINDOW, with those by password
 NONCES_BY_ADDRESS: Final = 300
@@ -57,7 +57,13 @@ class SignInByProvider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     landing_page: Utm | None = None
 
 
-@post("/v1/auth/nonce", summary="Begin to sign in with Google or Apple", tags=["auth"], responses=says(RateLimited))
+@post(
+    "/v1/auth/nonce",
+    summary="Begin to sign in with Google or Apple",
+    tags=["auth"],
+    opt=without_key("it answers with what is good once; a second one does no harm"),
+    responses=says(RateLimited),
+)
 async def sign_in_nonce(provider_proofs: NamedDependency[ProviderProofs], limiter: NamedDependency[Limiter]) -> Nonce:
     """It works once, for ten minutes."""
     await limiter.by_address("nonce", times=NONCES_BY_ADDRESS, window=WINDOW)

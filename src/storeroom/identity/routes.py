@@ -45,6 +45,7 @@ from storeroom.web import (
     RateLimited,
     guest_token,
     says,
+    without_key,
 )
 
 REGISTRATIONS_BY_ADDRESS: Final = 20  # in WINDOW
@@ -56,6 +57,7 @@ WINDOW: Final = timedelta(minutes=15)
     "/v1/auth/register",
     summary="Make an account",
     tags=["auth"],
+    opt=without_key("it is sent a password, which is kept nowhere; an address that is known gets no second account"),
     responses={
         **says(*PERSON_REFUSALS, RateLimited),
         202: ResponseSpec(MessageSent, description="The shop wants the mail address proven first."),
@@ -87,7 +89,13 @@ async def register(
     return Response(account_of(user), background=afterwards(mail_proofs.send_verification, email=user.email))
 
 
-@post("/v1/auth/guest", summary="Begin a guest session", tags=["auth"], responses=says(RateLimited))
+@post(
+    "/v1/auth/guest",
+    summary="Begin a guest session",
+    tags=["auth"],
+    opt=without_key("it answers with a token, which is kept nowhere; a second session does no harm"),
+    responses=says(RateLimited),
+)
 async def begin_guest_session(
     call: NamedDependency[Call], sessions: NamedDependency[Sessions], limiter: NamedDependency[Limiter]
 ) -> NewGuestSession:

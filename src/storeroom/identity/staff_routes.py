@@ -49,6 +49,7 @@ from storeroom.web import (
     LimitParameter,
     requires,
     says,
+    without_key,
 )
 
 _TAGS: Final = ["admin: accounts"]
@@ -81,6 +82,7 @@ async def list_users(
     summary="Make an account",
     tags=_TAGS,
     guards=_WRITE,
+    opt=without_key("it is sent a password, which is kept nowhere; the same address again is refused"),
     responses=says(*PERSON_REFUSALS, RoleForbidden, NotStaff),
 )
 async def create_user(data: JSONBody[NewUser], users: NamedDependency[Users]) -> User:

@@ -50,6 +50,7 @@ from storeroom.web import (
     Principal,
     requires,
     says,
+    without_key,
 )
 
 _TAGS: Final = ["admin: inbox"]
@@ -172,6 +173,7 @@ async def list_sources(webhook_sources: NamedDependency[WebhookSources]) -> list
     summary="Add a source",
     tags=_TAGS,
     guards=_WRITE,
+    opt=without_key("it answers with a secret, which is kept sealed only; the same code again is refused"),
     responses=says(InvalidSource, SourceTaken, TooManySources, SigningSecretMissing),
 )
 async def create_source(

@@ -43,7 +43,7 @@ from storeroom.integration.model import (
     WebhookStatus,
 )
 from storeroom.integration.webhooks import Webhooks
-from storeroom.web import IDEMPOTENT, PAGE_SIZE_DEFAULT, CursorParameter, LimitParameter, requires, says
+from storeroom.web import IDEMPOTENT, PAGE_SIZE_DEFAULT, CursorParameter, LimitParameter, requires, says, without_key
 
 _TAGS: Final = ["admin: webhooks"]
 _WRITE: Final = [requires(Permission.WEBHOOKS_WRITE)]
@@ -123,6 +123,7 @@ async def list_endpoints(endpoints: NamedDependency[Endpoints]) -> list[Endpoint
     summary="Add an endpoint",
     tags=_TAGS,
     guards=_WRITE,
+    opt=without_key("it answers with a secret, which is kept sealed only; the same address again is refused"),
     responses=says(InvalidWebhook, EndpointTaken, TooManyEndpoints, SigningSecretMissing),
 )
 async def create_endpoint(data: JSONBody[NewEndpoint], endpoints: NamedDependency[Endpoints]) -> MadeEndpoint:

@@ -15,7 +15,7 @@ from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.routes import HTTPRoute
 from typing_extensions import override
 
-from storeroom.web import PROBLEM_JSON, requires_account, requires_staff
+from storeroom.web import PROBLEM_JSON, WITHOUT_KEY, requires_account, requires_staff
 from storeroom.web.guards import PERMISSIONS
 
 INT64_MAX: Final = 2**63 - 1
@@ -157,6 +157,8 @@ def _finish(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
     responses.setdefault("default", {"description": "Refused.", "content": {PROBLEM_JSON: {"schema": PROBLEM}}})
     if handler.opt.get("idempotent"):
         operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
+    if reason := handler.opt.get(WITHOUT_KEY):
+        _say(operation, f"Takes no Idempotency-Key: {reason}.")
     data = handler.parsed_fn_signature.parameters.get("data")
     if data is not None and (data.is_optional or data.has_default):
         operation["requestBody"]["required"] = False
@@ -166,7 +168,7 @@ def _finish(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
     permissions = [permission for guard in guards for permission in getattr(guard, PERMISSIONS, ())]
     if permissions:
         needs = f"Needs {', '.join(f'`{permission}`' for permission in permissions)}."
-        operation["description"] = "\n\n".join(filter(None, (operation.get("description"), needs)))
+        _say(operation, needs)
         operation["x-permissions"] = permissions
     wanted = handler.parsed_fn_signature.parameters
     if permissions:
@@ -177,6 +179,10 @@ def _finish(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
         operation["security"] = [GUEST, ACCOUNT]
     elif "arrival" in wanted or "principal" in wanted:
         operation["security"] = [{}, GUEST, ACCOUNT]
+
+
+def _say(operation: dict[str, Any], more: str) -> None:
+    operation["description"] = "\n\n".join(filter(None, (operation.get("description"), more)))
 
 
 def _repaired(node: Any) -> Any:

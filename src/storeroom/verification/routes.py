@@ -43,7 +43,17 @@ from storeroom.verification.model import (
 from storeroom.verification.nonces import Nonces
 from storeroom.verification.otp import PhoneCodes
 from storeroom.verification.second_factors import SecondFactors
-from storeroom.web import Call, Limiter, Principal, RateLimited, SignInRequired, requires, requires_account, says
+from storeroom.web import (
+    Call,
+    Limiter,
+    Principal,
+    RateLimited,
+    SignInRequired,
+    requires,
+    requires_account,
+    says,
+    without_key,
+)
 
 CODES_BY_ADDRESS: Final = 20  # in WINDOW
 TRIES_BY_ADDRESS: Final = 60
@@ -248,6 +258,7 @@ class NonceWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     summary="Ask for a nonce for one act",
     tags=["admin: refunds"],
     guards=[requires(Permission.REFUNDS_WRITE)],
+    opt=without_key("it answers with what is good once; a second one does no harm"),
     responses=says(InvalidNonce),
 )
 async def create_nonce(data: JSONBody[NonceWanted], nonces: NamedDependency[Nonces]) -> Nonce:

@@ -68,12 +68,14 @@ from storeroom.web.errors import (
 from storeroom.web.guards import requires, requires_account, requires_staff
 from storeroom.web.idempotency import (
     IDEMPOTENT,
+    WITHOUT_KEY,
     Idempotency,
     checked_key,
     delete_idempotency_key,
     get_idempotency_key,
     save_idempotency_key,
     scope_of,
+    without_key,
 )
 from storeroom.web.limits import QUOTA_BLOCKS, Flood, Limiter, Quotas, limit, network
 from storeroom.web.model import StoredAnswer
@@ -101,6 +103,7 @@ __all__ = [
     "PROBLEM_JSON",
     "QUOTA_BLOCKS",
     "STATUS_BY_KIND",
+    "WITHOUT_KEY",
     "AnyRequest",
     "Arrival",
     "Call",
@@ -150,4 +153,5 @@ __all__ = [
     "scope_of",
     "status_of",
     "title_of",
+    "without_key",
 ]

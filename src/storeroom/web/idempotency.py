@@ -47,6 +47,7 @@ from storeroom.web.context import Call, Principal, PrincipalKind, call_of
 from storeroom.web.model import IdempotencyState, StoredAnswer
 
 IDEMPOTENT: Final[Mapping[str, bool]] = {"idempotent": True}
+WITHOUT_KEY: Final = "without_key"
 HEADER: Final = "Idempotency-Key"
 REPLAY: Final = b"idempotency-replay"
 LEASE: Final = timedelta(seconds=30)
@@ -217,6 +218,11 @@ def scope_of(call: Call, principal: Principal, method: str, path: str) -> str:
     if len(scope) <= SCOPE_LENGTH_MAX and scope.isprintable():
         return scope
     return hashlib.sha256(scope.encode()).hexdigest()
+
+
+def without_key(reason: str) -> Mapping[str, str]:
+    """Of a route that creates and takes no key: why, and what asking twice does; see docs/repeated-requests.md."""
+    return {WITHOUT_KEY: reason}
 
 
 class Idempotency(ASGIMiddleware):
