@@ -178,6 +178,76 @@ SELECT to_jsonb(r) - ARRAY['reason', 'reason_details', 'requested_by', 'processe
    AND o.user_id = :user_id
  LIMIT :rows;
 
+-- name: held_order_history(tenant_id, user_id, rows) -> dict*
+-- Without who of the staff moved it, and why they said they did.
+SELECT to_jsonb(r) - ARRAY['reason', 'changed_by', 'changed_by_name', 'request_id', 'metadata'] AS row
+  FROM {orders} o
+  JOIN {order_status_history} r ON r.tenant_id = :tenant_id AND r.order_id = o.id
+ WHERE o.tenant_id = :tenant_id
+   AND o.user_id = :user_id
+ LIMIT :rows;
+
+-- name: held_attempts(tenant_id, user_id, rows) -> dict*
+-- The person's own; what staff and providers did is the shop's.
+SELECT to_jsonb(r) - 'response_data' AS row
+  FROM {payments} p
+  JOIN {payment_attempts} r ON r.tenant_id = :tenant_id AND r.payment_id = p.id AND r.performed_by_type = 'customer'
+ WHERE p.tenant_id = :tenant_id
+   AND p.user_id = :user_id
+ LIMIT :rows;
+
+-- name: held_guest_attempts(tenant_id, user_id, rows) -> dict*
+-- By an address or a number that the account has proven to be its own, or whoever claims somebody else's would read on.
+-- Without where they came from: that may have been another.
+SELECT to_jsonb(r) - ARRAY['ip_address', 'user_agent', 'metadata'] AS row
+  FROM {users} u
+  JOIN {guest_user_audits} r ON r.tenant_id = :tenant_id AND r.email = u.email
+ WHERE u.tenant_id = :tenant_id
+   AND u.id = :user_id
+   AND u.email_verified
+ UNION ALL
+SELECT to_jsonb(r) - ARRAY['ip_address', 'user_agent', 'metadata'] AS row
+  FROM {users} u
+  JOIN {guest_user_audits} r ON r.tenant_id = :tenant_id AND r.phone = u.phone
+ WHERE u.tenant_id = :tenant_id
+   AND u.id = :user_id
+   AND u.phone_verified
+   AND NOT (u.email_verified AND coalesce(r.email, '') = u.email)
+ LIMIT :rows;
+
+-- name: held_phone_codes(tenant_id, user_id, rows) -> dict*
+-- Of a number that is proven, as above; without what tests a code, and what the one who asked for it knows it by.
+SELECT to_jsonb(r) - ARRAY['otp_hash', 'session_id'] AS row
+  FROM {users} u
+  JOIN {otp_sessions} r ON r.tenant_id = :tenant_id AND r.phone = u.phone
+ WHERE u.tenant_id = :tenant_id
+   AND u.id = :user_id
+   AND u.phone_verified
+ UNION ALL
+SELECT to_jsonb(r) AS row
+  FROM {users} u
+  JOIN {otp_requests} r ON r.tenant_id = :tenant_id AND r.phone = u.phone
+ WHERE u.tenant_id = :tenant_id
+   AND u.id = :user_id
+   AND u.phone_verified
+ LIMIT :rows;
+
+-- name: held_downloads(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) - ARRAY['mail', 'notice_id'] AS row
+  FROM {orders} o
+  JOIN {downloads} r ON r.tenant_id = :tenant_id AND r.order_id = o.id
+ WHERE o.tenant_id = :tenant_id
+   AND o.user_id = :user_id
+ LIMIT :rows;
+
+-- name: held_subscription_payments(tenant_id, user_id, rows) -> dict*
+SELECT to_jsonb(r) AS row
+  FROM {subscriptions} s
+  JOIN {subscription_payments} r ON r.tenant_id = :tenant_id AND r.subscription_id = s.id
+ WHERE s.tenant_id = :tenant_id
+   AND s.user_id = :user_id
+ LIMIT :rows;
+
 -- name: held_credits(tenant_id, user_id, rows) -> dict*
 SELECT to_jsonb(r) AS row
   FROM {store_credits} r
