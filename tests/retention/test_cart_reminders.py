@@ -18,6 +18,7 @@ from serving import app_of
 from storeroom import notices
 from storeroom.carts import Cart
 from storeroom.carts.jobs import abandon_idle
+from storeroom.conversions import ProviderKind
 from storeroom.core.clock import FixedClock
 from storeroom.core.ids import CartId, OrderId, PaymentId, UserId, VariantId, new_id
 from storeroom.core.visitor import Visitor
@@ -369,6 +370,27 @@ async def test_the_link_fills_a_cart_once_and_at_todays_prices(desk: Desk) -> No
     for wrong in ("", "1.ab.cd", token[:-2] + "AA", "x" * 500):
         with pytest.raises(CartReminderNotFound):
             await desk.shop.cart_returns.restore(token=wrong, visitor=visitor)
+
+
+async def test_each_line_that_comes_back_is_told_as_an_event_of_its_own(desk: Desk) -> None:
+    """Of two with one id a provider of advertising would drop the second."""
+    await desk.shop.configuration.set(key="general.storefront_url", value="https://pages.example")
+    cart = await desk.cart(await desk.buyer())
+    await desk.shop.carts.add(cart_id=cart.id, variant_id=await make_product(desk.shop, stock=9, price=700))
+    await desk.back()
+    await left(desk)
+    await desk.shop.conversions.create_provider(
+        kind=ProviderKind.META, name="pixel", account_id="1234567890", secret="EAAtoken0123456789"
+    )
+    guest, _ = await desk.shop.sessions.guest()
+    visitor = Visitor(session_id=guest.id)
+    await desk.shop.conversions.set_signals(visitor=visitor, consents=True)
+    shop = desk.shop.acting(actor=Actor(kind=ActorKind.CUSTOMER), request_id="r-1")
+    found = await shop.cart_returns.restore(token=await token_of(desk), visitor=visitor)
+    assert found.view is not None and len(found.view.lines) == 2
+    told = [row.payload["meta"] for row in (await desk.shop.conversions.list()).items]
+    ids = {each["event_id"]: each["custom_data"]["value"] for each in told}
+    assert sorted(ids.values()) == [7, 30] and "r-1" in ids  # the id of the call is the first one's
 
 
 async def test_two_who_follow_the_link_at_once_fill_the_cart_once(desk: Desk) -> None:

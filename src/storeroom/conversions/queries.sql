@@ -195,7 +195,7 @@ INSERT INTO {analytics_events} (tenant_id, id, event_name, payload, session_id, 
 VALUES (:tenant_id, :id, :event_name, :payload, :session_id, :sent);
 
 -- name: waits(tenant_id, session_id, event_name, event_id) -> bool
--- Whether the same of a visitor is still to be told: a page that says it again has nothing to add.
+-- Whether one of a visitor with this id is still to be told.
 SELECT EXISTS (SELECT FROM {analytics_events}
                 WHERE tenant_id = :tenant_id
                   AND session_id = :session_id

@@ -100,14 +100,19 @@ async def added_to_cart(context: Context, *, item: Item, user_id: UserId | None,
         user_id: whose cart it is.
         session_id: the visitor's.
     """
-    policy = await policy_of(context)
+    policy, occasion = await policy_of(context), Occasion.ADD_TO_CART
     if policy is None or not knows(item.price.currency):
         return
+    event_id = context.request_id or str(new_id())  # which the answer carries too, for the browser's own tag
+    if session_id is not None and await queries.waits(
+        context.db, tenant_id=context.tenant_id, session_id=session_id, event_name=occasion, event_id=event_id
+    ):
+        event_id = str(new_id())  # a call that adds several: of two with one id the second would be dropped
     await _queue_of_cart(
         context,
         policy,
-        Occasion.ADD_TO_CART,
-        context.request_id or str(new_id()),  # which the answer carries too, for the browser's own tag
+        occasion,
+        event_id,
         value=item.price * item.quantity,
         items=[item],
         user_id=user_id,

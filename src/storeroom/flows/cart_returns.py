@@ -83,7 +83,11 @@ class CartReturns(Service):
                     continue
                 try:
                     await carts.add(
-                        cart_id=cart.id, variant_id=line.variant_id, quantity=missing, customisation=customisation
+                        cart_id=cart.id,
+                        variant_id=line.variant_id,
+                        quantity=missing,
+                        customisation=customisation,
+                        visitor=visitor,
                     )
                 except (NotForSale, VariantNotFound, CartFull, LineTooLarge):
                     left_out += 1
