@@ -203,6 +203,20 @@ async def test_a_row_that_kills_its_workers_ends(house: Storeroom, outlet: Shop)
     assert (await outlet.webhooks.dequeue(limit=1)).webhooks == []
 
 
+async def test_a_clock_that_is_set_back_hides_nothing_for_long(house: Storeroom, outlet: Shop) -> None:
+    """An hour after which what was queued before is of the future; what was put off stays so."""
+    at_once, later = await queue(outlet), await queue(outlet, not_before=datetime.now(UTC) + timedelta(hours=2))
+    await run(
+        outlet,
+        "UPDATE webhook_queue SET created_at = created_at + interval '1 hour', next_attempt_at = next_attempt_at + interval '1 hour'",
+    )
+    assert (await outlet.webhooks.dequeue(limit=10)).webhooks == []
+    assert await return_lost(house.db, limit=10) == 1
+    assert await return_lost(house.db, limit=10) == 0
+    assert [row.id for row in (await outlet.webhooks.dequeue(limit=10)).webhooks] == at_once
+    assert (await outlet.webhooks.get(webhook_id=later[0])).status is WebhookStatus.PENDING
+
+
 @pytest.mark.requirement("CED-OP-039")
 async def test_one_of_two_marks_it_as_processing(outlet: Shop) -> None:
     ids = await queue(outlet)

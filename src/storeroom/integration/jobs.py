@@ -11,11 +11,17 @@ TENANTS_MAX: Final = 200  # looked at in one run
 
 
 async def return_lost(db: Database, *, limit: int) -> int:
-    """Make due again what a worker held when it died, or give it up after its last attempt; return how many."""
+    """Make due again what a worker held when it died, or give it up after its last attempt; return how many.
+
+    Also what waits for a time that was the present before the clock of the database was set back.
+    """
     done = 0
     for tenant_id in await queries.tenants_with_lost_leases(db, size=TENANTS_MAX):
         if done < limit:
             done += await queries.return_lost(db, tenant_id=tenant_id, size=limit - done)
+    for tenant_id in await queries.tenants_set_back(db, size=TENANTS_MAX):
+        if done < limit:
+            done += await queries.catch_up(db, tenant_id=tenant_id, size=limit - done)
     return done
 
 

@@ -364,6 +364,47 @@ kept AS (
       FROM returned r)
 SELECT count(*)::int FROM returned;
 
+-- name: tenants_set_back(size) -> TenantId*
+-- scope: all tenants
+-- Shops whose newest row is of a time that has not come yet: the clock of the database was set back. One step of the index
+-- for each tenant.
+WITH RECURSIVE step AS (
+    (SELECT tenant_id, created_at
+       FROM {webhook_queue}
+      ORDER BY tenant_id, created_at DESC, id DESC
+      LIMIT 1)
+     UNION ALL
+    SELECT n.tenant_id, n.created_at
+      FROM step s
+     CROSS JOIN LATERAL (
+           SELECT q.tenant_id, q.created_at
+             FROM {webhook_queue} q
+            WHERE q.tenant_id > s.tenant_id
+            ORDER BY q.tenant_id, q.created_at DESC, q.id DESC
+            LIMIT 1) n)
+SELECT s.tenant_id
+  FROM step s
+ WHERE s.created_at > now() + interval '1 minute'
+ LIMIT :size;
+
+-- name: catch_up(tenant_id, size) -> count
+-- What was to be sent at once when it was queued, before the clock was set back, is due. What somebody put off stays.
+UPDATE {webhook_queue} q
+   SET next_attempt_at = hidden.at
+  FROM (SELECT id, now() AS at
+          FROM {webhook_queue}
+         WHERE tenant_id = :tenant_id
+           AND created_at > now() + interval '1 minute'
+           AND status = 'pending'
+           AND attempts = 0
+           AND next_attempt_at > now()
+           AND next_attempt_at < created_at + interval '1 minute'
+         ORDER BY created_at DESC, id DESC
+         LIMIT :size
+           FOR UPDATE SKIP LOCKED) hidden
+ WHERE q.tenant_id = :tenant_id
+   AND q.id = hidden.id;
+
 -- name: release(tenant_id, claim) -> int
 -- Given back by a worker that stops: the attempt it cut off is shown and does not count.
 WITH released AS (
