@@ -10,6 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 
+import storeroom
 from storeroom.database.pool import Database
 from storeroom.room import Shop, Storeroom
 from storeroom.server import create_app
@@ -148,3 +149,12 @@ def test_the_routes_exist() -> None:
     assert sorted(named - there) == []
     told = set(re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /[^`]+)`", PAGE.read_text()))
     assert sorted(told - there) == []
+
+
+def test_what_a_route_calls_is_said_to_have_one() -> None:
+    """Read from the text of the routes: a service is called there by the name of its dependency."""
+    routes = "".join(path.read_text() for path in sorted(Path(storeroom.__file__).parent.rglob("*routes.py")))
+    bare = [row["python"].split(".")[1:] for row in rows() if not row["method"] and row["python"].startswith("shop.")]
+    assert len(bare) > 10
+    called = [f"{service}.{method}" for service, method in bare if re.search(rf"\b{service}\.{method}\(", routes)]
+    assert called == []
