@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 from stand import PROVIDER, Stand
 
@@ -26,7 +27,7 @@ from standin import (
     signed,
 )
 from storeroom.core.ids import InboxId, new_id
-from storeroom.database.pool import Database
+from storeroom.database.pool import Database, DatabaseUnavailable
 from storeroom.flows.hosted_payments import HostedPayments
 from storeroom.flows.hosted_polling import POLLED_MAX, poll_hosted
 from storeroom.flows.inbound import HANDLERS
@@ -948,3 +949,80 @@ async def test_no_secret_of_a_gateway_is_in_any_table_or_text(hosted: Hosted, ca
         assert secret not in text
     config = await hosted.shop.gateways.config(gateway_id="stripe")
     assert STRIPE_KEY not in repr(HostedPayments(hosted.shop.context)) + repr(config)
+
+
+# --- A connection that is cut -----------------------------------------------------------------------------------------
+
+
+async def cut(hosted: Hosted, dsn: str, table: str, work: Awaitable[Any]) -> None:
+    """The server ends the connection while the work waits for a table in the middle of it; nothing of it is left."""
+    before = await hosted.all_text()
+    holder, watcher = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
+    try:
+        async with holder.transaction():
+            await holder.execute(
+                hosted.shop.context.db.names.render(f"LOCK TABLE {{{table}}} IN SHARE ROW EXCLUSIVE MODE")
+            )
+            working = asyncio.ensure_future(work)
+            async with asyncio.timeout(10):
+                while True:
+                    waiting = await watcher.fetchval(
+                        "SELECT pid FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))",
+                        holder.get_server_pid(),
+                    )
+                    if waiting is not None:
+                        break
+                    assert not working.done(), working
+            await watcher.execute("SELECT pg_terminate_backend($1)", waiting)
+            (outcome,) = await asyncio.gather(working, return_exceptions=True)
+    finally:
+        await holder.close()
+        await watcher.close()
+    assert isinstance(outcome, DatabaseUnavailable), outcome
+    assert await hosted.all_text() == before
+
+
+@pytest.mark.parametrize("table", ["payments", "orders", "order_status_history", "webhook_queue", "stripe_sessions"])
+async def test_a_cut_at_stripes_completion_leaves_nothing_and_the_next_try_does_it_all(
+    hosted: Hosted, dsn: str, table: str
+) -> None:
+    """The payment, its order and the session are one; so is what went back."""
+    order, _, page = await hosted.opened("stripe")
+    about = hosted.home.stripe_pays(page.session_id)
+    paid = read_event(json.loads(event("checkout.session.completed", about)))
+    take = hosted.shop.hosted_payments.stripe_event
+    await cut(hosted, dsn, table, take(event=paid, gateway_id="stripe"))
+    for _ in range(2):
+        assert (await take(event=paid, gateway_id="stripe")).outcome == "completed"
+    assert await hosted.paid(order) == paid_once()
+    assert (await hosted.session(page)).status is S.COMPLETED
+    assert await hosted.told("payment.completed") == 1
+    charge = {"id": "ch_1", "payment_intent": about["payment_intent"], "currency": "usd", "amount_refunded": 4_000}
+    back = read_event(json.loads(event("charge.refunded", charge)))
+    await cut(hosted, dsn, table.replace("stripe_sessions", "refunds"), take(event=back, gateway_id="stripe"))
+    for _ in range(2):
+        assert (await take(event=back, gateway_id="stripe")).outcome == "refunded"
+    assert await refunded(hosted, order) == ("partially_refunded", 6_000, [4_000])
+
+
+@pytest.mark.parametrize("table", ["payments", "orders", "order_status_history", "webhook_queue", "mpgs_transactions"])
+@pytest.mark.parametrize("asked", [False, True])
+async def test_a_cut_at_the_gateways_confirmation_leaves_nothing_and_the_next_try_does_it_all(
+    hosted: Hosted, dsn: str, table: str, asked: bool
+) -> None:
+    """By the buyer's return, and by asking."""
+    order, payment, page = await hosted.opened("mpgs")
+    hosted.home.mpgs_says(payment.id.hex, "CAPTURED", captured="100.00")
+    made = await hosted.shop.mpgs_transactions.find(session_id=page.session_id)
+
+    def told() -> Awaitable[Any]:
+        hosted_payments = hosted.shop.hosted_payments
+        if asked:
+            return hosted_payments.refresh_transaction(transaction_id=made.id)
+        return hosted_payments.returned(reference=payment.reference, result_indicator=SUCCESS)
+
+    await cut(hosted, dsn, table, told())
+    for _ in range(2):
+        assert (await told()).payment_status is MpgsStatus.CAPTURED
+    assert await hosted.paid(order) == paid_once()
+    assert await hosted.told("payment.completed") == 1
