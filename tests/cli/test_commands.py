@@ -242,6 +242,17 @@ async def test_a_second_factor_is_required_and_reset(terminal: Terminal) -> None
     terminal.refused("user", "reset-second-factor", "nobody@example.com", code="identity.user_not_found")
 
 
+async def test_a_person_is_erased_by_address_or_id(terminal: Terminal) -> None:
+    terminal.text("tenant", "create", "default", "--name", "Shop", "--currency", "USD")
+    ids = [terminal.json("user", "add", f"{name}@example.com")["id"] for name in ("ann", "bo")]
+    erased = terminal.json("user", "erase", "Ann@example.com", "--reason", "asked by letter")
+    assert erased == {"user_id": ids[0], "orders": 0}
+    terminal.refused("user", "erase", "ann@example.com", "--reason", "again", code="identity.user_not_found")
+    terminal.refused("user", "erase", ids[0], "--reason", "again", code="identity.user_not_found")
+    assert "0 orders stay" in terminal.text("user", "erase", ids[1], "--reason", "asked by letter")
+    terminal.refused("user", "add", "bo@example.com", code="identity.email_taken")
+
+
 async def test_keys_of_programs(terminal: Terminal) -> None:
     terminal.text("tenant", "create", "default", "--name", "Shop", "--currency", "USD")
     assert "no keys" in terminal.text("keys", "list")

@@ -1656,8 +1656,12 @@ BEGIN
     address := left(encode(sha256(convert_to(p_tenant || chr(10) || _user.email, 'UTF8')), 'hex'), 40) || '@erased.invalid';
 
     -- What the law wants kept: without where it came from.
-    UPDATE {orders} o SET ip_address = NULL WHERE o.tenant_id = p_tenant AND o.user_id = p_user AND o.ip_address IS NOT NULL;
-    UPDATE {payments} p SET ip_address = NULL WHERE p.tenant_id = p_tenant AND p.user_id = p_user AND p.ip_address IS NOT NULL;
+    UPDATE {orders} o
+       SET ip_address = NULL, updated_at = now()
+     WHERE o.tenant_id = p_tenant AND o.user_id = p_user AND o.ip_address IS NOT NULL;
+    UPDATE {payments} p
+       SET ip_address = NULL, updated_at = now()
+     WHERE p.tenant_id = p_tenant AND p.user_id = p_user AND p.ip_address IS NOT NULL;
     UPDATE {payment_attempts} a
        SET ip_address = NULL, user_agent = NULL
      WHERE a.tenant_id = p_tenant
@@ -1686,7 +1690,7 @@ BEGIN
 
     -- Where they lived, and what lay in their carts.
     UPDATE {carts} c
-       SET shipping_address_id = NULL, anonymous_id = c.id::text
+       SET shipping_address_id = NULL, anonymous_id = c.id::text, updated_at = now()
      WHERE c.tenant_id = p_tenant AND c.user_id = p_user;
     DELETE FROM {user_addresses} a WHERE a.tenant_id = p_tenant AND a.user_id = p_user;
 
