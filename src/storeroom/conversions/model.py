@@ -176,7 +176,12 @@ class ClaimedConversion(msgspec.Struct, frozen=True, kw_only=True):
     retry_count: int
     on_trial: bool  # its worker was lost: it is alone in its claim, and the count says already that this failed
     created_at: datetime
-    age: timedelta
+    seen_at: datetime  # by the database's clock as well
+
+    @property
+    def age(self) -> timedelta:
+        """When it was claimed."""
+        return self.seen_at - self.created_at
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 # Written by `python -m storeroom.database.stubs` from queries.sql; change that file, then run it again.
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -97,7 +97,7 @@ async def again(
     sent: Sequence[str],
     retries: Sequence[int],
     errors: Sequence[str],
-    again_in: Sequence[timedelta],
+    again_at: Sequence[datetime],
 ) -> int: ...
 async def conversion(db: Executor, /, *, tenant_id: str, conversion_id: UUID) -> Conversion | None: ...
 async def conversions(

@@ -280,7 +280,7 @@ found AS (
              UNION ALL
             SELECT id, claim, next_attempt_at, 2 AS part FROM again) each),
 due AS (
-    SELECT id, rows > 0 AND rows <= 2 AS on_trial
+    SELECT id, rows > 0 AND rows <= 2 AS on_trial, now() AS seen_at
       FROM (SELECT f.id, row_number() OVER (ORDER BY f.place) AS place,
                    CASE WHEN f.claim IS NOT NULL THEN count(*) OVER () ELSE 0 END AS rows
               FROM found f
@@ -294,7 +294,7 @@ UPDATE {analytics_events} e
  WHERE e.tenant_id = :tenant_id
    AND e.id = due.id
 RETURNING e.id, e.payload::text AS payload, e.providers_sent, e.retry_count, due.on_trial, e.created_at,
-          now() - e.created_at AS age;
+          due.seen_at;
 
 -- name: note_sent(tenant_id, claim, ids, provider) -> count
 -- One provider has them while another is still being told: should we die now, only the other is told again.
@@ -310,14 +310,14 @@ DELETE FROM {analytics_events}
    AND id = ANY (:ids)
    AND claim = :claim;
 
--- name: again(tenant_id, claim, ids, failed, sent, retries, errors, again_in) -> count
+-- name: again(tenant_id, claim, ids, failed, sent, retries, errors, again_at) -> count
 -- Somebody has not taken them, or rests. Rows whose claim was lost are left alone: they are somebody else's by now.
 UPDATE {analytics_events} e
    SET status = CASE WHEN t.failed THEN 'failed'::{conversion_status} ELSE e.status END,
        providers_sent = t.sent::jsonb, retry_count = t.retries, last_error = coalesce(nullif(t.error, ''), e.last_error),
-       claim = NULL, next_attempt_at = now() + t.again_in
-  FROM unnest(:ids::uuid[], :failed::boolean[], :sent::text[], :retries::integer[], :errors::text[], :again_in::interval[])
-    AS t (id, failed, sent, retries, error, again_in)
+       claim = NULL, next_attempt_at = t.again_at
+  FROM unnest(:ids::uuid[], :failed::boolean[], :sent::text[], :retries::integer[], :errors::text[], :again_at::timestamptz[])
+    AS t (id, failed, sent, retries, error, again_at)
  WHERE e.tenant_id = :tenant_id
    AND e.id = t.id
    AND e.claim = :claim;

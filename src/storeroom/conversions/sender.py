@@ -11,7 +11,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -191,7 +191,11 @@ class ConversionSender:
         Cut off, it cuts off what is on its way, notes what came until then and gives back the rest.
         """
         rows = sorted(rows, key=lambda row: (row.created_at, row.id))
-        until = time.monotonic() + SENDING_S
+        seen_at, began = rows[0].seen_at, time.monotonic()
+        until = began + SENDING_S
+
+        def now() -> datetime:  # by the database's clock
+            return seen_at + timedelta(seconds=time.monotonic() - began)
 
         def goes_on() -> bool:
             return not stop.is_set() and time.monotonic() < until
@@ -206,12 +210,12 @@ class ConversionSender:
         telling = {asyncio.create_task(self._tell_one(tenant_id, one, rows, goes_on)): one for one in told}
         try:
             await self._noted(tenant_id, claim, telling)
-            return await self._settle(tenant_id, claim, rows, told) or bool(worn)
+            return await self._settle(tenant_id, claim, rows, told, now()) or bool(worn)
         except asyncio.CancelledError:
             await _cut_off(telling)
             try:
                 async with asyncio.timeout(POLL_S):
-                    await self._settle(tenant_id, claim, rows, told)
+                    await self._settle(tenant_id, claim, rows, told, now())
             except Exception as error:  # noqa: BLE001  # then they are due when the lease is over
                 _say(f"giving back conversions of {tenant_id}", error)
             raise
@@ -341,7 +345,7 @@ class ConversionSender:
             )
 
     async def _settle(
-        self, tenant_id: TenantId, claim: UUID, rows: Sequence[ClaimedConversion], told: Sequence[_Told]
+        self, tenant_id: TenantId, claim: UUID, rows: Sequence[ClaimedConversion], told: Sequence[_Told], now: datetime
     ) -> bool:
         done: list[UUID] = []
         later: list[_Later] = []
@@ -372,7 +376,7 @@ class ConversionSender:
                     sent=[each.sent for each in later],
                     retries=[each.retries for each in later],
                     errors=[each.error for each in later],
-                    again_in=[each.again_in for each in later],
+                    again_at=[now + each.again_in for each in later],
                 )
             )
         return bool(done) or any(one.sent or one.refused for one in told)
