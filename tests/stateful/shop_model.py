@@ -24,7 +24,7 @@ from storeroom.flows.errors import (
     TooManyOpenOrders,
 )
 from storeroom.inventory import InsufficientStock, ReservationEnded, ReservedCartEnded, StockOutOfRange
-from storeroom.orders import ORDER_MOVES, NotOnHand, OrderMoveRefused, OrderStatus
+from storeroom.orders import BEFORE_SHIPPING, ORDER_MOVES, NotOnHand, OrderMoveRefused, OrderStatus
 from storeroom.payments import OrderNotPayable, PaymentExpired, PaymentMoveRefused, PaymentStatus
 from storeroom.promotions import CouponNotApplicable, CouponNotFound, CouponUsedUp
 
@@ -334,7 +334,7 @@ class ShopModel:
     def buy_cart(self, cart: Cart, visitor: Visitor) -> tuple[Refusal, Order | None]:
         if cart.order is not None and cart.owner is visitor:
             return None, cart.order
-        if self.open_orders(visitor) >= OPEN_ORDERS_MAX:
+        if cart.order is None and self.open_orders(visitor) >= OPEN_ORDERS_MAX:
             return TooManyOpenOrders, None
         if cart.owner is not visitor:
             return CartUnknown, None
@@ -415,7 +415,7 @@ class ShopModel:
         return found
 
     def move(self, order: Order, to: OrderStatus) -> Refusal:
-        if to not in ORDER_MOVES[order.status]:
+        if to not in ORDER_MOVES[order.status] or (to in BEFORE_SHIPPING and S.SHIPPED in order.history):
             return OrderMoveRefused
         if to is S.SHIPPED:
             for variant in self.variants:

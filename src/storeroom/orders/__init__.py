@@ -15,6 +15,7 @@ from storeroom.orders.errors import (
     UnknownStatusWord,
 )
 from storeroom.orders.model import (
+    BEFORE_SHIPPING,
     CASH_ON_DELIVERY_MOVES,
     ORDER_MOVES,
     REASON_LENGTH_MAX,
@@ -56,6 +57,7 @@ from storeroom.orders.traffic import traffic_source
 from storeroom.orders.words import STATUS_WORDS, Vocabulary, from_word, to_word
 
 __all__ = [
+    "BEFORE_SHIPPING",
     "CASH_ON_DELIVERY_MOVES",
     "ORDERS_SYNCED",
     "ORDER_MOVES",
