@@ -40,6 +40,7 @@ from storeroom.wallets import (
     QuoteExpired,
     QuoteItem,
     QuoteNotFound,
+    QuotePaid,
     QuotePaidByAnother,
 )
 
@@ -323,6 +324,43 @@ async def test_a_quote_is_paid_in_full_even_where_its_order_is_there(purse: Purs
     assert (await purse.shop.cart_quotes.get(quote_id="P-9")).wallet_paid_by is None
     second = await purse.shop.wallet_payments.record(paid(quote))
     assert (second.placed, second.order_id) == (False, first.order_id)
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("resource_id", [None, "of-its-own"])
+async def test_an_offer_is_sold_once(purse: Purse, late: bool, resource_id: str | None) -> None:
+    """The wallet that paid it pays again, under another purchase's id."""
+    variant = await make_product(purse.staff)
+    quote = await purse.quote((variant, 1, 1_000))
+    first = await purse.shop.wallet_payments.record(paid(quote, resource_id=resource_id))
+    if late:
+        await purse.one("UPDATE cart_quotes SET expires_at = now() WHERE tenant_id = $1 AND id = $2", quote.id)
+    error = await refused(purse, paid(quote, purchase_id="P-2"), QuotePaid)
+    assert error.quote_ids == [quote.id]
+    again = await purse.shop.wallet_payments.record(paid(quote))
+    assert (again.placed, again.order_id) == (False, first.order_id), "what comes besides is due back"
+    assert await stock(purse, variant) == (10, 1)
+
+
+async def test_a_quote_that_was_paid_before_it_named_its_order_is_sold_once_too(purse: Purse) -> None:
+    quote = await purse.quote((await make_product(purse.staff), 1, 1_000))
+    await purse.shop.wallet_payments.record(paid(quote))
+    await purse.one("UPDATE cart_quotes SET order_id = NULL WHERE tenant_id = $1")
+    await refused(purse, paid(quote, purchase_id="P-2"), QuotePaid)
+
+
+async def test_a_quote_that_was_marked_as_paid_has_its_order_once(purse: Purse, database: Database) -> None:
+    """Step by step: first the mark, then, also after its time, the order. Two who bring one meet."""
+    quote = await purse.quote((await make_product(purse.staff), 1, 1_000))
+    await purse.shop.cart_quotes.mark_paid(quote_id=quote.id, wallet=WALLET)
+    await purse.one("UPDATE cart_quotes SET expires_at = now() WHERE tenant_id = $1 AND id = $2", quote.id)
+
+    async def first(tx: Transaction) -> None:
+        await purse.shop.wallet_payments.bound(tx).record(paid(quote, purchase_id="P-1"))
+
+    outcome = await race(database, first, lambda: purse.shop.wallet_payments.record(paid(quote, purchase_id="P-2")))
+    assert isinstance(outcome, QuotePaid)
+    assert await purse.count("orders") == 1
 
 
 async def test_what_cannot_be_an_order_is_refused(purse: Purse) -> None:

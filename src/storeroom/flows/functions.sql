@@ -1339,7 +1339,7 @@ BEGIN
 
     -- The offer: its lines and its total are what was agreed. A rival with another wallet waits here.
     IF _p.quote_id IS NOT NULL THEN
-        SELECT q.items, q.total_amount, q.total_asset, q.cart_id, q.expires_at, q.wallet_paid_by
+        SELECT q.items, q.total_amount, q.total_asset, q.cart_id, q.expires_at, q.wallet_paid_by, q.order_id
           INTO _quote
           FROM {cart_quotes} q
          WHERE q.tenant_id = p_tenant AND q.id = _p.quote_id
@@ -1388,6 +1388,19 @@ BEGIN
     IF _known.id IS NOT NULL AND _known.currency <> _p.asset THEN
         RETURN QUERY SELECT 'other_asset', jsonb_build_object('asked', _known.currency, 'paid', _p.asset);
         RETURN;
+    END IF;
+
+    -- An offer is sold once. What its wallet pays besides goes to the order that is there, never to a second one at the old
+    -- price. Quotes that were paid before they named their order are known by the ledger.
+    IF _p.quote_id IS NOT NULL AND NOT _unpaid AND _known.id IS NULL THEN
+        IF _quote.order_id IS NOT NULL
+           OR EXISTS (SELECT
+                        FROM {payment_transactions} t
+                       WHERE t.tenant_id = p_tenant AND t.resource_id = left('cart:' || _p.quote_id, 255)
+                         AND t.payment_id IS NOT NULL) THEN
+            RETURN QUERY SELECT 'quote_sold', jsonb_build_object('quote_id', _p.quote_id);
+            RETURN;
+        END IF;
     END IF;
 
     SELECT m.id, m.is_manual OR m.currency <> _p.asset
@@ -1444,8 +1457,9 @@ BEGIN
 
     IF _p.quote_id IS NOT NULL THEN
         UPDATE {cart_quotes} q
-           SET wallet_paid_by = _p.wallet, paid_at = _now, updated_at = _now
-         WHERE q.tenant_id = p_tenant AND q.id = _p.quote_id AND q.wallet_paid_by IS NULL;
+           SET wallet_paid_by = _p.wallet, paid_at = coalesce(q.paid_at, _now), order_id = coalesce(_known.id, _p.order_id),
+               updated_at = _now
+         WHERE q.tenant_id = p_tenant AND q.id = _p.quote_id AND q.order_id IS NULL;
     END IF;
 
     IF _method IS NULL THEN

@@ -18,6 +18,7 @@ from storeroom.wallets import (
     NotOurAccount,
     QuoteExpired,
     QuoteNotFound,
+    QuotePaid,
     QuotePaidByAnother,
 )
 from storeroom.web import IDEMPOTENT, requires, says
@@ -42,6 +43,7 @@ from storeroom.web import IDEMPOTENT, requires, says
         NotOurAccount,
         QuoteExpired,
         QuoteNotFound,
+        QuotePaid,
         QuotePaidByAnother,
         UnknownCurrency,
         UserNotFound,

@@ -38,6 +38,7 @@ from storeroom.wallets import (
     QuoteExpired,
     QuoteItem,
     QuoteNotFound,
+    QuotePaid,
     QuotePaidByAnother,
     check_lines,
     checked_transaction,
@@ -121,6 +122,7 @@ class WalletPayments(Service):
             NotOurAccount, QuoteNotFound, QuoteExpired, QuotePaidByAnother, PaidInOtherAsset, PaidTooLittle,
             LinesUnknown, MethodUnfit, UserNotFound: as their names say. Nothing was written: the signature may still be
                 honoured.
+            QuotePaid: its order is there, under another purchase id. Nothing was written.
             SignatureUsed: it was honoured for something else.
         """
         if self.context.actor.kind is ActorKind.CUSTOMER:
@@ -235,6 +237,7 @@ _REFUSALS: Final[dict[str, Callable[[Any], StoreroomError]]] = {
     "account": lambda facts: NotOurAccount(account=facts["account"], asset=facts["asset"]),
     "quote_unknown": lambda facts: QuoteNotFound(quote_id=facts["quote_id"]),
     "quote_expired": lambda facts: QuoteExpired(quote_id=facts["quote_id"]),
+    "quote_sold": lambda facts: QuotePaid(quote_ids=[facts["quote_id"]]),
     "quote_paid_by_another": lambda facts: QuotePaidByAnother(quote_id=facts["quote_id"]),
     "other_asset": lambda facts: PaidInOtherAsset(asked=facts["asked"], paid=facts["paid"]),
     "too_little": lambda facts: PaidTooLittle(

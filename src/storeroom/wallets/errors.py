@@ -106,7 +106,7 @@ class QuoteNotFound(NotFound):
 
 
 class QuotePaid(Conflict):
-    """A quote that was paid is what was agreed: it is not saved over. Nothing of the call was written."""
+    """A quote that was paid is what was agreed: it is neither saved over nor sold again. Nothing was written."""
 
     code = "wallets.quote_paid"
 
