@@ -205,7 +205,7 @@ HAVING count(*) > 0;
 
 -- name: tenants_with_old(before, after, size) -> TenantId*
 -- scope: all tenants
--- The next ones, by their id. One step of the index for each tenant.
+-- The next ones, by their id, which has to be said: who asks goes on after the last. One step of the index for each tenant.
 WITH RECURSIVE step AS (
     (SELECT tenant_id
        FROM {webhooks_inbox}
@@ -226,6 +226,7 @@ SELECT s.tenant_id
  WHERE EXISTS (SELECT FROM {webhooks_inbox} i
                 WHERE i.tenant_id = s.tenant_id
                   AND i.received_at < :before)
+ ORDER BY s.tenant_id
  LIMIT :size;
 
 -- name: purge(tenant_id, before, size) -> count
