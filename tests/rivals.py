@@ -48,8 +48,8 @@ async def cut_at(dsn: str, db: Database, table: str, work: Callable[[], Awaitabl
                 working.cancel()
                 raise
             await watcher.execute("SELECT pg_terminate_backend($1)", pid)
-            (outcome,) = await asyncio.gather(working, return_exceptions=True)
-            return outcome
+        (outcome,) = await asyncio.gather(working, return_exceptions=True)  # which may write down that it failed
+        return outcome
     finally:
         await holder.close()
         await watcher.close()

@@ -41,8 +41,8 @@ async def token(shop: Shop, role: UserRole, *permissions: Permission) -> dict[st
     return {"Authorization": f"Bearer {signed_in.access_token}"}
 
 
-async def test_staff_who_may_read_accounts_see_what_they_bought(shop: Shop, http: httpx.AsyncClient) -> None:
-    staff = await token(shop, UserRole.STAFF, Permission.USERS_READ)
+async def test_staff_who_may_read_accounts_and_orders_see_what_they_bought(shop: Shop, http: httpx.AsyncClient) -> None:
+    staff = await token(shop, UserRole.STAFF, Permission.USERS_READ, Permission.ORDERS_READ)
     ann = await shop.users.register(email="ann@buyer.example", password="correct horse", full_name="Ann Buyer")
     await shop.addresses.add(user_id=ann.id, address=HOME, is_default=True)
     placed = await place(shop, (await make_product(shop, price=1250), 2), visitor=Visitor(user_id=ann.id))
@@ -65,6 +65,9 @@ async def test_staff_who_may_read_accounts_see_what_they_bought(shop: Shop, http
     assert [row["city"] for row in await get(f"/{ann.id}/addresses")] == ["Albany"]
     assert [row["order_code"] for row in (await get(f"/{ann.id}/orders"))["items"]] == [placed.order.number]
     assert (await get("/consenting"))["items"] == []
+    accounts_only = await token(shop, UserRole.STAFF, Permission.USERS_READ)
+    assert (await http.get(f"{PATH}/{ann.id}", headers=accounts_only)).status_code == 200
+    assert (await http.get(f"{PATH}/{ann.id}/orders", headers=accounts_only)).status_code == 403
 
 
 @pytest.mark.parametrize("path", ["", "/consenting", "/{id}", "/{id}/addresses", "/{id}/orders"])

@@ -124,7 +124,7 @@ class Stand:
                 f'SELECT to_jsonb(t)::text AS text FROM "{table["name"]}" t WHERE tenant_id = $1', self.shop.tenant_id
             )
         ]
-        return "\n".join(texts)
+        return "\n".join(sorted(texts))
 
 
 def eur(amount: int) -> Money:

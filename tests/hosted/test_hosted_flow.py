@@ -8,12 +8,11 @@ from collections.abc import Awaitable, Iterator
 from datetime import timedelta
 from typing import Any
 
-import asyncpg
 import pytest
 from stand import PROVIDER, Stand
 
 from factories import open_shop, usd
-from rivals import race
+from rivals import cut_at, race
 from standin import (
     MERCHANT,
     PASSWORD,
@@ -957,27 +956,7 @@ async def test_no_secret_of_a_gateway_is_in_any_table_or_text(hosted: Hosted, ca
 async def cut(hosted: Hosted, dsn: str, table: str, work: Awaitable[Any]) -> None:
     """The server ends the connection while the work waits for a table in the middle of it; nothing of it is left."""
     before = await hosted.all_text()
-    holder, watcher = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
-    try:
-        async with holder.transaction():
-            await holder.execute(
-                hosted.shop.context.db.names.render(f"LOCK TABLE {{{table}}} IN SHARE ROW EXCLUSIVE MODE")
-            )
-            working = asyncio.ensure_future(work)
-            async with asyncio.timeout(10):
-                while True:
-                    waiting = await watcher.fetchval(
-                        "SELECT pid FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))",
-                        holder.get_server_pid(),
-                    )
-                    if waiting is not None:
-                        break
-                    assert not working.done(), working
-            await watcher.execute("SELECT pg_terminate_backend($1)", waiting)
-            (outcome,) = await asyncio.gather(working, return_exceptions=True)
-    finally:
-        await holder.close()
-        await watcher.close()
+    outcome = await cut_at(dsn, hosted.shop.context.db, table, lambda: work)
     assert isinstance(outcome, DatabaseUnavailable), outcome
     assert await hosted.all_text() == before
 

@@ -65,6 +65,7 @@ async def test_a_payment_is_asked_proved_verified_and_given_back(desk: Desk) -> 
         "currency": "USD",
         "received_amount": None,
         "refunded_amount": 0,
+        "meant_for_id": None,
         "status": "pending",
         "customer_reference": None,
         "proof_file_path": None,

@@ -351,11 +351,13 @@ RIGHTS: Final[dict[str, str]] = {
         GET /v1/admin/customers/consenting
         GET /v1/admin/customers/{customer_id}
         GET /v1/admin/customers/{customer_id}/addresses
-        GET /v1/admin/customers/{customer_id}/orders
         GET /v1/admin/users
         GET /v1/admin/users/{user_id}
         GET /v1/admin/users/{user_id}/profile
         GET /v1/admin/users/{user_id}/sessions
+    """,
+    "users.read orders.read": """
+        GET /v1/admin/customers/{customer_id}/orders
     """,
     "users.read orders.read payments.read analytics.read": """
         GET /v1/admin/users/{user_id}/export

@@ -216,7 +216,10 @@ async def test_a_claim_that_was_lost_finishes_nothing(shop: Shop, dsn: str) -> N
 async def nobody_else_waits(dsn: str) -> None:
     """The job goes through all shops: those of other tests are done."""
     connection = await asyncpg.connect(dsn)
-    await connection.execute("DELETE FROM customer_syncs")
+    await connection.execute(
+        "WITH free AS (SELECT tenant_id, id FROM customer_syncs FOR UPDATE SKIP LOCKED) "
+        "DELETE FROM customer_syncs WHERE (tenant_id, id) IN (SELECT tenant_id, id FROM free)"
+    )
     await connection.close()
 
 

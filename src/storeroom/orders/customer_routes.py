@@ -94,7 +94,7 @@ async def list_customer_addresses(
     "/v1/admin/customers/{customer_id:uuid}/orders",
     summary="The orders of a customer",
     tags=_TAGS,
-    guards=_READ,
+    guards=[requires("users.read", "orders.read")],
     responses=says(UserNotFound, InvalidCursor),
 )
 async def list_customer_orders(

@@ -296,8 +296,7 @@ class Subscriptions(SubscriptionPaying):
         """Let a payment pay one more period. The same payment again changes nothing.
 
         While the period runs the payment waits and pays the next one: see `jobs.renew_due`. One that is past due,
-        unpaid or expired gets a period from now on, and counts from now on; so does one whose next period is over,
-        though nobody has noted yet that it is late.
+        unpaid or expired gets a period from now on, and counts from now on.
 
         Args:
             subscription_id: one that no provider renews.
@@ -323,7 +322,7 @@ class Subscriptions(SubscriptionPaying):
             raise SubscriptionEnded(subscription_id=subscription_id, status=known.status)
         await self._verify(money, payer)
         now = await queries.instant(self.db)
-        on_time = known.status in (Status.ACTIVE, Status.TRIALING) and now < known.next_period().end
+        on_time = known.status in (Status.ACTIVE, Status.TRIALING)
         waits = on_time and now < known.current_period_end
         if on_time:
             anchor, period = known.anchor_at, known.next_period()
