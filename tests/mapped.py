@@ -22,6 +22,7 @@ from pglast import ast, parse_sql
 from pglast.parser import ParseError
 
 from storeroom.database import distribution, migrations, pool
+from storeroom.database.migrations import comparing, running
 from storeroom.database.names import TableNames
 
 VARIABLE = "STOREROOM_TEST_NAMES"
@@ -78,7 +79,7 @@ def install() -> None:
     """Make the names of the run the default of every handle, and translate what tests write themselves."""
     if TableNames() == NAMES:
         return
-    for module in (pool, migrations, distribution):
+    for module in (pool, comparing, running, distribution):
         module.TableNames = _default  # type: ignore[misc, assignment]
     for executor in (pool.Database, pool.Transaction):
         for method in ("fetch", "fetchrow", "fetchval", "execute"):
