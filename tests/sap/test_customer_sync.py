@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from factories import LOOPBACK, open_shop
+from factories import LOOPBACK, SECRET, open_shop
 from receiver import Receiver, Request, hang, receiving, status
 from rivals import race
 from storeroom.core.ids import TenantId, UserId, new_id
@@ -374,10 +374,17 @@ async def test_a_sap_that_hangs_is_left_after_four_and_no_batch_follows(
         assert await run(database, room, courier) == 1, "who answers is asked on"
 
 
+@pytest.fixture
+async def new_room(fresh_database: Callable[..., Awaitable[str]]) -> AsyncIterator[Storeroom]:
+    """An installation whose queue holds nothing of other tests: all of it is sent."""
+    async with Storeroom.open(await fresh_database(), secret=SECRET) as opened:
+        yield opened
+
+
 @pytest.mark.parametrize("broken", ["another secret", "no secret", "nonsense"])
-async def test_whether_a_shop_has_a_sap_is_answered_whatever_is_wrong(
-    shop: Shop, room: Storeroom, database: Database, broken: str
-) -> None:
+async def test_whether_a_shop_has_a_sap_is_answered_whatever_is_wrong(new_room: Storeroom, broken: str) -> None:
+    room, database, shop = new_room, new_room.db, await open_shop(new_room)
+
     def carrier(of: Storeroom) -> SapCustomers:
         return SapCustomers(lambda tenant_id: of.tenant(tenant_id).configuration)
 
@@ -412,7 +419,8 @@ async def test_whether_a_shop_has_a_sap_is_answered_whatever_is_wrong(
     assert [each["customer_id"] for each in await rows(shop, database)] == [ann], "they wait until it is resumed"
 
 
-async def test_a_new_customer_waits_once_the_shop_has_a_sap(shop: Shop, database: Database, room: Storeroom) -> None:
+async def test_a_new_customer_waits_once_the_shop_has_a_sap(new_room: Storeroom) -> None:
+    room, database, shop = new_room, new_room.db, await open_shop(new_room)
     ann = await account(shop, "ann@buyer.example")
     carrier = SapCustomers(lambda tenant_id: room.tenant(tenant_id).configuration)
     await shop.configuration.set(key="sap.address", value="https://:token@sap.example")
