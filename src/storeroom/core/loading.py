@@ -15,5 +15,6 @@ def lasting() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.collect()  # the little that is garbage would stay as well
         gc.freeze()
         gc.enable()
