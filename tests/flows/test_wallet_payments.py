@@ -7,12 +7,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 
 from factories import HOME, make_method, make_product, place, usd
 from purse import LARGE, OURS, RIVAL, WALLET, Purse, open_purse, paid, signature, usdc
-from rivals import race
+from rivals import cut_at, race
 from storeroom.core.ids import CartId, UserId, VariantId
 from storeroom.core.money import Money
 from storeroom.core.visitor import Visitor
@@ -223,28 +222,10 @@ async def test_two_payments_of_one_purchase_meet_and_both_are_kept(purse: Purse,
 
 
 async def cut_while_waiting(purse: Purse, table: str, work: Callable[[], Awaitable[Any]]) -> BaseException:
-    """Hold the table so that the work stops there, and cut its connection when it is seen to wait."""
-    holder, watcher = await asyncpg.connect(purse.dsn), await asyncpg.connect(purse.dsn)
-    try:
-        async with holder.transaction():
-            await holder.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-            pid = holder.get_server_pid()
-            working = asyncio.ensure_future(work())
-            async with asyncio.timeout(10):
-                while True:
-                    waiting = await watcher.fetchval(
-                        "SELECT pid FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))", pid
-                    )
-                    if waiting is not None:
-                        break
-                    assert not working.done(), working
-            await watcher.execute("SELECT pg_terminate_backend($1)", waiting)
-            (outcome,) = await asyncio.gather(working, return_exceptions=True)
-        assert isinstance(outcome, BaseException), outcome
-        return outcome
-    finally:
-        await holder.close()
-        await watcher.close()
+    """The error of the work, whose connection was cut when it was about to write to the table."""
+    outcome = await cut_at(purse.dsn, purse.shop.context.db, table, work)
+    assert isinstance(outcome, BaseException), outcome
+    return outcome
 
 
 @pytest.mark.requirement("CED-ORD-06")

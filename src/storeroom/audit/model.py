@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,7 +15,6 @@ __all__ = ["ActorKind"]
 
 SEAL_ROWS_MAX: Final = 1_000  # of one link of the chain
 SEALED_TENANTS_MAX: Final = 100  # of one run of the job
-UNSEALED_LATE: Final = timedelta(minutes=15)  # a row that waits longer for its seal is worth a note
 TEXT_LENGTH_MAX: Final = 500  # of one value; the rest is cut off
 ITEMS_MAX: Final = 50  # of one list
 FIELDS_MAX: Final = 100  # of one object

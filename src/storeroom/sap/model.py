@@ -11,6 +11,8 @@ import msgspec
 from storeroom.core.ids import DomainId, OrderId, TenantId, UserId
 from storeroom.database.rows import instant
 
+__all__ = ["TenantId"]  # for the statements
+
 ATTEMPTS_MAX: Final = 16  # over about a day; then staff look at what SAP says. An index of 0034 has it too
 LEASE: Final = timedelta(minutes=2)  # longer than SAP may take to answer
 BACKOFF_FIRST: Final = timedelta(seconds=30)  # after the first failure; twice as long after each
@@ -90,12 +92,6 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
     audit: InvoiceAudit
     content_type: str
     content: bytes
-
-
-class WaitingShop(msgspec.Struct, frozen=True, kw_only=True):
-    """A shop with customers that are due."""
-
-    tenant_id: TenantId
 
 
 def map_customer_sync(row: Mapping[str, Any]) -> CustomerSync:
