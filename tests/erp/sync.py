@@ -43,15 +43,21 @@ receiver: Any = _loaded()
 
 @dataclass
 class ReferenceErp:
-    """The example, served in this process; `answers` come before its own."""
+    """The example, served in this process; `answers` come before its own, `answers_to` where a path begins so."""
 
     url: str
     records: Any
     requests: list[tuple[str, str, dict[str, str], Any]]
     answers: list[tuple[int, bytes]] = field(default_factory=list)
+    answers_to: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
 
     def all(self, entity: str) -> list[dict[str, Any]]:
         return list(self.records.all(entity))
+
+    def next_answer(self, path: str) -> tuple[int, bytes] | None:
+        of_path = (answers for begins, answers in self.answers_to.items() if path.startswith(begins))
+        answers = next(of_path, self.answers)
+        return answers.pop(0) if answers else None
 
     def sent(self, entity: str) -> list[str]:
         """The methods by which something of this kind was sent."""
@@ -72,10 +78,11 @@ def reference_erp(token: str | None = TOKEN) -> Iterator[ReferenceErp]:
             return self.said
 
         def _answer(self, status: int, content: dict[str, Any]) -> None:
-            if not erp.answers or self.command == "GET":
+            told = None if self.command == "GET" else erp.next_answer(self.path)
+            if told is None:
                 super()._answer(status, content)
                 return
-            status, body = erp.answers.pop(0)
+            status, body = told
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -259,7 +259,10 @@ async def test_an_erp_may_number_its_records(linked: Sync, erp: ReferenceErp) ->
     placed = await linked.place((variant, 1))
     assert placed.order.payment is not None
     await linked.shop.payments.verify(payment_id=placed.order.payment.id)
-    erp.answers = [(200, b'{"id": 4712, "lines": [1]}'), (200, b'{"id": 4713}')]
+    erp.answers_to = {  # the payment's message and a second one of its order go at the same time
+        "/sales-order": [(200, b'{"id": 4712, "lines": [1]}')],
+        "/payment-receipt": [(200, b'{"id": 4713}')],
+    }
     await linked.send()
     ids = await linked.rows(
         "SELECT p.erp_item_id, o.erp_order_id, i.erp_line_id, y.erp_payment_id FROM {orders} o "
@@ -267,12 +270,13 @@ async def test_an_erp_may_number_its_records(linked: Sync, erp: ReferenceErp) ->
         "WHERE o.tenant_id = $1 AND p.tenant_id = $1"
     )
     assert ids == [("4711", "4712", "1", "4713")]
-    erp.answers = [(200, b'{"id": true}'), (200, b'{"id": 47.5}')]
+    erp.answers_to["/item-master"] = [(200, b'{"id": true}'), (200, b'{"id": 47.5}')]
     await make_product(linked.shop)
     for _ in range(2):
         await linked.send()
         await linked.due_now()
     assert await linked.one("SELECT count(*) FROM {products} WHERE tenant_id = $1 AND erp_item_id IS NULL") == 1
+    assert erp.answers_to["/item-master"] == []
 
 
 async def test_what_the_erp_will_never_take_is_a_dead_letter_until_staff_have_seen_it(
