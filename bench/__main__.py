@@ -125,7 +125,7 @@ class Run:
             alone, _ = await _checkouts(dsn, stack)
             subjects[lines.BESIDE_HTTP] = orders.through_python(ground, alone, callers=orders.CALLERS)
             subjects[lines.HTTP] = serving.buying(ground, server)
-        await self._measure(subjects)
+        await self._measure({name: serving.settled(dsn, subject) for name, subject in subjects.items()})
 
     async def _events(self, ground: Ground, stack: AsyncExitStack) -> None:
         if not self._needs(lines.EVENTS):

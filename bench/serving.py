@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import msgspec
 import psutil
 
@@ -26,6 +27,8 @@ STOREROOM = str(Path(sys.executable).with_name("storeroom"))
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 40.0
 LOOK_S = 0.005  # between two looks whether it answers yet
+SETTLE_TIMEOUT_S = 120.0
+SETTLE_LOOK_S = 0.1  # between two looks whether anything is left to bring
 SAMPLE_S = 0.25  # between two looks at its memory
 READERS = 8  # connections that read the list
 PRODUCTS_PATH = "/v1/products?limit=24"
@@ -176,6 +179,32 @@ def order_request() -> bytes:
     """A checkout of one unit of one of the 1,000 products."""
     body = msgspec.json.encode({"lines": [{"variant_id": any_variant(), "quantity": 1}], **_ORDER})
     return request("POST", "/v1/checkout", HOST_NAME, body)
+
+
+def settled(dsn: str, subject: Subject) -> Subject:
+    """The subject, begun once the worker has brought what the one before left: each pays for its own mails alone."""
+
+    async def measure(seconds: float) -> Measure:
+        connection = await asyncpg.connect(dsn)
+        try:
+            async with asyncio.timeout(SETTLE_TIMEOUT_S):
+                while await connection.fetchval(_LEFT):
+                    await asyncio.sleep(SETTLE_LOOK_S)
+        except TimeoutError:
+            raise BenchFailed(f"the worker had not brought everything after {SETTLE_TIMEOUT_S:g} s") from None
+        finally:
+            await connection.close()
+        return await subject(seconds)
+
+    return measure
+
+
+_LEFT = """
+    SELECT EXISTS (
+        SELECT FROM webhook_queue
+         WHERE status = 'processing' OR (status = 'pending' AND next_attempt_at <= now())
+    )
+"""
 
 
 def _asking(ground: Ground, server: Running, make: Callable[[], bytes], *, connections: int, status: int) -> Subject:
