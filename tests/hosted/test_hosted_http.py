@@ -135,6 +135,23 @@ async def test_a_guest_pays_on_stripes_page(web: Web) -> None:
     assert (gone.status_code, gone.json()["code"]) == (409, "payments.move_refused")
 
 
+async def test_a_guest_without_a_session_opens_the_page_by_number_and_phone(web: Web) -> None:
+    """As a checkout without a cart leaves one; nothing else is known of whose order it is."""
+    _, reference, number = await web.bought("stripe")
+    web.http.cookies.clear()
+    body = {"return_url": f"http://{web.host}/thanks", "number": number, "phone": "+1 (512) 555-0123"}
+    path = f"/v1/payments/{reference}/hosted-session"
+    for strange in ({"phone": "+1 512 555 0199"}, {"number": "XXXX-XXXX"}, {"phone": None}):
+        refused = await web.http.post(path, json=body | strange)
+        assert (refused.status_code, refused.json()["code"]) == (404, "payments.not_found"), strange
+    assert web.home.sessions == {}
+    opened = await web.http.post(path, json=body)
+    assert opened.status_code == 201, opened.text
+    assert opened.json()["url"].endswith(opened.json()["session_id"])
+    again = await web.http.post(path, json=body | {"number": f" {number.lower()} "})
+    assert again.json() == opened.json()
+
+
 async def test_the_message_finds_its_shop_by_the_path_alone(web: Web) -> None:
     """Stripe sends no header of ours, and maybe to a host that is another shop's or nobody's."""
     mine, reference, _ = await web.bought("stripe")

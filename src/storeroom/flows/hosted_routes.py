@@ -26,13 +26,9 @@ from storeroom.hosted import (
     TransactionNotFound,
 )
 from storeroom.hosted.routes import HostedSessionView, MpgsTransactionView, as_view
-from storeroom.payments import (
-    Payer,
-    PaymentExpired,
-    PaymentMoveRefused,
-    PaymentNotFound,
-)
-from storeroom.web import IDEMPOTENT, Call, Principal, requires, says
+from storeroom.payments import PaymentExpired, PaymentMoveRefused, PaymentNotFound
+from storeroom.payments.routes import Number, Phone, payer_of
+from storeroom.web import IDEMPOTENT, Call, Limiter, Principal, requires, says
 
 _ASK: Final = [requires("payments.verify")]
 _TAGS: Final = ["admin: hosted payments"]
@@ -45,6 +41,8 @@ class NewPage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     return_url: Url
     cancel_url: Url | None = None  # None: the same
+    number: Number | None = None  # of the order, with
+    phone: Phone | None = None  # the phone of it, where no session shows whose it is
 
 
 class Returned(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,26 +67,27 @@ class Returned(msgspec.Struct, frozen=True, kw_only=True):
         ProviderMisconfigured,
     ),
 )
-async def open_page(
+async def open_page(  # noqa: PLR0917  # by name, as the framework calls it
     reference: FromPath[str],
     data: JSONBody[NewPage],
     call: NamedDependency[Call],
     principal: NamedDependency[Principal],
+    limiter: NamedDependency[Limiter],
     hosted_payments: NamedDependency[HostedPayments],
 ) -> HostedPage:
     """Send the buyer to `url`; or, where there is none, load `script_url` and let it open the session's page.
 
-    The payment must be the caller's, by account or session. While a page is open, it is answered again.
+    The payment must be the caller's, by account or session, or number and phone must be those of its order. While a
+    page is open, it is answered again.
     """
+    payer = await payer_of(principal, limiter, data.number, data.phone, right="payments.verify")
     return await hosted_payments.start(
         reference=reference,
         return_url=data.return_url,
         cancel_url=data.cancel_url,
         api_url=f"{'https' if call.https else 'http'}://{call.host}",
         host=call.host,
-        payer=None
-        if principal.may("payments.verify")
-        else Payer(user_id=principal.user_id, session_id=principal.session_id),
+        payer=payer,
     )
 
 

@@ -75,7 +75,7 @@ async def start_payment(
 
     The order must be the caller's, by account or session, or the phone must be the order's.
     """
-    payer = await _payer(principal, limiter, number, data.phone, right="payments.verify")
+    payer = await payer_of(principal, limiter, number, data.phone, right="payments.verify")
     started = await payments.start(order_number=number, method=data.method, amount=data.amount, payer=payer)
     return await payments.customer_view(reference=started.reference, payer=payer)
 
@@ -88,7 +88,7 @@ async def customer_payment(
     payments: NamedDependency[Payments],
 ) -> CustomerPayment:
     """How to pay, how it stands, and why the last proof was refused; for the account or session that ordered."""
-    return await payments.customer_view(reference=reference, payer=await _payer(principal, limiter, None, None))
+    return await payments.customer_view(reference=reference, payer=await payer_of(principal, limiter, None, None))
 
 
 @dataclass
@@ -143,14 +143,14 @@ async def submit_proof(
     The payment must be the caller's, by account or session, or number and phone must be those of its order.
     """
     proof, file = await _proof(request)
-    payer = await _payer(principal, limiter, proof.number, proof.phone, right="payments.verify")
+    payer = await payer_of(principal, limiter, proof.number, proof.phone, right="payments.verify")
     await payments.submit_proof(
         reference=reference, customer_reference=proof.customer_reference, file=file, notes=proof.notes, payer=payer
     )
     return await payments.customer_view(reference=reference, payer=payer)
 
 
-async def _payer(
+async def payer_of(
     principal: Principal, limiter: Limiter, number: str | None, phone: str | None, *, right: str = "payments.read"
 ) -> Payer | None:
     """Who asks; None for staff with the right, who act for any customer. Whoever names a phone is counted."""
