@@ -14,7 +14,7 @@ from litestar.types import ControllerRouterHandler
 from msgspec import Meta
 
 from storeroom.catalog import BatchesShort
-from storeroom.core.ids import OrderId
+from storeroom.core.ids import OrderId, OrderLineId
 from storeroom.core.pages import InvalidCursor, Page
 from storeroom.orders.errors import InvalidOrderInput, NotesFull, NotOnHand, OrderMoveRefused, OrderNotFound
 from storeroom.orders.model import (
@@ -59,6 +59,7 @@ _WRITE: Final = [requires("orders.write")]
 class StaffLine(msgspec.Struct, frozen=True, kw_only=True):
     """How far a line has come."""
 
+    order_item_id: OrderLineId  # by which a refund names it
     line: int
     held: int
     shipped: int
@@ -152,6 +153,7 @@ def staff_view(order: Order, lines: list[OrderLine], discounts: Sequence[OrderDi
     plain = {name: getattr(order, name) for name in StaffOrder.__struct_fields__ if name not in {"order", "progress"}}
     progress = [
         StaffLine(
+            order_item_id=line.id,
             line=line.position,
             held=line.quantity_held,
             shipped=line.quantity_fulfilled,
