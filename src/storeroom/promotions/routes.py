@@ -114,11 +114,11 @@ class ChangedCoupon(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 @get("/v1/admin/coupons", summary="Coupons", tags=_TAGS, guards=_WRITE, responses=says(InvalidCursor))
 async def list_coupons(
     coupons: NamedDependency[Coupons],
-    show: FromQuery[Shown] = Shown.ALL,
+    show: FromQuery[Shown] = Shown.ACTIVE,
     cursor: CursorParameter = None,
     limit: LimitParameter = PAGE_SIZE_DEFAULT,
 ) -> Page[Coupon]:
-    """All, the active ones, or what applies now. A cursor belongs to one of the three."""
+    """The active ones, unless it is said otherwise; `valid`: what applies now. A cursor belongs to one of the three."""
     if show is Shown.ALL:
         return await coupons.list_all(cursor=cursor, limit=limit)
     return await coupons.list(valid_now=show is Shown.VALID, cursor=cursor, limit=limit)
