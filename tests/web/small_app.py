@@ -144,7 +144,7 @@ class Away(Unavailable):
     code = "test.away"
 
     def __init__(self) -> None:
-        super().__init__("db7.internal:5432 does not answer")
+        super().__init__("keeper.internal:5432 does not answer")
 
 
 class Broken(Misconfigured):
@@ -153,7 +153,7 @@ class Broken(Misconfigured):
     code = "test.broken"
 
     def __init__(self) -> None:
-        super().__init__("the password of db7.internal is wrong")
+        super().__init__("the password of keeper.internal is wrong")
 
 
 class Part(msgspec.Struct, forbid_unknown_fields=True):
@@ -203,7 +203,7 @@ async def fail(kind: FromPath[str]) -> None:
         case "broken":
             raise Broken
         case _:
-            raise RuntimeError("the secret is 1234")
+            raise RuntimeError("the secret is zebra")
 
 
 @get("/store", responses=says())
