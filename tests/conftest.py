@@ -18,6 +18,7 @@ from storeroom.database.embedded import EmbeddedPostgres
 from storeroom.database.migrations import migrate
 from storeroom.database.pool import Database
 from storeroom.room import Shop, Storeroom
+from windows import one_window  # noqa: F401  # the same
 
 RUN_FOLDER = "STOREROOM_TEST_RUN_FOLDER"  # made by the main process, inherited by the workers of pytest-xdist
 TEMPLATE = "storeroom_template"

@@ -159,6 +159,7 @@ async def test_a_buyer_follows_an_order_by_number_and_phone(desk: Desk, http: ht
     assert (bad.status_code, bad.json()["field"]) == (422, "phone")
 
 
+@pytest.mark.usefixtures("one_window")
 async def test_guessing_at_one_order_is_throttled(desk: Desk, http: httpx.AsyncClient) -> None:
     order = await desk.place()
     answers = [

@@ -61,6 +61,7 @@ async def test_the_control_a_shop_that_does_not_ask(room: Storeroom, phones: Pho
 
 
 @pytest.mark.requirement("SIG-SEC-04")
+@pytest.mark.usefixtures("one_window")
 async def test_over_http_and_not_too_often(http: httpx.AsyncClient, phones: Phones) -> None:
     number = await _ordered(phones)
     refused = await http.post("/v1/orders/lookup", json={"number": number, "phone": BUYER})

@@ -31,6 +31,7 @@ async def test_known_and_unknown_numbers_look_the_same(http: httpx.AsyncClient, 
     assert set(known.json()) == set(unknown.json()) == {"session_id", "expires_at"}
 
 
+@pytest.mark.usefixtures("one_window")
 async def test_an_address_asks_and_guesses_so_often(http: httpx.AsyncClient) -> None:
     said = [
         (await http.post("/v1/auth/otp/request", json={"phone": "0112345678"})).status_code

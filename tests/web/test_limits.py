@@ -17,6 +17,7 @@ from storeroom.web.jobs import delete_old_counters
 HOUR = timedelta(hours=1)
 
 
+@pytest.mark.usefixtures("one_window")
 async def test_two_servers_on_one_database_count_together(gate: TestGate, dsn: str, tenant: str) -> None:
     async with (
         await Database.open(dsn) as second_pool,
@@ -31,6 +32,7 @@ async def test_two_servers_on_one_database_count_together(gate: TestGate, dsn: s
     assert all(0 < int(answer.headers["retry-after"]) <= 3600 for answer in refused)
 
 
+@pytest.mark.usefixtures("one_window")
 async def test_another_address_and_another_shop_have_their_own_count(
     http: httpx.AsyncClient, gate: TestGate, database: Database, tenant: str
 ) -> None:
@@ -42,6 +44,7 @@ async def test_another_address_and_another_shop_have_their_own_count(
     await limit(database, tenant_id=f"{tenant}-2", bucket="guess:203.0.113.9", times=1, window=HOUR)
 
 
+@pytest.mark.usefixtures("one_window")
 async def test_addresses_of_one_line_are_one_caller(gate: TestGate) -> None:
     """Else whoever has a line with IPv6 has 2**64 guesses for each one that is allowed."""
     statuses = []
@@ -120,6 +123,7 @@ async def test_the_next_window_begins_at_zero(database: Database, tenant: str) -
     await limit(database, **named)
 
 
+@pytest.mark.usefixtures("one_window")
 async def test_a_bucket_may_be_made_of_anything(database: Database, tenant: str) -> None:
     for bucket in ("x:" + "y" * 10_000, "order:\x00", "order:\ud800"):
         await limit(database, tenant_id=tenant, bucket=bucket, times=1, window=HOUR)
