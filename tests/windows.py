@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from storeroom.core.clock import FixedClock
+from storeroom.core.clock import Clock, FixedClock
+from storeroom.database.pool import Database
+from storeroom.web import limits
 
 
 @pytest.fixture
 def one_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that a test counts falls into one window."""
-    clock = FixedClock(datetime.now(UTC))
-    monkeypatch.setattr("storeroom.web.limits.SystemClock", lambda: clock)
+    """All that a test counts falls into one window.
+
+    Of the limits alone: an application that is made meanwhile, and kept for later tests, has the clock of the machine.
+    """
+    counted, still = limits._counted, FixedClock(datetime.now(UTC))
+
+    async def in_one_window(db: Database, *, clock: Clock | None, **facts: Any) -> datetime:
+        return await counted(db, clock=clock or still, **facts)
+
+    monkeypatch.setattr(limits, "_counted", in_one_window)

@@ -120,6 +120,7 @@ async def test_an_account_is_changed_whole_or_not_at_all(front: Front) -> None:
     assert (await front.call("GET", "/v1/account", token=token)).status_code == 200, "this session stays"
 
 
+@pytest.mark.usefixtures("one_window")
 async def test_nobody_tries_all_numbers_on_their_own_account(front: Front) -> None:
     """Each answer tells whether somebody has the number. What else is changed is not counted, nor that one has none."""
     token = await front.token(await front.house.customer())
@@ -273,6 +274,7 @@ async def test_no_answer_tells_whether_an_address_is_known(front: Front) -> None
     assert without_id[0] == without_id[1]
 
 
+@pytest.mark.usefixtures("one_window")
 async def test_passwords_are_not_guessed_for_ever(front: Front) -> None:
     """The right one is refused too, once there were too many: else the limit would tell it."""
     await front.house.customer()
@@ -286,6 +288,7 @@ async def test_passwords_are_not_guessed_for_ever(front: Front) -> None:
     assert not [bucket for (bucket,) in buckets if "ann" in bucket]
 
 
+@pytest.mark.usefixtures("one_window")
 async def test_another_spelling_of_the_address_is_no_fresh_limit(front: Front) -> None:
     """The account is found by each of them, so all are counted as one."""
     await front.house.customer()
@@ -304,6 +307,7 @@ async def test_another_spelling_of_the_address_is_no_fresh_limit(front: Front) -
         assert sent == [202] * MESSAGES_BY_EMAIL + [429], path
 
 
+@pytest.mark.usefixtures("one_window")
 async def test_an_office_signs_in_behind_one_address(front: Front) -> None:
     """However many are right, only wrong tries count for the address."""
     await front.house.customer()

@@ -250,6 +250,7 @@ async def test_another_address_is_the_accounts_once_its_mail_was_read(
     assert again.status_code == 422
 
 
+@pytest.mark.usefixtures("one_window")
 async def test_messages_to_new_addresses_are_bounded(house: House, mailbox: Mailbox, http: httpx.AsyncClient) -> None:
     await house.customer()
     bearer = {"Authorization": f"Bearer {(await sign_in(house)).access_token}"}
@@ -497,6 +498,7 @@ async def _kept(held: list[Any], task: Any) -> None:
     held.append(task)
 
 
+@pytest.mark.usefixtures("one_window")
 async def test_messages_to_one_address_are_bounded(house: House, mailbox: Mailbox, http: httpx.AsyncClient) -> None:
     await house.customer()
     for _ in range(MESSAGES_BY_EMAIL):

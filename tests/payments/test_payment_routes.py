@@ -223,6 +223,7 @@ async def test_a_guest_with_the_number_and_phone_of_the_order(http: Http) -> Non
     assert (await http("POST", f"{path}/proof", json=proof)).status_code == 200
 
 
+@pytest.mark.usefixtures("one_window")
 async def test_guessing_phone_numbers_is_counted(http: Http) -> None:
     await http.till.method("zelle")
     order = await http.till.order()
