@@ -6,7 +6,6 @@ import asyncio
 import getpass
 import os
 import shutil
-import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ports import free_port
 from storeroom.database.embedded import EmbeddedPostgres
 from storeroom.database.errors import DatabaseUnavailable
 from storeroom.database.pool import Database
@@ -29,9 +29,7 @@ def bouncer(postgres: EmbeddedPostgres, dsn: str) -> Iterator[tuple[str, tuple[i
     owner = run_dir.stat().st_uid  # only this user may enter the folder of the socket
     folder = Path(os.environ["STOREROOM_TEST_RUN_FOLDER"]) / f"bouncer-{uuid.uuid4().hex[:8]}"
     folder.mkdir(mode=0o700)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     name = dsn.partition("?")[0].rpartition("/")[2]
     (folder / "pgbouncer.ini").write_text(
         f"[databases]\n{name} = host={run_dir} dbname={name} user=postgres\n"
@@ -46,15 +44,15 @@ def bouncer(postgres: EmbeddedPostgres, dsn: str) -> Iterator[tuple[str, tuple[i
     try:
         yield f"postgresql://{getpass.getuser()}@127.0.0.1:{port}/{name}", tuple(map(int, version.split(".")))
     finally:
-        process.terminate()
-        process.wait(timeout=10)
+        process.kill()  # asked to end, some versions wait for their clients
+        process.wait()
 
 
 async def open_soon(dsn: str, *, statement_cache: bool) -> Database:
     """The bouncer needs a moment to listen; each try is a real connection."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             try:
                 return await Database.open(dsn, statement_cache=statement_cache, role=None)
             except DatabaseUnavailable:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.01)

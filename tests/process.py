@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,15 +12,10 @@ from pathlib import Path
 import httpx
 
 import mapped
+from ports import free_port
 
-START_DEADLINE_S = 30.0
-STOP_DEADLINE_S = 30.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+START_DEADLINE_S = 90.0
+STOP_DEADLINE_S = 60.0
 
 
 class ServerProcess:
@@ -57,10 +51,12 @@ class ServerProcess:
             if self.process.poll() is not None:
                 raise AssertionError(f"the server ended: {self.log()[-3000:]}")
             try:
-                if httpx.get(f"{self.url}/ready", timeout=1).status_code == 200:
+                if httpx.get(f"{self.url}/ready", timeout=10).status_code == 200:
                     return
             except httpx.TransportError:
-                time.sleep(0.05)
+                pass
+            time.sleep(0.05)
+        self.process.terminate()  # else it goes on after the test
         raise AssertionError(f"the server does not answer: {self.log()[-3000:]}")
 
     def kill(self) -> None:

@@ -8,7 +8,7 @@ import asyncpg
 
 from storeroom.database.pool import Database, Transaction
 
-MEETING_DEADLINE_S = 10.0
+MEETING_DEADLINE_S = 60.0
 POLL_S = 0.002
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import signal
-import socket
 import subprocess
 import time
 from asyncio.subprocess import PIPE
@@ -16,6 +15,7 @@ import httpx
 import pytest
 from terminal import PROGRAM, Terminal
 
+from ports import free_port
 from storeroom.database.embedded import EmbeddedPostgres
 from storeroom.database.migrations import LOCK_KEY
 
@@ -77,9 +77,7 @@ def stopped(process: "subprocess.Popen[str]") -> str:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 def test_the_demonstration_is_made_once_and_its_password_shown_once(data_folder: Path, port: int) -> None:

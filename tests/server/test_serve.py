@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 import mapped
+from ports import free_port
 from storeroom.database.embedded import EmbeddedPostgres
 
 PROGRAM = """
@@ -94,12 +95,6 @@ async def answering(server: Server) -> None:
             except httpx.TransportError:
                 await asyncio.sleep(POLL_S)
     raise AssertionError(server.log.read_text())
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
