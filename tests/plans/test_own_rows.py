@@ -10,6 +10,8 @@ import pytest
 from filled import SMALL, nodes_of
 from storeroom.database.access import CUSTOMER_READS, CUSTOMER_ROLE
 
+pytestmark = pytest.mark.timeout(600)  # whoever comes first fills the database
+
 CLAIMS = json.dumps({"sub": "00000000-0000-7000-8000-000000000001", "tenant_id": "t1"})
 ASKED = [
     *(f"SELECT tenant_id FROM {table}" for table in CUSTOMER_READS),

@@ -9,6 +9,8 @@ from filled import ROWS, Plan, plans_inside
 from storeroom.core.ids import new_id
 from storeroom.database.connecting import prepare_connection
 
+pytestmark = pytest.mark.timeout(600)  # whoever comes first fills the database
+
 # What an operator asks once: the doctor reads everything, and so does `storeroom secrets status`, which counts by key.
 READS_ALL = (
     "doctor.",
@@ -93,7 +95,7 @@ async def test_placing_orders_reads_no_growing_table_whole(placing: list[Plan]) 
 
 
 @pytest.fixture(scope="session")
-async def placing(filled: asyncpg.Connection) -> list[Plan]:
+async def placing(filled: asyncpg.Connection, plans: list[Plan]) -> list[Plan]:
     """The plans of what place_orders_v2 runs inside, caught by auto_explain; its orders are rolled back."""
     await prepare_connection(filled)
     transaction = filled.transaction()
@@ -115,10 +117,10 @@ async def placing(filled: asyncpg.Connection) -> list[Plan]:
         )
         rows = await filled.fetch("SELECT id FROM product_variants WHERE tenant_id = 't7' LIMIT 40")
         settings = {"currency": "USD", "order_window": "P7D", "open_orders_max": 20, "compliance_required": False}
-        plans = []
+        found = []
         for group in (1, 20):
             orders = [order(ordinal, [row["id"] for row in rows[ordinal : ordinal + 2]]) for ordinal in range(group)]
-            plans += await plans_inside(filled, "SELECT * FROM place_orders_v2($1, $2, $3)", "t7", orders, settings)
+            found += await plans_inside(filled, "SELECT * FROM place_orders_v2($1, $2, $3)", "t7", orders, settings)
             await filled.execute(COUPON, f"TYPED{group}", False)
             await filled.execute(COUPON, f"AUTO{group}", True)
             buyers = await filled.fetch(BUYERS, group)
@@ -131,12 +133,12 @@ async def placing(filled: asyncpg.Connection) -> list[Plan]:
             assert {row["verdict"] for row in said} == {"replayed"}, said
             for table in ("coupons", "coupon_redemptions", "order_discounts", "store_credits", "domains", "events"):
                 assert any(table in plan.query for plan in inside), f"nothing was done to {table}"
-            plans += inside
+            found += inside
         placed = await filled.fetch(
             "SELECT * FROM place_orders_v2($1, $2, $3)", "t7", [order(0, [rows[0]["id"]])], settings
         )
         assert placed[0]["verdict"] == "placed"
-        return plans
+        return found
     finally:
         await transaction.rollback()
 

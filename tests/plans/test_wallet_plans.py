@@ -11,11 +11,13 @@ from filled import Plan, plans_inside
 from storeroom.core.ids import new_id
 from storeroom.database.connecting import prepare_connection
 
+pytestmark = pytest.mark.timeout(600)  # whoever comes first fills the database
+
 TENANT = "t7"
 
 
 @pytest.fixture(scope="module")
-async def inside(filled: asyncpg.Connection) -> list[Plan]:
+async def inside(filled: asyncpg.Connection, plans: list[Plan]) -> list[Plan]:
     """The plans inside, caught by auto_explain; what they write is rolled back."""
     await prepare_connection(filled)
     transaction = filled.transaction()
@@ -44,12 +46,12 @@ async def inside(filled: asyncpg.Connection) -> list[Plan]:
         user = await filled.fetchval("SELECT id FROM users WHERE tenant_id = $1 LIMIT 1", TENANT)
         call = "SELECT * FROM record_verified_payment_v1($1, $2)"
         first = payment(account, quote_id=quote_id, user_id=user)
-        plans = await plans_inside(filled, call, TENANT, first)
+        found = await plans_inside(filled, call, TENANT, first)
         assert (await filled.fetchrow(call, TENANT, first))["verdict"] == "replayed"
         again = payment(account, items=items, total=25, purchase_id=quote_id)
-        plans += await plans_inside(filled, call, TENANT, again)
-        plans += await plans_inside(filled, call, TENANT, again)
-        plans += await plans_inside(
+        found += await plans_inside(filled, call, TENANT, again)
+        found += await plans_inside(filled, call, TENANT, again)
+        found += await plans_inside(
             filled,
             "SELECT * FROM record_payments_v1($1, $2)",
             TENANT,
@@ -69,8 +71,8 @@ async def inside(filled: asyncpg.Connection) -> list[Plan]:
         await filled.execute(
             "UPDATE payment_transactions SET signature = 'old ' || signature WHERE tenant_id = $1", TENANT
         )
-        plans += await plans_inside(filled, "SELECT archive_transactions_v1($1, now() - interval '1 day', 5)", TENANT)
-        return plans
+        found += await plans_inside(filled, "SELECT archive_transactions_v1($1, now() - interval '1 day', 5)", TENANT)
+        return found
     finally:
         await transaction.rollback()
 
