@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import msgspec
 import pytest
@@ -30,10 +30,17 @@ from storeroom.database.service import Actor, ActorKind, Context
 from storeroom.tenants import Tenants
 
 TODAY = datetime.now(UTC).date()
+NOON = datetime.combine(TODAY, time(12), UTC)
 
 
 def day(n: int) -> date:
     return TODAY + timedelta(days=n)
+
+
+@pytest.fixture
+def batches(at: Callable[[FixedClock], Context]) -> Batches:
+    """By a clock that stands: the day is that of the tests, also when another begins while they run."""
+    return Batches(at(FixedClock(NOON)))
 
 
 @pytest.fixture

@@ -145,6 +145,7 @@ async def test_the_worker_keeps_to_its_limit(desk: Desk) -> None:
 
 
 async def test_an_order_that_somebody_holds_is_left_for_the_next_run(desk: Desk) -> None:
+    await desk.drain()
     order = await desk.place()
     await due(desk, order)
     async with desk.db.transaction() as tx:

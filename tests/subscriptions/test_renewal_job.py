@@ -12,7 +12,7 @@ from rivals import race
 from storeroom.core.ids import ProductId
 from storeroom.database.pool import Transaction
 from storeroom.room import Storeroom
-from storeroom.subscriptions import Subscription, SubscriptionPayment, SubscriptionStatus, queries
+from storeroom.subscriptions import BillingPeriod, Subscription, SubscriptionPayment, SubscriptionStatus, queries
 from storeroom.subscriptions.jobs import renew_due
 
 S = SubscriptionStatus
@@ -121,7 +121,8 @@ async def test_a_provider_renews_its_own(club: Club) -> None:
 
 
 async def test_a_worker_that_was_away_gives_every_period_that_was_paid(club: Club) -> None:
-    made = await club.join()
+    four_weeks = {"billing_period": BillingPeriod.WEEK, "billing_interval": 4}  # as long wherever they are moved to
+    made = await club.join(**four_weeks)
     for number in range(3):
         await club.subscriptions.renew(subscription_id=made.id, payment_reference=f"p{number}")
     made = await club.age(made, timedelta(days=70))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from factories import open_shop
+from factories import SECRET, open_shop
 from rivals import race
 from storeroom.database.pool import Database, Transaction
 from storeroom.room import Shop, Storeroom
@@ -148,19 +149,22 @@ async def test_what_cannot_be_is_refused(shop: Shop) -> None:
 
 
 @pytest.mark.requirement("CED-OP-036")
-async def test_the_job_removes_what_is_over_and_says_how_many(database: Database, shop: Shop) -> None:
-    while await remove_expired_nonces(database):
-        pass
-    over = [await shop.nonces.create(purpose=APPROVE) for _ in range(3)]
-    await shop.nonces.consume(nonce_id=over[0].id, purpose=APPROVE)
-    await expire(shop)
-    valid, used = [await shop.nonces.create(purpose=APPROVE) for _ in range(2)]
-    await shop.nonces.consume(nonce_id=used.id, purpose=APPROVE)
-    assert await remove_expired_nonces(database, limit=2) == 2
-    assert await remove_expired_nonces(database) == 1
-    assert await remove_expired_nonces(database) == 0
-    with pytest.raises(NonceNotFound):
+async def test_the_job_removes_what_is_over_and_says_how_many(
+    fresh_database: Callable[..., Awaitable[str]],
+) -> None:
+    """In a database of its own: the job looks at all shops, whose nonces end when they end."""
+    async with Storeroom.open(await fresh_database(), secret=SECRET) as room:
+        shop = await open_shop(room)
+        over = [await shop.nonces.create(purpose=APPROVE) for _ in range(3)]
         await shop.nonces.consume(nonce_id=over[0].id, purpose=APPROVE)
-    with pytest.raises(NonceUsed):
+        await expire(shop)
+        valid, used = [await shop.nonces.create(purpose=APPROVE) for _ in range(2)]
         await shop.nonces.consume(nonce_id=used.id, purpose=APPROVE)
-    await shop.nonces.consume(nonce_id=valid.id, purpose=APPROVE)
+        assert await remove_expired_nonces(room.db, limit=2) == 2
+        assert await remove_expired_nonces(room.db) == 1
+        assert await remove_expired_nonces(room.db) == 0
+        with pytest.raises(NonceNotFound):
+            await shop.nonces.consume(nonce_id=over[0].id, purpose=APPROVE)
+        with pytest.raises(NonceUsed):
+            await shop.nonces.consume(nonce_id=used.id, purpose=APPROVE)
+        await shop.nonces.consume(nonce_id=valid.id, purpose=APPROVE)
