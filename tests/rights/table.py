@@ -225,6 +225,7 @@ RIGHTS: Final[dict[str, str]] = {
         POST /v1/admin/products
         DELETE /v1/admin/products/{product_id}
         GET /v1/admin/products/{product_id}
+        GET /v1/admin/products/by-stripe-price/{stripe_price_id}
         PATCH /v1/admin/products/{product_id}
         GET /v1/admin/products/{product_id}/batches
         POST /v1/admin/products/{product_id}/batches

@@ -147,6 +147,18 @@ async def test_staff_change_what_they_name_and_nothing_else(staff: httpx.AsyncCl
     assert (await staff.get("/v1/admin/products")).json()["items"] == []
 
 
+@pytest.mark.requirement("CED-OP-052")
+async def test_staff_find_a_product_by_its_price_at_stripe(staff: httpx.AsyncClient) -> None:
+    red, blue = SHIRT["variants"]
+    product = await made(staff, variants=[red, blue | {"stripe_price_id": "price_1Nqx"}])
+    await made(staff, name="Other Shirt", variants=[blue | {"stripe_price_id": "price_2"}])
+    found = await staff.get("/v1/admin/products/by-stripe-price/price_1Nqx")
+    assert (found.status_code, found.json()) == (200, product)
+    for unknown in ("price_3", "%00", "PRICE_2"):
+        refused = await staff.get(f"/v1/admin/products/by-stripe-price/{unknown}")
+        assert (refused.status_code, refused.json()["code"]) == (404, "catalog.product_not_found"), unknown
+
+
 async def test_the_tree_is_planted_over_http(staff: httpx.AsyncClient) -> None:
     async def plant(name: str, parent: str | None = None) -> str:
         answer = await staff.post("/v1/admin/categories", json={"name": name, "parent_id": parent})

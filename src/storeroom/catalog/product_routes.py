@@ -216,6 +216,20 @@ async def get_any_product(product_id: FromPath[UUID], products: NamedDependency[
     return _product(await products.get(product_id=ProductId(product_id)))
 
 
+@get(
+    "/v1/admin/products/by-stripe-price/{stripe_price_id:str}",
+    summary="The product with a price of Stripe",
+    tags=["admin"],
+    guards=[requires(Permission.CATALOG_WRITE)],
+    responses=says(ProductNotFound),
+)
+async def get_product_by_stripe_price(
+    stripe_price_id: FromPath[str], products: NamedDependency[Products]
+) -> StaffProduct:
+    """One of its variants has the price; also a deleted one."""
+    return _product(await products.by_stripe_price_id(stripe_price_id=stripe_price_id))
+
+
 @patch(
     "/v1/admin/products/{product_id:uuid}",
     summary="Change a product",
@@ -345,6 +359,7 @@ route_handlers: Final[Sequence[ControllerRouterHandler]] = (
     list_all_products,
     create_product,
     get_any_product,
+    get_product_by_stripe_price,
     update_product,
     delete_product,
     publish_product,
