@@ -152,6 +152,41 @@ async def test_poison_is_tried_three_times_and_stays_failed_until_it_is_replayed
         await desk.shop.inbox.replay(message_id=message)
 
 
+@pytest.mark.requirement("SBB-WIN-02", "SBB-WIN-05")
+async def test_a_message_made_pending_by_hand_has_one_more_try_and_holds_up_nobody(desk: Desk) -> None:
+    async def poison(_: Context, __: InboxMessage) -> Handled:
+        raise RuntimeError
+
+    desk.handlers["epicor_propello", "Inventory"] = poison
+    message = await desk.take(body_of())
+    await desk.process()
+    assert (await desk.entry(message)).status is InboxStatus.FAILED
+    desk.handlers["epicor_propello", "Inventory"] = effect
+    await desk.run("UPDATE {webhooks_inbox} SET status = 'pending', processed_at = NULL WHERE tenant_id = $1")
+    behind = await desk.take(body_of(sku="behind"))
+    await desk.process()
+    assert [(each.status, each.attempts) for each in (await desk.entry(message), await desk.entry(behind))] == [
+        (InboxStatus.COMPLETED, 3),
+        (InboxStatus.COMPLETED, 1),
+    ]
+
+
+@pytest.mark.requirement("SBB-WIN-02")
+async def test_what_waits_for_its_next_try_can_be_replayed_at_once(desk: Desk) -> None:
+    async def poison(_: Context, __: InboxMessage) -> Handled:
+        raise RuntimeError
+
+    desk.handlers["epicor_propello", "Inventory"] = poison
+    message = await desk.take(body_of())
+    await desk.process(wait=lambda _: timedelta(hours=1))
+    assert (await desk.entry(message)).attempts == 1
+    desk.handlers["epicor_propello", "Inventory"] = effect
+    again = await desk.shop.inbox.replay(message_id=message)
+    assert (again.status, again.attempts) == (InboxStatus.PENDING, 0)
+    await desk.process()
+    assert (await desk.entry(message)).status is InboxStatus.COMPLETED
+
+
 async def test_a_source_says_how_often_its_messages_are_tried(desk: Desk) -> None:
     async def poison(_: Context, __: InboxMessage) -> Handled:
         raise RuntimeError
@@ -421,7 +456,7 @@ async def test_staff_see_what_came_and_replay_it(desk: Desk) -> None:
         assert (refused.status_code, refused.json()["code"]) == (409, "inbox.message_not_replayable")
         depths = (await http.get("/v1/admin/inbox/depths", headers=staff)).json()
         assert {each["status"]: each["rows"] for each in depths} == {"pending": 1, "forged": 1}
-        turned = await http.post("/v1/admin/webhook-sources/vendure/secret", json={}, headers=staff)
+        turned = await http.post("/v1/admin/webhook-sources/vendure/secret", headers=staff)
         assert turned.status_code == 200 and turned.json()["secret"] != secret
         off = await http.patch("/v1/admin/webhook-sources/vendure", json={"is_active": False}, headers=staff)
         assert off.json()["is_active"] is False

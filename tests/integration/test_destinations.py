@@ -1,6 +1,7 @@
 """Which addresses are sent to: asked after the name was resolved, of the very address that is connected to."""
 
 import asyncio
+import base64
 import contextlib
 import ipaddress
 import socket
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from receiver import receiving
 from storeroom.core.networks import is_public, networks
+from storeroom.core.secrets import Secret
 from storeroom.integration import Courier, DestinationRefused, InvalidWebhook, NoAnswer
 from storeroom.integration import courier as courier_module
 from storeroom.integration.destinations import ADDRESSES_MAX, checked_url, resolve
@@ -189,11 +191,20 @@ async def test_little_is_read_of_a_long_answer() -> None:
         assert outcome.response_body == "x" * 2000
 
 
-async def test_headers_of_ours_are_not_overwritten() -> None:
+@pytest.mark.requirement("CED-WQ-01")
+async def test_headers_are_sent_as_given_but_those_of_the_connection_and_of_a_signature() -> None:
+    given = {
+        "Webhook-Id": "theirs",
+        "content-type": "application/cloudevents+json",
+        "Host": "elsewhere",
+        "X-Shop": "one",
+    }
     async with receiving() as receiver, Courier(allowed=networks("127.0.0.0/8")) as courier:
-        delivery = uuid4()
-        headers = {"Webhook-Id": "forged", "Host": "elsewhere", "X-Shop": "one"}
-        await courier.send(receiver.url, b"{}", delivery_id=delivery, headers=headers)
-        got = receiver.requests[0].headers
-        assert (got["webhook-id"], got["x-shop"]) == (str(delivery), "one")
-        assert got["host"] == f"127.0.0.1:{receiver.port}"
+        delivery, secret = uuid4(), Secret("whsec_" + base64.b64encode(b"a secret of the test").decode())
+        await courier.send(receiver.url, b"{}", delivery_id=delivery, headers=given)
+        await courier.send(receiver.url, b"{}", delivery_id=delivery, headers=given, secrets=[secret])
+    plain, signed = (request.headers for request in receiver.requests)
+    assert (plain["webhook-id"], plain["content-type"]) == ("theirs", "application/cloudevents+json")
+    assert (signed["webhook-id"], signed["content-type"]) == (str(delivery), "application/json")
+    for got in (plain, signed):
+        assert (got["x-shop"], got["host"], got["content-length"]) == ("one", f"127.0.0.1:{receiver.port}", "2")

@@ -78,7 +78,7 @@ class MessageNotFound(NotFound):
 
 
 class MessageNotReplayable(Conflict):
-    """It was processed, waits to be, or was never signed by its source."""
+    """It was processed, is about to be, or was never signed by its source."""
 
     code = "inbox.message_not_replayable"
 

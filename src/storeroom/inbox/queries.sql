@@ -44,7 +44,8 @@ SELECT s.tenant_id
 -- name: claim(tenant_id, claim, lease, wait_max) -> InboxMessage?
 -- The oldest that is due. The attempt is counted here, so a message that kills its worker ends as well; and one at a time is
 -- claimed, so it takes no other message's attempts with it. Rivals get other rows, and wait for nobody. What was not tried yet
--- waits for nothing, and nothing longer than `wait_max`: where it says so the database's clock was set back since.
+-- waits for nothing, and nothing longer than `wait_max`: where it says so the database's clock was set back since. A row that
+-- somebody made pending by hand, with all its attempts used, has one more: were it refused, none behind it would have its turn.
 WITH due AS (
     SELECT id
       FROM {webhooks_inbox}
@@ -55,7 +56,7 @@ WITH due AS (
      LIMIT 1
        FOR UPDATE SKIP LOCKED)
 UPDATE {webhooks_inbox} i
-   SET status = 'processing', claim = :claim, lease_until = now() + :lease, attempts = i.attempts + 1
+   SET status = 'processing', claim = :claim, lease_until = now() + :lease, attempts = least(i.attempts + 1, i.max_attempts)
   FROM due
  WHERE i.tenant_id = :tenant_id
    AND i.id = due.id
@@ -145,12 +146,12 @@ SELECT id, source, webhook_type, event_id, status, attempts, max_attempts, next_
  LIMIT :size;
 
 -- name: replay(tenant_id, message_id) -> count
--- With all its attempts. Never what its source has not signed.
+-- With all its attempts, also one that waits for its next. Never what its source has not signed.
 UPDATE {webhooks_inbox}
    SET status = 'pending', attempts = 0, next_attempt_at = now(), processed_at = NULL, error_message = NULL, result = NULL
  WHERE tenant_id = :tenant_id
    AND id = :message_id
-   AND status IN ('failed', 'skipped')
+   AND (status IN ('failed', 'skipped') OR (status = 'pending' AND attempts > 0))
    AND signature_valid;
 
 -- name: depths(tenant_id) -> InboxDepth*

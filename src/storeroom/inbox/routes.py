@@ -158,7 +158,10 @@ async def get_message(message_id: FromPath[UUID], inbox: NamedDependency[Inbox])
     responses=says(MessageNotFound, MessageNotReplayable),
 )
 async def replay_message(message_id: FromPath[UUID], inbox: NamedDependency[Inbox]) -> InboxEntry:
-    """One that failed or was skipped, with all its attempts. Never one that its source has not signed."""
+    """One that failed or was skipped, or waits for its next try, with all its attempts.
+
+    Never one that its source has not signed.
+    """
     return await inbox.replay(message_id=InboxId(message_id))
 
 
@@ -225,13 +228,13 @@ async def update_source(
 )
 async def rotate_source(
     source: FromPath[str],
-    data: JSONBody[AnotherSecret],
     principal: NamedDependency[Principal],
     webhook_sources: NamedDependency[WebhookSources],
+    data: JSONBody[AnotherSecret | None] = None,
 ) -> SourceSecret:
     """The one before is good as well until it is dropped, so that no message is refused meanwhile."""
     _check_money(source, principal)
-    secret = await webhook_sources.rotate(code=source, secret=data.secret)
+    secret = await webhook_sources.rotate(code=source, secret=data.secret if data else None)
     return SourceSecret(secret=secret.reveal())
 
 

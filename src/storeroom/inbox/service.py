@@ -245,11 +245,11 @@ class Inbox(Service):
     @audited("inbox.replay", "webhook", "message_id")
     @transactional
     async def replay(self, *, message_id: InboxId) -> InboxEntry:
-        """Process a message again that failed or was skipped, with all its attempts.
+        """Process a message again, with all its attempts: one that failed, was skipped, or waits for its next try.
 
         Raises:
             MessageNotFound: no such message.
-            MessageNotReplayable: it was processed, waits to be, or its source has not signed it.
+            MessageNotReplayable: it was processed, is about to be, or its source has not signed it.
         """
         if not await queries.replay(self.db, tenant_id=self.tenant_id, message_id=message_id):
             found = await self._entry(message_id)

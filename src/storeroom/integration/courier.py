@@ -19,7 +19,13 @@ from storeroom.core.networks import Network
 from storeroom.core.secrets import Secret
 from storeroom.integration.destinations import checked_url, resolve
 from storeroom.integration.errors import DestinationRefused, InvalidWebhook, NoAnswer
-from storeroom.integration.model import BODY_KEPT_MAX, ERROR_LENGTH_MAX, TIMEOUT_DEFAULT, Outcome
+from storeroom.integration.model import (
+    BODY_KEPT_MAX,
+    CONNECTION_HEADERS,
+    ERROR_LENGTH_MAX,
+    TIMEOUT_DEFAULT,
+    Outcome,
+)
 
 KEEP_ALIVE_S: Final = 30.0
 CONNECT_S: Final = 2.0  # for an address of a name that has more of them; the last may take all the time there is
@@ -33,10 +39,9 @@ SENDING_ERRORS: Final = (
     httpcore.UnsupportedProtocol,
     OSError,  # of TLS, before httpcore has it
 )
-OWN_HEADERS: Final = frozenset({
-    "host", "content-length", "content-type", "transfer-encoding", "connection", "user-agent",
-    "webhook-id", "webhook-timestamp", "webhook-signature",
-})  # fmt: skip
+OWN_HEADERS: Final = CONNECTION_HEADERS | {
+    "content-type", "user-agent", "webhook-id", "webhook-timestamp", "webhook-signature",
+}  # fmt: skip
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +99,7 @@ class Courier:
             body: JSON.
             delivery_id: the same for every attempt, so that the receiver can drop repeats.
             secrets: each signs, by the Standard Webhooks scheme; none: not signed.
-            headers: more of them. Ours go before.
+            headers: more of them. They go before ours where nothing is signed; those of the connection are left out.
             within: all of it has to be done.
             now: what the signature says; None: now.
         """
@@ -209,8 +214,7 @@ def _headers(
     body: bytes, delivery_id: UUID, secrets: Sequence[Secret], more: Mapping[str, str], now: datetime | None
 ) -> dict[str, str]:
     at = now or datetime.now(UTC)
-    headers = {name: value for name, value in more.items() if name.lower() not in OWN_HEADERS}
-    headers |= {
+    ours = {
         "content-type": "application/json",
         "user-agent": f"Storeroom/{__version__}",
         "webhook-id": str(delivery_id),
@@ -218,10 +222,12 @@ def _headers(
     }
     if secrets:
         text = body.decode()
-        headers["webhook-signature"] = " ".join(
+        ours["webhook-signature"] = " ".join(
             Signer(secret.reveal()).sign(str(delivery_id), at, text) for secret in secrets
         )
-    return headers
+    kept = OWN_HEADERS if secrets else CONNECTION_HEADERS
+    given = {name.lower(): (name, value) for name, value in more.items() if name.lower() not in kept}
+    return dict(given.values()) | {name: value for name, value in ours.items() if name not in given}
 
 
 def _failed(began: float, error: str) -> Outcome:

@@ -34,6 +34,9 @@ PAYLOAD_BYTES_MAX: Final = 256 * 1024
 ENTITY_TYPE_LENGTH_MAX: Final = 50
 HEADERS_MAX: Final = 20
 HEADER_LENGTH_MAX: Final = 1000
+CONNECTION_HEADERS: Final = frozenset({  # what HTTP says of the connection is no message's to say
+    "host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect",
+})  # fmt: skip
 ERROR_LENGTH_MAX: Final = 500
 BODY_KEPT_MAX: Final = 2000  # characters of an answer that are kept
 LISTED_MAX: Final = 100

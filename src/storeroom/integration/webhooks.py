@@ -18,6 +18,7 @@ from storeroom.integration.errors import InvalidWebhook, LeaseLost, WebhookNotFo
 from storeroom.integration.model import (
     ATTEMPTS_DEFAULT,
     ATTEMPTS_MAX,
+    CONNECTION_HEADERS,
     DIRECT,
     ENTITY_TYPE_LENGTH_MAX,
     ERROR_LENGTH_MAX,
@@ -66,7 +67,8 @@ class Webhooks(Service):
             url: http or https. It is sent as it stands, with the headers given, and is not signed: an endpoint's are.
             event_type: as in `payment.completed`.
             payload: JSON; the body.
-            headers: of the request.
+            headers: of the request, sent as they are given: `Content-Type` and its like go before ours. Those of the
+                connection, such as `Host`, are refused.
             max_attempts: 1 to ATTEMPTS_MAX; then it is a dead letter.
             entity_type: what it is about, as in `order`; with entity_id.
             entity_id: its id.
@@ -86,7 +88,10 @@ class Webhooks(Service):
             1 <= len(entity_type) <= ENTITY_TYPE_LENGTH_MAX and entity_type.isprintable()
         ):
             raise InvalidWebhook(field="entity_type", reason=f"1 to {ENTITY_TYPE_LENGTH_MAX} printable characters")
-        body = msgspec.json.encode(payload)
+        try:
+            body = msgspec.json.encode(payload)
+        except (TypeError, ValueError) as error:  # an object of the caller's own, half of a surrogate pair
+            raise InvalidWebhook(field="payload", reason=f"cannot be written as JSON: {error}") from None
         if len(body) > PAYLOAD_BYTES_MAX:
             raise InvalidWebhook(field="payload", reason=f"larger than {PAYLOAD_BYTES_MAX} bytes")
         if payload is None or b"\\u0000" in body:  # neither of which a row can hold
@@ -282,8 +287,12 @@ def _headers(given: Mapping[str, str]) -> dict[str, str]:
     for name, value in given.items():
         if not name or not all(c.isascii() and (c.isalnum() or c in "-_") for c in name):
             raise InvalidWebhook(field="headers", reason="a name has letters, digits and hyphens")
+        if name.lower() in CONNECTION_HEADERS:
+            raise InvalidWebhook(field=f"headers.{name}", reason="is the connection's")
         if not (len(value) <= HEADER_LENGTH_MAX and value.isascii() and value.isprintable()):
             raise InvalidWebhook(
                 field=f"headers.{name}", reason=f"at most {HEADER_LENGTH_MAX} visible ASCII characters"
             )
+    if len({name.lower() for name in given}) < len(given):
+        raise InvalidWebhook(field="headers", reason="one name twice, in another case")
     return dict(given)
