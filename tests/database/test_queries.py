@@ -1,5 +1,6 @@
 """Statements become coroutines, rows become structs; on a real PostgreSQL."""
 
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -70,14 +71,14 @@ CREATE TABLE q_things (tenant_id text NOT NULL, id uuid NOT NULL, state q_state 
 
 @pytest.fixture(scope="module")
 async def db(postgres: Any) -> AsyncIterator[Database]:
+    name = f"query_tests_{os.getpid()}"  # each worker that has some of these tests makes its own
     admin = await asyncpg.connect(postgres.dsn("postgres"))
-    await admin.execute("DROP DATABASE IF EXISTS query_tests WITH (FORCE)")
-    await admin.execute("CREATE DATABASE query_tests")
-    opened = await Database.open(postgres.dsn("query_tests"), names=TableNames("q_"), role=None, min_size=1)
+    await admin.execute(f"CREATE DATABASE {name}")
+    opened = await Database.open(postgres.dsn(name), names=TableNames("q_"), role=None, min_size=1)
     await opened.execute(SCHEMA)
     yield opened
     await opened.close()
-    await admin.execute("DROP DATABASE query_tests WITH (FORCE)")
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()
 
 

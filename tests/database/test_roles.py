@@ -127,7 +127,7 @@ async def test_what_another_database_does_at_the_same_moment_is_not_done_twice(
     other = await asyncpg.connect(login_dsn(other_server.dsn("postgres"), "shopkeeper"))
     if step.startswith("GRANT"):
         await other.execute("CREATE ROLE storeroom_app NOLOGIN")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         transaction = other.transaction()
         await transaction.start()
         await other.execute(step)

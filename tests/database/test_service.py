@@ -113,7 +113,7 @@ async def book() -> Book:
 
 @pytest.fixture
 async def context(database: Database, book: Book) -> Context:
-    return Context(db=database, tenant_id=next(iter(book.tenants)), tenants=TenantCache(book.load))
+    return Context(db=database, tenant_id=next(iter(book.tenants)), tenants=TenantCache(book.load, keep_s=600))
 
 
 async def test_an_operation_commits_by_itself_or_not_at_all(context: Context) -> None:

@@ -1,5 +1,6 @@
 """The stubs say what the database says, and the structs fit the columns."""
 
+import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -54,14 +55,14 @@ CREATE TABLE things (tenant_id text NOT NULL, id uuid NOT NULL, state thing_stat
 
 @pytest.fixture(scope="module")
 async def connection(postgres: Any) -> AsyncIterator[Any]:
+    name = f"stub_tests_{os.getpid()}"  # each worker that has some of these tests makes its own
     admin = await asyncpg.connect(postgres.dsn("postgres"))
-    await admin.execute("DROP DATABASE IF EXISTS stub_tests WITH (FORCE)")
-    await admin.execute("CREATE DATABASE stub_tests")
-    own = await asyncpg.connect(postgres.dsn("stub_tests"))
+    await admin.execute(f"CREATE DATABASE {name}")
+    own = await asyncpg.connect(postgres.dsn(name))
     await own.execute(SCHEMA)
     yield own
     await own.close()
-    await admin.execute("DROP DATABASE stub_tests WITH (FORCE)")
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()
 
 
