@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,22 +63,23 @@ def test_what_is_pasted_from_the_readme_sells_something(server: ServerProcess, t
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 broken" in done.stdout + done.stderr
-    sold = httpx.get(f"{server.url}/v1/products/readme-scarf").json()
+    sold = httpx.get(f"{server.url}/v1/products/readme-scarf", timeout=30).json()
     assert sold["variants"][0]["price"] == {"amount": 1950, "currency": "USD"}
 
 
 def test_what_is_pasted_from_the_first_page_places_an_order(server: ServerProcess) -> None:
-    page = html.unescape(httpx.get(server.url).text)
+    page = html.unescape(httpx.get(server.url, timeout=30).text)
     (command,) = re.findall(r"<pre>\s*(curl .*?)</pre>", page, re.DOTALL)
     done = subprocess.run(["bash", "-euc", command], capture_output=True, text=True, timeout=60, check=True)
     assert json.loads(done.stdout)["order"]["status"] == "pending_payment"
 
 
 def test_the_process_shows_what_its_worker_does(server: ServerProcess) -> None:
-    metrics = httpx.get(f"{server.url}/metrics").text
-    assert re.search(
-        r'^storeroom_job_last_success_timestamp_seconds\{job="orders.fill_search"\} \d', metrics, re.MULTILINE
-    )
+    shown = re.compile(r'^storeroom_job_last_success_timestamp_seconds\{job="orders.fill_search"\} \d', re.MULTILINE)
+    until = time.monotonic() + 60
+    while not shown.search(httpx.get(f"{server.url}/metrics", timeout=30).text):  # its worker begins when it listens
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def test_the_program_of_the_readme_places_an_order(server: ServerProcess, tmp_path: Path) -> None:
