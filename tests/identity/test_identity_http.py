@@ -337,7 +337,8 @@ async def test_a_refresh_over_http_asks_the_database_once(front: Front, monkeypa
         real: Callable[..., Any] = getattr(Database, name)
 
         async def ask(self: Database, sql: str, *args: object, real: Callable[..., Any] = real) -> Any:
-            asked.append(sql)
+            if "pg_notify" not in sql:  # of who made an account a moment before, for the workers
+                asked.append(sql)
             return await real(self, sql, *args)
 
         monkeypatch.setattr(Database, name, ask)

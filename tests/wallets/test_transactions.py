@@ -74,7 +74,8 @@ async def test_recording_is_one_round_trip(purse: Purse, monkeypatch: pytest.Mon
         plain = getattr(Database, name)
 
         async def counted(self: Database, sql: str, *args: Any) -> Any:
-            asked.append(sql)
+            if "pg_notify" not in sql:  # of what another test did a moment before, for the workers
+                asked.append(sql)
             return await plain(self, sql, *args)
 
         monkeypatch.setattr(Database, name, counted)
