@@ -52,6 +52,7 @@ from storeroom.hosted import Event, HostedSessionNotFound, MpgsResult, MpgsStatu
 from storeroom.identity import (
     AddressNotFound,
     AuthProvider,
+    HeldAccount,
     InvalidCredentials,
     KycStatus,
     OneTimeTokenRefused,
@@ -1011,7 +1012,14 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
     "mail_proofs.send_reset": [(nothing, lambda s, o, t: s.mail_proofs.send_reset(email=t.user.email))],
     "mail_proofs.send_verification": [(nothing, lambda s, o, t: s.mail_proofs.send_verification(email=t.user.email))],
     "mail_proofs.verify_email": [(OneTimeTokenRefused, lambda s, o, t: s.mail_proofs.verify_email(token=t.mail_token))],
-    "second_factors.ask": [(nothing, lambda s, o, t: s.second_factors.ask(proof=t.proof))],
+    "second_factors.ask": [
+        (
+            nothing,
+            lambda s, o, t: s.second_factors.ask(
+                proof=t.proof, held=HeldAccount(user=t.user, second_factor_since=None)
+            ),
+        )
+    ],
     "second_factors.check": [
         (SecondFactorRefused, lambda s, o, t: s.second_factors.check(user_id=t.member.id, code=t.recovery_code))
     ],

@@ -112,6 +112,42 @@ async def test_of_many_wrong_tries_at_once_no_more_pass_than_are_allowed(databas
     assert sorted(type(each).__name__ for each in outcomes) == ["RateLimited"] * 5 + ["ZeroDivisionError"] * 3
 
 
+async def test_a_right_try_is_the_next_one_s_and_is_written_once(database: Database, tenant: str) -> None:
+    """A window later there is nothing of it left, and one that ends in a later window is not of that one."""
+    clock = FixedClock(datetime(2026, 1, 1, 10, tzinfo=UTC))
+    limiter = Limiter(database, tenant, "203.0.113.9", clock=clock)
+    for _ in range(5):
+        async with limiter.wrong_by_address("try", times=2, window=HOUR):
+            pass
+    counted = "SELECT array_agg(hits ORDER BY window_at) FROM rate_counters WHERE tenant_id = $1"
+    assert await database.fetchval(counted, tenant) == [1]
+    async with limiter.wrong_by_address("try", times=2, window=HOUR):
+        clock.move(HOUR)
+    for expected in (ZeroDivisionError, ZeroDivisionError, RateLimited):
+        with pytest.raises(expected):
+            async with limiter.wrong_by_address("try", times=2, window=HOUR):
+                raise ZeroDivisionError
+    assert await database.fetchval(counted, tenant) == [1, 3]
+
+
+async def test_what_servers_keep_of_right_tries_allows_no_more_wrong_ones(
+    database: Database, dsn: str, tenant: str
+) -> None:
+    clock = FixedClock(datetime(2026, 1, 1, tzinfo=UTC))
+    async with await Database.open(dsn) as second:
+        one, other = (Limiter(db, tenant, "203.0.113.9", clock=clock) for db in (database, second))
+        for limiter in (one, other, one, other):
+            async with limiter.wrong_by_address("try", times=4, window=HOUR):
+                pass
+        wrong = 0
+        for limiter in (one, other, one, other, one, other, one, other):
+            with pytest.raises((ZeroDivisionError, RateLimited)):
+                async with limiter.wrong_by_address("try", times=4, window=HOUR):
+                    wrong += 1
+                    raise ZeroDivisionError
+    assert wrong == 4
+
+
 async def test_the_next_window_begins_at_zero(database: Database, tenant: str) -> None:
     clock = FixedClock(datetime(2026, 1, 1, 10, 59, 30, tzinfo=UTC))
     named: dict[str, Any] = {"tenant_id": tenant, "bucket": "b", "times": 1, "window": HOUR, "clock": clock}

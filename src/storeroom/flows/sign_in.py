@@ -200,10 +200,11 @@ class SignIn(Service):
         self, proof: Proof, guest_token: str | None, device: str | None, *, passed: bool = False
     ) -> SignedIn:
         """Every way to sign in ends here, so that none goes past the second factor unless it was passed."""
-        if not passed:
-            await SecondFactors(self.context, self._keys).ask(proof=proof)
         sessions = Sessions(self.context, self._keys)
-        signed_in = await sessions.start(proof=proof, guest_token=guest_token, device=device)
+        held = await sessions.hold(proof=proof)
+        if not passed:
+            await SecondFactors(self.context, self._keys).ask(proof=proof, held=held)
+        signed_in = await sessions.start(proof=proof, held=held, guest_token=guest_token, device=device)
         await sessions.tell_sign_in(signed_in, second_factor=passed)
         if signed_in.was_guest:
             await Carts(self.context).merge(user_id=signed_in.user.id, session_id=signed_in.session_id)

@@ -236,6 +236,26 @@ class Credentials(msgspec.Struct, frozen=True):
     status: UserStatus
 
 
+class LockedAccount(User, frozen=True, kw_only=True):
+    """An account under lock, as a proof is compared with it. Never leaves this slice."""
+
+    password_hash: str | None
+    second_factor_since: datetime | None
+
+    @property
+    def held(self) -> "HeldAccount":
+        """What others may know of it."""
+        user = User(**{name: getattr(self, name) for name in User.__struct_fields__})
+        return HeldAccount(user=user, second_factor_since=self.second_factor_since)
+
+
+class HeldAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """The account of a proof that holds; until the transaction ends nobody changes it."""
+
+    user: User
+    second_factor_since: datetime | None  # None: it has none that is confirmed
+
+
 class Managed(msgspec.Struct, frozen=True):
     """An account under lock, with what decides who may change it."""
 

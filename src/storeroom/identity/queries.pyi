@@ -18,6 +18,7 @@ from storeroom.identity.model import (
     GuestSeen,
     KycStatus,
     LinkedIdentity,
+    LockedAccount,
     Managed,
     OpenSession,
     Profile,
@@ -203,7 +204,7 @@ async def insert_guest(
 ) -> Session: ...
 async def guest(db: Executor, /, *, tenant_id: str, token_hash: str, touch_every: timedelta) -> GuestSeen | None: ...
 async def touch_guest(db: Executor, /, *, tenant_id: str, session_id: UUID, lifetime: timedelta) -> None: ...
-async def lock_credentials(db: Executor, /, *, tenant_id: str, user_id: UUID) -> Credentials | None: ...
+async def hold_account(db: Executor, /, *, tenant_id: str, user_id: UUID) -> LockedAccount | None: ...
 async def claim_guest(
     db: Executor,
     /,

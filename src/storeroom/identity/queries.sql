@@ -426,14 +426,19 @@ UPDATE {auth_sessions}
    AND user_id IS NULL
    AND status = 'active';
 
--- name: lock_credentials(tenant_id, user_id) -> Credentials?
--- Against a change of password or status between the test of the password and the new session.
-SELECT id AS user_id, password_hash, status
-  FROM {users}
- WHERE tenant_id = :tenant_id
-   AND id = :user_id
-   AND deleted_at IS NULL
-   FOR NO KEY UPDATE;
+-- name: hold_account(tenant_id, user_id) -> LockedAccount?
+-- Against a change of password or status between the test of the password and the new session; with all that a sign-in
+-- asks of an account, since each statement more is a wait.
+SELECT u.id, u.email, u.email_verified, u.email_verified_at, u.full_name, u.phone, u.phone_verified, u.auth_provider,
+       u.role, u.permissions, u.status, u.age_verified, u.age_verified_at, u.kyc_status, u.kyc_verified_at,
+       u.erp_customer_id, u.erp_synced_at, u.metadata, u.created_at, u.updated_at, u.deleted_at, u.password_hash,
+       f.confirmed_at AS second_factor_since
+  FROM {users} u
+  LEFT JOIN {second_factors} f ON f.tenant_id = :tenant_id AND f.user_id = u.id
+ WHERE u.tenant_id = :tenant_id
+   AND u.id = :user_id
+   AND u.deleted_at IS NULL
+   FOR NO KEY UPDATE OF u;
 
 -- name: claim_guest(tenant_id, guest_hash, user_id, token_hash, family_hash, ip?, user_agent?, device?, lifetime) -> Session?
 -- The guest's session becomes the account's and keeps its visitor; its old token opens nothing from here on. Of two who

@@ -36,6 +36,7 @@ from storeroom.identity.model import (
     TOUCH_EVERY,
     USER_AGENT_LENGTH_MAX,
     Authenticated,
+    HeldAccount,
     OpenSession,
     RefreshOutcome,
     RevokedSession,
@@ -183,28 +184,44 @@ class Sessions(People):
             raise InvalidCredentials
 
     @transactional
-    async def hold(self, *, proof: Proof) -> None:
+    async def hold(self, *, proof: Proof) -> HeldAccount:
         """See whether a proof still holds, and keep it so until the transaction ends: whatever rests on it comes after.
+
+        Returns the account of the proof.
 
         Raises:
             InvalidCredentials: the password was changed since, or the account deleted.
             AccountBlocked: it was suspended or banned since.
         """
-        known = await queries.lock_credentials(self.db, tenant_id=self.tenant_id, user_id=proof.user_id)
+        known = await queries.hold_account(self.db, tenant_id=self.tenant_id, user_id=proof.user_id)
         if known is None or (proof.mark is not None and token_hash(known.password_hash or "") != proof.mark):
             raise InvalidCredentials
         if known.status not in MAY_SIGN_IN:
             raise AccountBlocked(status=known.status)
+        return known.held
 
     @transactional
-    async def start(self, *, proof: Proof, guest_token: str | None = None, device: str | None = None) -> SignedIn:
+    async def start(
+        self,
+        *,
+        proof: Proof,
+        held: HeldAccount | None = None,
+        guest_token: str | None = None,
+        device: str | None = None,
+    ) -> SignedIn:
         """Begin a session of an account that was proven; the second half of `sign_in`.
+
+        Args:
+            proof: of `prove`.
+            held: what `hold` has answered to the proof in this transaction. None: it is held here.
+            guest_token: as for `sign_in`.
+            device: as for `sign_in`.
 
         Raises:
             InvalidCredentials: the password was changed since, or the account deleted.
             AccountBlocked: it was suspended or banned since.
         """
-        await self.hold(proof=proof)
+        user = (held or await self.hold(proof=proof)).user
         token = RefreshToken.first()
         session = None
         if guest_token:
@@ -232,7 +249,7 @@ class Sessions(People):
                 **self._place(device),
             )
         return self._signed_in(
-            await self._present(proof.user_id),
+            user,
             token,
             session_id=session.id,
             expires_at=session.expires_at,
@@ -421,12 +438,6 @@ class Sessions(People):
     async def _user_known(self, user_id: UserId) -> None:
         if await queries.role_of(self.db, tenant_id=self.tenant_id, user_id=user_id) is None:
             raise UserNotFound(user_id=user_id)
-
-    async def _present(self, user_id: UserId) -> User:
-        user = await queries.user(self.db, tenant_id=self.tenant_id, user_id=user_id)
-        if user is None:
-            raise InvalidCredentials
-        return user
 
     def _signed_in(
         self, user: User, token: RefreshToken, *, session_id: SessionId, expires_at: datetime, was_guest: bool

@@ -108,7 +108,7 @@ DELETE FROM {otp_requests}
 -- Second factors of staff.
 
 -- name: standing(tenant_id, user_id) -> Standing?
--- What signing in asks of an account, in one statement by two keys.
+-- An account and its second factor, in one statement by two keys. Signing in reads the same as it locks the account.
 SELECT u.role, u.email, f.confirmed_at,
        (SELECT count(*)
           FROM {recovery_codes} r

@@ -13,7 +13,7 @@ from storeroom.core.ids import UserId, human_code, new_id
 from storeroom.core.secrets import token_hash
 from storeroom.database.executor import Executor
 from storeroom.database.service import ActorKind, Context, Service, operation, transactional
-from storeroom.identity import Proof, Sessions, TokenKeys, UserNotFound, may_manage
+from storeroom.identity import HeldAccount, Proof, Sessions, TokenKeys, UserNotFound, may_manage
 from storeroom.tenants import settings_of
 from storeroom.verification import queries, totp
 from storeroom.verification.errors import (
@@ -34,6 +34,7 @@ from storeroom.verification.model import (
     ISSUER_LENGTH_MAX,
     RECOVERY_CODE_LENGTH,
     RECOVERY_CODES,
+    STAFF_ROLES,
     Challenge,
     Enrolment,
     SecondFactorStatus,
@@ -170,18 +171,19 @@ class SecondFactors(Service):
 
     # --- Signing in ---------------------------------------------------------------------------------------------------
 
-    @operation
-    async def ask(self, *, proof: Proof) -> None:
+    async def ask(self, *, proof: Proof, held: HeldAccount) -> None:
         """Pass who signs in without a second factor; raise a challenge for who has one, or has to get one.
+
+        Args:
+            proof: what the challenge stands for.
+            held: what `Sessions.hold` has answered to it.
 
         Raises:
             SecondFactorRequired: carries the challenge.
         """
-        known = await queries.standing(self.db, tenant_id=self.tenant_id, user_id=proof.user_id)
-        if known is None:
-            return  # whoever begins the session says so
-        active = known.confirmed_at is not None
-        if not active and not (known.staff and (await settings_of(self.context)).staff_second_factor_required):
+        active = held.second_factor_since is not None
+        staff = held.user.role in STAFF_ROLES
+        if not active and not (staff and (await settings_of(self.context)).staff_second_factor_required):
             return
         expires_at = self.context.clock.now() + CHALLENGE_LIFETIME
         challenge = Challenge(user_id=proof.user_id, password_mark=proof.mark, expires_at=expires_at)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from math import ceil
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from storeroom.core.clock import Clock, SystemClock
 from storeroom.core.contact import InvalidEmail, normal_email
@@ -24,6 +25,7 @@ from storeroom.web.errors import RateLimited
 BUCKET_LENGTH_MAX: Final = 200
 IPV6_PREFIX: Final = 64  # one line of a provider has so much, and all addresses in it
 FLOOD_CALLERS_MAX: Final = 50_000  # addresses counted at a time; more of them start the window anew
+SPARE_CALLERS_MAX: Final = 50_000  # whose right tries a process keeps at a time; with more of them all are forgotten
 QUOTA_WINDOW_S: Final = 60
 QUOTA_BLOCKS: Final = 50  # a process takes a quota in so many parts: it writes once for each of them
 QUOTA_CALLERS_MAX: Final = 50_000  # whose parts a process holds at a time; with more of them all are forgotten
@@ -45,21 +47,17 @@ async def limit(
     Raises:
         RateLimited: it was one too many; carries the seconds until the window ends.
     """
-    await _counted(db, tenant_id=tenant_id, bucket=bucket, times=times, window=window, clock=clock)
-
-
-async def _counted(
-    db: Database, *, tenant_id: str, bucket: str, times: int, window: timedelta, clock: Clock | None
-) -> datetime:
-    """As `limit`. Returns when the window began."""
     now = (clock or SystemClock()).now()
-    length_s = window.total_seconds()
-    start_s = now.timestamp() // length_s * length_s
-    window_at = datetime.fromtimestamp(start_s, UTC)
+    window_at = _window_at(now, window)
     hits = await queries.count_hits(db, tenant_id=tenant_id, bucket=_short(bucket), window_at=window_at, hits=1)
     if hits > times:
-        raise RateLimited(retry_after_s=max(1, ceil(start_s + length_s - now.timestamp())))
-    return window_at
+        raise RateLimited(retry_after_s=max(1, ceil((window_at + window - now).total_seconds())))
+
+
+def _window_at(now: datetime, window: timedelta) -> datetime:
+    """When the window began that an instant lies in."""
+    length_s = window.total_seconds()
+    return datetime.fromtimestamp(now.timestamp() // length_s * length_s, UTC)
 
 
 def network(ip: str) -> str:
@@ -89,7 +87,7 @@ class Limiter:
         self._db = db
         self._tenant_id = tenant_id
         self._ip = ip
-        self._clock = clock
+        self._clock = clock or SystemClock()
 
     async def by_address(self, what: str, *, times: int, window: timedelta) -> None:
         """Count for the caller's address, as `network` has it. Raises RateLimited."""
@@ -99,9 +97,10 @@ class Limiter:
     async def wrong_by_address(
         self, what: str, *, times: int, window: timedelta, right: tuple[type[StoreroomError], ...] = ()
     ) -> AsyncIterator[None]:
-        """Count a try for the caller's address, and take it back where it was right: a whole office has one address.
+        """Count a try for the caller's address, and give it back where it was right: a whole office has one address.
 
-        It is counted before it is made, so that of many at once no more wrong ones pass than the limit has.
+        It is counted before it is made, so that of many at once no more wrong ones pass than the limit has. One that is
+        given back stays with this process, for the next from there: see `_Spare`.
 
         Args:
             what: is tried.
@@ -112,16 +111,17 @@ class Limiter:
         Raises:
             RateLimited: there were too many wrong ones.
         """
-        bucket = f"{what}:{self._address}"
-        window_at = await _counted(
-            self._db, tenant_id=self._tenant_id, bucket=bucket, times=times, window=window, clock=self._clock
-        )
+        address = self._address
+        who = (self._tenant_id, what, address)
+        spare, at = _Spare.of(self._db), _window_at(self._clock.now(), window)
+        if not spare.take(who, at):
+            await self.by(what, address, times=times, window=window)
         try:
             yield
         except right:
-            await self._take_back(bucket, window_at)
+            spare.give(who, at)
             raise
-        await self._take_back(bucket, window_at)
+        spare.give(who, at)
 
     async def by_email(self, what: str, email: str, *, times: int, window: timedelta) -> None:
         """Count for a mail address, however it is written; also for what is none. Raises RateLimited.
@@ -149,10 +149,44 @@ class Limiter:
     def _address(self) -> str:
         return network(self._ip) if self._ip else "unknown"
 
-    async def _take_back(self, bucket: str, window_at: datetime) -> None:
-        await queries.count_hits(
-            self._db, tenant_id=self._tenant_id, bucket=_short(bucket), window_at=window_at, hits=-1
-        )
+
+class _Spare:
+    """Tries that this process has counted in the database, and that were right.
+
+    The next one from the same address takes such a try and writes nothing. So never more wrong ones pass than the limit
+    has, whatever the number of processes; what one of them keeps, as many as were under way there at once, the others
+    have less until the window ends.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str, str], tuple[datetime, int]] = {}
+
+    @classmethod
+    def of(cls, db: Database) -> "_Spare":
+        """Those of one database; one for the whole process."""
+        found = _spare.get(db)
+        if found is None:
+            found = _spare[db] = cls()
+        return found
+
+    def take(self, who: tuple[str, str, str], window_at: datetime) -> bool:
+        """Use one of this window, if there is one."""
+        at, tries = self._kept.pop(who, (window_at, 0))
+        if at != window_at or tries == 0:
+            return False
+        if tries > 1:
+            self._kept[who] = (at, tries - 1)
+        return True
+
+    def give(self, who: tuple[str, str, str], window_at: datetime) -> None:
+        """Keep one for the next."""
+        at, tries = self._kept.pop(who, (window_at, 0))
+        if len(self._kept) >= SPARE_CALLERS_MAX:
+            self._kept.clear()
+        self._kept[who] = (window_at, tries + 1 if at == window_at else 1)
+
+
+_spare: Final[WeakKeyDictionary[Database, _Spare]] = WeakKeyDictionary()
 
 
 class Quotas:
