@@ -51,8 +51,13 @@ class StandIn:
     by_key: dict[str, str] = field(default_factory=dict)  # its idempotency keys
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)  # the gateway's
     wrong: Callable[[BaseHTTPRequestHandler], bool] | None = None  # answers instead, if it says so
+    _one: threading.Lock = field(default_factory=threading.Lock)  # two with one idempotency key get one session
 
     def answer(self, asked: Asked) -> tuple[int, Any]:
+        with self._one:
+            return self._answer(asked)
+
+    def _answer(self, asked: Asked) -> tuple[int, Any]:
         parts = asked.path.strip("/").split("/")
         if parts[:3] == ["v1", "checkout", "sessions"]:
             if asked.headers.get("authorization") != f"Bearer {STRIPE_KEY}":

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from stand import PROVIDER, Stand
 
-from factories import open_shop, usd
+from factories import LOOPBACK, SECRET, open_shop, usd
 from rivals import cut_at, race
 from standin import (
     MERCHANT,
@@ -65,6 +65,7 @@ class Hosted(Stand):
     """A stand whose gateways are at the stand-in."""
 
     home: StandIn
+    room: Storeroom
 
     async def gateways(self) -> None:
         await self.gateway(
@@ -113,7 +114,7 @@ class Hosted(Stand):
         database = self.shop.context.db
         assert isinstance(database, Database)
         processor = InboxProcessor(database, handlers=HANDLERS, tenants=self.shop.context.tenants)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while True:
                 found = await self.shop.inbox.get(message_id=message_id)
                 if found.status not in (InboxStatus.PENDING, InboxStatus.PROCESSING):
@@ -133,12 +134,24 @@ def home() -> Iterator[StandIn]:
         yield known
 
 
-@pytest.fixture
-async def hosted(shop: Shop, home: StandIn) -> Hosted:
+async def opened(room: Storeroom, shop: Shop, home: StandIn) -> Hosted:
     made = Hosted(shop.acting(actor=PROVIDER))
-    made.home = home
+    made.home, made.room = home, room
     await made.gateways()
     return made
+
+
+@pytest.fixture
+async def hosted(room: Storeroom, shop: Shop, home: StandIn) -> Hosted:
+    return await opened(room, shop, home)
+
+
+@pytest.fixture
+async def alone(fresh_database: Callable[[], Awaitable[str]], home: StandIn) -> AsyncIterator[Hosted]:
+    """In a database of its own: the worker asks about the payments of all shops, and one of an earlier test may be where
+    this stand-in is now."""
+    async with Storeroom.open(await fresh_database(), secret=SECRET, private_destinations=LOOPBACK) as room:
+        yield await opened(room, await open_shop(room), home)
 
 
 def paid_once(total: int = 10_000) -> tuple[str, int, list[tuple[str, int | None]]]:
@@ -282,11 +295,12 @@ async def test_inside_a_transaction_no_provider_is_called(hosted: Hosted) -> Non
 
 async def test_while_a_provider_is_slow_no_connection_waits_for_it(hosted: Hosted, database: Database) -> None:
     _, payment = await hosted.order(code="stripe")
+    begun = await database.fetchval("SELECT now()")  # what another test has just left is no wait of this one
     seen: list[int] = []
 
     def look(_: object) -> bool:
-        idle = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = current_database()"
-        seen.append(asyncio.run_coroutine_threadsafe(database.fetchval(idle), loop).result(5))
+        idle = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = current_database() AND xact_start > $1"
+        seen.append(asyncio.run_coroutine_threadsafe(database.fetchval(idle, begun), loop).result(60))
         return False
 
     loop = asyncio.get_running_loop()
@@ -540,9 +554,7 @@ async def test_what_comes_before_its_payment_is_tried_again_and_left_in_the_end(
 
 async def test_a_session_of_another_shop_is_nobodys_here(hosted: Hosted, room: Storeroom, home: StandIn) -> None:
     """Two shops with one Stripe account: the other's message, rightly signed, moves nothing of ours."""
-    other = Hosted((await open_shop(room)).acting(actor=PROVIDER))
-    other.home = home
-    await other.gateways()
+    other = await opened(room, await open_shop(room), home)
     order, _, page = await other.opened("stripe")
     about = home.stripe_pays(page.session_id)
     assert await hosted.tell("checkout.session.completed", about) == "unmatched"
@@ -793,82 +805,79 @@ async def age(hosted: Hosted, table: str, by: timedelta) -> None:
     await hosted.run(f"UPDATE {{{table}}} SET {columns} WHERE tenant_id = $1", by)
 
 
-async def poll(hosted: Hosted, database: Database, room: Storeroom) -> None:
-    """Until nothing more is due, of whatever test."""
-    while await poll_hosted(database, keys=room.token_keys, courier=room.courier, limit=POLLED_MAX) == POLLED_MAX:
-        pass
+async def poll(hosted: Hosted) -> None:
+    """As the worker does."""
+    room = hosted.room
+    assert room.token_keys is not None
+    await poll_hosted(room.db, keys=room.token_keys, courier=room.courier, limit=POLLED_MAX)
 
 
-async def test_what_nobody_told_is_asked(hosted: Hosted, database: Database, room: Storeroom) -> None:
-    paid, payment, _ = await hosted.opened("mpgs")
-    hosted.home.mpgs_says(payment.id.hex, "CAPTURED", captured="100.00")
-    by_card, _, page = await hosted.opened("stripe")
-    hosted.home.stripe_pays(page.session_id)
-    asked = len(hosted.home.asked)
-    await poll(hosted, database, room)
-    assert len(hosted.home.asked) == asked, "too soon: the return and the message are still on their way"
-    await age(hosted, "mpgs_transactions", timedelta(minutes=3))
-    await age(hosted, "stripe_sessions", timedelta(minutes=16))
-    await asyncio.gather(*(poll(hosted, database, room) for _ in range(3)))
-    assert len(hosted.home.asked) == asked + 2, "each was asked about once"
+async def test_what_nobody_told_is_asked(alone: Hosted) -> None:
+    paid, payment, _ = await alone.opened("mpgs")
+    alone.home.mpgs_says(payment.id.hex, "CAPTURED", captured="100.00")
+    by_card, _, page = await alone.opened("stripe")
+    alone.home.stripe_pays(page.session_id)
+    asked = len(alone.home.asked)
+    await poll(alone)
+    assert len(alone.home.asked) == asked, "too soon: the return and the message are still on their way"
+    await age(alone, "mpgs_transactions", timedelta(minutes=3))
+    await age(alone, "stripe_sessions", timedelta(minutes=16))
+    await asyncio.gather(*(poll(alone) for _ in range(3)))
+    assert len(alone.home.asked) == asked + 2, "each was asked about once"
     for order in (paid, by_card):
-        assert await hosted.paid(order) == paid_once()
+        assert await alone.paid(order) == paid_once()
 
 
-async def test_who_never_paid_is_expired(hosted: Hosted, database: Database, room: Storeroom) -> None:
-    left, payment, _ = await hosted.opened("mpgs")
-    started, other, _ = await hosted.opened("mpgs")
-    hosted.home.mpgs_says(other.id.hex, "AUTHENTICATION_INITIATED")
-    by_card, _, page = await hosted.opened("stripe")
-    hosted.home.sessions[page.session_id]["status"] = "expired"
-    await age(hosted, "mpgs_transactions", timedelta(minutes=5))
-    await poll(hosted, database, room)
-    found = {each.payment_id: each.payment_status for each in (await hosted.shop.mpgs_transactions.list()).items}
+async def test_who_never_paid_is_expired(alone: Hosted) -> None:
+    left, payment, _ = await alone.opened("mpgs")
+    started, other, _ = await alone.opened("mpgs")
+    alone.home.mpgs_says(other.id.hex, "AUTHENTICATION_INITIATED")
+    by_card, _, page = await alone.opened("stripe")
+    alone.home.sessions[page.session_id]["status"] = "expired"
+    await age(alone, "mpgs_transactions", timedelta(minutes=5))
+    await poll(alone)
+    found = {each.payment_id: each.payment_status for each in (await alone.shop.mpgs_transactions.list()).items}
     assert found == {payment.id: MpgsStatus.INITIATED, other.id: MpgsStatus.PENDING}
-    await hosted.run("UPDATE {mpgs_transactions} SET polled_at = NULL WHERE tenant_id = $1")
-    await age(hosted, "mpgs_transactions", timedelta(hours=1, minutes=6))
-    await age(hosted, "stripe_sessions", timedelta(hours=25))
-    await poll(hosted, database, room)
-    found = {each.payment_id: each.payment_status for each in (await hosted.shop.mpgs_transactions.list()).items}
+    await alone.run("UPDATE {mpgs_transactions} SET polled_at = NULL WHERE tenant_id = $1")
+    await age(alone, "mpgs_transactions", timedelta(hours=1, minutes=6))
+    await age(alone, "stripe_sessions", timedelta(hours=25))
+    await poll(alone)
+    found = {each.payment_id: each.payment_status for each in (await alone.shop.mpgs_transactions.list()).items}
     assert found == {payment.id: MpgsStatus.EXPIRED, other.id: MpgsStatus.EXPIRED}
-    assert (await hosted.session(page)).status is S.EXPIRED
-    assert await hosted.paid(left) == await hosted.paid(by_card) == ("pending_payment", 0, [("expired", None)])
-    assert await hosted.paid(started) == ("pending_payment", 0, [("failed", None)]), "it had begun"
+    assert (await alone.session(page)).status is S.EXPIRED
+    assert await alone.paid(left) == await alone.paid(by_card) == ("pending_payment", 0, [("expired", None)])
+    assert await alone.paid(started) == ("pending_payment", 0, [("failed", None)]), "it had begun"
 
 
-async def asked_again(hosted: Hosted, database: Database, room: Storeroom, by: timedelta) -> None:
+async def asked_again(hosted: Hosted, by: timedelta) -> None:
     """The worker, after so much time."""
     await hosted.run("UPDATE {mpgs_transactions} SET polled_at = NULL WHERE tenant_id = $1")
     await age(hosted, "mpgs_transactions", by)
-    await poll(hosted, database, room)
+    await poll(hosted)
 
 
-async def test_after_a_declined_card_the_buyer_may_pay_with_another(
-    hosted: Hosted, database: Database, room: Storeroom
-) -> None:
+async def test_after_a_declined_card_the_buyer_may_pay_with_another(alone: Hosted) -> None:
     """The worker asks between the two cards, and the buyer closes the browser after the second."""
-    order, payment, page = await hosted.opened("mpgs")
-    hosted.home.mpgs_says(payment.id.hex, "FAILED")
-    await asked_again(hosted, database, room, timedelta(minutes=3))
-    tried = await hosted.shop.mpgs_transactions.find(session_id=page.session_id)
+    order, payment, page = await alone.opened("mpgs")
+    alone.home.mpgs_says(payment.id.hex, "FAILED")
+    await asked_again(alone, timedelta(minutes=3))
+    tried = await alone.shop.mpgs_transactions.find(session_id=page.session_id)
     assert (tried.payment_status, tried.gateway_code) == (MpgsStatus.INITIATED, "DECLINED")
-    assert await hosted.paid(order) == UNPAID
-    assert (await hosted.start(payment)).session_id == page.session_id
-    hosted.home.mpgs_says(payment.id.hex, "CAPTURED", captured="100.00")
-    await asked_again(hosted, database, room, timedelta(minutes=5))
-    assert await hosted.paid(order) == paid_once()
+    assert await alone.paid(order) == UNPAID
+    assert (await alone.start(payment)).session_id == page.session_id
+    alone.home.mpgs_says(payment.id.hex, "CAPTURED", captured="100.00")
+    await asked_again(alone, timedelta(minutes=5))
+    assert await alone.paid(order) == paid_once()
 
 
-async def test_who_was_declined_and_did_not_pay_has_failed_in_the_end(
-    hosted: Hosted, database: Database, room: Storeroom
-) -> None:
-    order, payment, page = await hosted.opened("mpgs")
-    hosted.home.mpgs_says(payment.id.hex, "FAILED")
-    await asked_again(hosted, database, room, timedelta(minutes=3))
-    await asked_again(hosted, database, room, timedelta(hours=1, minutes=8))
-    ended = await hosted.shop.mpgs_transactions.find(session_id=page.session_id)
+async def test_who_was_declined_and_did_not_pay_has_failed_in_the_end(alone: Hosted) -> None:
+    order, payment, page = await alone.opened("mpgs")
+    alone.home.mpgs_says(payment.id.hex, "FAILED")
+    await asked_again(alone, timedelta(minutes=3))
+    await asked_again(alone, timedelta(hours=1, minutes=8))
+    ended = await alone.shop.mpgs_transactions.find(session_id=page.session_id)
     assert (ended.payment_status, ended.failure_reason) == (MpgsStatus.FAILED, "DECLINED")
-    assert await hosted.paid(order) == ("pending_payment", 0, [("failed", None)])
+    assert await alone.paid(order) == ("pending_payment", 0, [("failed", None)])
 
 
 # --- What went back at Mastercard's gateway ---------------------------------------------------------------------------
@@ -897,22 +906,22 @@ async def test_a_refund_at_the_gateway_is_followed_when_it_is_asked(hosted: Host
     assert await hosted.told("payment.mismatch") == 1
 
 
-async def test_paid_and_given_back_before_anybody_asked(hosted: Hosted, database: Database, room: Storeroom) -> None:
+async def test_paid_and_given_back_before_anybody_asked(alone: Hosted) -> None:
     """The payment has both, and nobody asks for ever."""
-    order, payment, page = await hosted.opened("mpgs")
-    hosted.home.mpgs_says(payment.id.hex, "REFUNDED", captured="100.00", totalRefundedAmount=Number("100.00"))
-    await asked_again(hosted, database, room, timedelta(minutes=3))
-    made = await hosted.shop.mpgs_transactions.find(session_id=page.session_id)
+    order, payment, page = await alone.opened("mpgs")
+    alone.home.mpgs_says(payment.id.hex, "REFUNDED", captured="100.00", totalRefundedAmount=Number("100.00"))
+    await asked_again(alone, timedelta(minutes=3))
+    made = await alone.shop.mpgs_transactions.find(session_id=page.session_id)
     assert (made.payment_status, made.received, made.settled_payment_id) == (
         MpgsStatus.REFUNDED,
         usd(10_000),
         payment.id,
     )
-    assert await refunded(hosted, order) == ("refunded", 0, [10_000])
-    assert (await hosted.paid(order))[2] == [("refunded", 10_000)]
-    asked = len(hosted.home.asked)
-    await asked_again(hosted, database, room, timedelta(minutes=6))
-    assert len(hosted.home.asked) == asked
+    assert await refunded(alone, order) == ("refunded", 0, [10_000])
+    assert (await alone.paid(order))[2] == [("refunded", 10_000)]
+    asked = len(alone.home.asked)
+    await asked_again(alone, timedelta(minutes=6))
+    assert len(alone.home.asked) == asked
 
 
 async def test_a_return_that_comes_after_some_went_back_brings_both(hosted: Hosted) -> None:
@@ -922,18 +931,16 @@ async def test_a_return_that_comes_after_some_went_back_brings_both(hosted: Host
     assert await refunded(hosted, order) == ("partially_refunded", 6_000, [4_000])
 
 
-async def test_one_that_cannot_be_asked_keeps_nobody_waiting(
-    hosted: Hosted, database: Database, room: Storeroom
-) -> None:
-    _, payment, _ = await hosted.opened("mpgs")
-    order, _, page = await hosted.opened("stripe")
-    hosted.home.stripe_pays(page.session_id)
-    await hosted.goes_down("mpgs")
-    await age(hosted, "mpgs_transactions", timedelta(minutes=3))
-    await age(hosted, "stripe_sessions", timedelta(minutes=16))
-    await poll(hosted, database, room)
-    assert await hosted.paid(order) == paid_once()
-    transaction = await hosted.shop.mpgs_transactions.of_payment(payment_id=payment.id)
+async def test_one_that_cannot_be_asked_keeps_nobody_waiting(alone: Hosted) -> None:
+    _, payment, _ = await alone.opened("mpgs")
+    order, _, page = await alone.opened("stripe")
+    alone.home.stripe_pays(page.session_id)
+    await alone.goes_down("mpgs")
+    await age(alone, "mpgs_transactions", timedelta(minutes=3))
+    await age(alone, "stripe_sessions", timedelta(minutes=16))
+    await poll(alone)
+    assert await alone.paid(order) == paid_once()
+    transaction = await alone.shop.mpgs_transactions.of_payment(payment_id=payment.id)
     assert transaction is not None and transaction.payment_status is MpgsStatus.INITIATED
 
 
