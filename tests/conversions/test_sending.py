@@ -128,12 +128,56 @@ async def test_what_one_provider_does_not_take_is_sent_to_that_one_again(stall: 
     assert (len(told_by_meta(stall)), len(stall.google.requests)) == (5, 2)
 
 
-@pytest.mark.parametrize("answer", [garbage, status(200, b"<html>sign in to the wireless</html>"), status(302)])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        garbage,
+        status(200, b"<html>sign in to the wireless</html>"),
+        status(200, b'{"error":{"code":190}}'),
+        status(200, b'{"events_received":0}'),
+        status(302),
+    ],
+)
 async def test_an_answer_that_says_nothing_is_no_success(stall: Stall, answer: Any) -> None:
     stall.meta.answer = answer
     await stall.adds(await stall.visitor())
     await stall.told()
     assert await stall.waiting() == [("AddToCart", "failed", 1)]
+
+
+@pytest.mark.requirement("STO-EVT-02")
+@pytest.mark.parametrize("body", [b"", b"{}", b"ok", b'{"success":true,"error":null}'])
+async def test_an_answer_of_200_that_counts_nothing_is_success(stall: Stall, body: bytes) -> None:
+    stall.meta.answer = status(200, body)
+    await stall.write(3)
+    await stall.told()
+    assert await stall.waiting() == []
+    assert len(stall.meta.requests) == 1
+
+
+@pytest.mark.requirement("STO-EVT-02")
+async def test_where_fewer_are_counted_than_were_sent_they_are_told_apart(stall: Stall) -> None:
+    stall.meta.answer = status(200, b'{"events_received":1}')
+    await stall.write(3)
+    await stall.told()
+    assert await stall.waiting() == []
+    assert len(stall.meta.requests[-1].json["data"]) == 1
+
+
+@pytest.mark.requirement("STO-EVT-02", "STO-EVT-03")
+async def test_a_row_that_nobody_here_wrote_holds_up_no_other(stall: Stall) -> None:
+    strange: list[dict[str, Any]] = [{}, {"value": 1}, {"ga4": 3, "meta": None}, {"ga4": {"client_id": 5}, "meta": [1]}]
+    for payload in strange:
+        await stall.room.db.execute(
+            "INSERT INTO analytics_events (tenant_id, id, event_name, payload) "
+            "VALUES ($1, gen_random_uuid(), 'Purchase', $2)",
+            stall.shop.tenant_id,
+            payload,
+        )
+    await stall.write(2)
+    await stall.told()
+    assert await stall.waiting() == []
+    assert (len(told_by_meta(stall)), len(told_by_google(stall))) == (2, 2)
 
 
 async def test_what_a_provider_refuses_is_found_among_the_others(

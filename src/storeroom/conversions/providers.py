@@ -3,6 +3,7 @@
 A provider more is a class here, a member of ProviderKind and its words in `shapes`.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
@@ -15,6 +16,8 @@ import msgspec
 from storeroom.conversions.model import Ask, ClaimedConversion, ProviderKind
 from storeroom.core.secrets import Secret
 from storeroom.integration import Outcome
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Verdict(StrEnum):
@@ -68,7 +71,8 @@ class _MetaEvent(msgspec.Struct, frozen=True):
 
 
 class _MetaAnswer(msgspec.Struct, frozen=True):
-    events_received: int
+    events_received: int | None = None
+    error: msgspec.Raw = _NOTHING
 
 
 class _MetaFault(msgspec.Struct, frozen=True):
@@ -78,6 +82,11 @@ class _MetaFault(msgspec.Struct, frozen=True):
 
 class _MetaError(msgspec.Struct, frozen=True):
     error: _MetaFault = _MetaFault()
+
+
+def _meta_event(row: ClaimedConversion) -> bytes:
+    event = bytes(msgspec.json.decode(row.payload, type=_MetaEvent).meta)
+    return event if event.startswith(b"{") else b""
 
 
 class Meta:
@@ -94,22 +103,16 @@ class Meta:
         if target.test_event_code:
             rest["test_event_code"] = target.test_event_code
         end = b"]," + msgspec.json.encode(rest)[1:]
-        spoken = (
-            (row, event) for row in rows if (event := bytes(msgspec.json.decode(row.payload, type=_MetaEvent).meta))
-        )
+        spoken = ((row, event) for row in rows if (event := _meta_event(row)))
         for portion in _portions(spoken, META_EVENTS_MAX, META_BYTES_MAX):
             body = b'{"data":[' + b",".join(event for _, event in portion) + end
             yield Ask(rows=[row for row, _ in portion], url=url, body=body)
 
     def verdict(self, outcome: Outcome, events: int) -> Verdict:
-        """An answer of 200 counts where it says how many it has: whoever stands between says nothing of the kind."""
+        """Of an answer of 2xx it is asked how many events it counts: where fewer, they are told apart to find which."""
         said = (outcome.response_body or "").encode()
         if outcome.delivered:
-            try:
-                whole = msgspec.json.decode(said, type=_MetaAnswer).events_received == events
-            except msgspec.MsgspecError:
-                whole = False
-            return Verdict.TAKEN if whole else Verdict.TROUBLE
+            return _taken(said, events)
         if outcome.response_status != 400:
             return Verdict.TROUBLE
         try:
@@ -118,6 +121,19 @@ class Meta:
             return Verdict.TROUBLE
         ours = fault.code in _META_TRANSIENT or fault.code in _META_RIGHTS
         return Verdict.TROUBLE if ours or (fault.code, fault.error_subcode) == _META_NO_PIXEL else Verdict.REFUSED
+
+
+def _taken(said: bytes, events: int) -> Verdict:
+    """A page is of whoever stands between, and an error is one whatever the status says; else 2xx is what it means."""
+    if said.lstrip().startswith(b"<"):
+        return Verdict.TROUBLE
+    try:
+        answer = msgspec.json.decode(said, type=_MetaAnswer)
+    except msgspec.MsgspecError:
+        return Verdict.TAKEN
+    if bytes(answer.error) not in {b"", b"null"}:
+        return Verdict.TROUBLE
+    return Verdict.TAKEN if answer.events_received is None or answer.events_received >= events else Verdict.REFUSED
 
 
 # --- Google Analytics -------------------------------------------------------------------------------------------------
@@ -145,6 +161,15 @@ class _Ga4Event(msgspec.Struct, frozen=True):
     ga4: _Ga4Part | None = None
 
 
+def _ga4_part(row: ClaimedConversion) -> _Ga4Part | None:
+    """None where there is none, or what somebody wrote into the table is none: it must not hold up the others."""
+    try:
+        return msgspec.json.decode(row.payload, type=_Ga4Event).ga4
+    except msgspec.MsgspecError as error:
+        _log.warning("event %s has nothing that Google could be told: %s", row.id, error)
+        return None
+
+
 class Ga4:
     """The Measurement Protocol: up to 25 events of one client a call. What it cannot read it drops in silence."""
 
@@ -159,7 +184,7 @@ class Ga4:
         )
         of_client: dict[bytes, list[tuple[ClaimedConversion, bytes]]] = {}
         for row in rows:
-            part = msgspec.json.decode(row.payload, type=_Ga4Event).ga4
+            part = _ga4_part(row)
             if part is not None:
                 of_client.setdefault(part.envelope(), []).append((row, b",".join(map(bytes, part.events))))
         for envelope, spoken in of_client.items():
