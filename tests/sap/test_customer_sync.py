@@ -36,6 +36,7 @@ from storeroom.sap import (
     sync_customers,
 )
 
+DEEP = b'{"x":' + b"[" * 1500  # deeper than can be read
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 
 
@@ -297,7 +298,7 @@ async def test_what_fails_is_tried_later_and_ends_with_its_error(
     sync = await shop.customer_syncs.upsert(customer_email="ann@buyer.example")
     said = []
     async with sap_at(shop, status(500, b"down")) as (sap, courier):
-        for answer in (status(500), status(200, b'{"customer_code": ""}'), status(200, b"garbage")):
+        for answer in (status(500), status(200, b'{"customer_code": ""}'), status(200, b"garbage"), status(200, DEEP)):
             sap.answer = answer
             assert await run(database, room, courier) == 1
             assert await run(database, room, courier) == 0, "not before its time"
@@ -305,7 +306,7 @@ async def test_what_fails_is_tried_later_and_ends_with_its_error(
             assert row.next_attempt_at > datetime.now(UTC)
             said.append(row.last_error)
             await make_due(dsn, shop)
-        assert said == ["answered 500", *["answered without a customer_code"] * 2]
+        assert said == ["answered 500", *["answered without a customer_code"] * 3]
         connection = await asyncpg.connect(dsn)
         await connection.execute(
             "UPDATE customer_syncs SET attempts = $2 WHERE tenant_id = $1", shop.tenant_id, ATTEMPTS_MAX - 1

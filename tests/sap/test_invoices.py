@@ -102,10 +102,11 @@ async def test_success_and_failure_leave_a_row_each(near: Storeroom) -> None:
         (status(200, b"<html>", "content-type: text/html"), "neither an object of JSON nor a PDF, but text/html"),
         (status(200, b"[1]", JSON), "neither an object"),
         (status(200, b"no pdf", PDF), "neither an object"),
+        (status(200, b'{"x":' + b"[" * 1500, JSON), "neither an object"),
         (status(302, b"", "location: http://127.0.0.1/"), "answered 302"),
         (status(200, b"%PDF-" + b"x" * 3000, PDF), "more than 2000 bytes"),
     ],
-    ids=["reset", "hang", "html", "list", "not a pdf", "redirect", "too long"],
+    ids=["reset", "hang", "html", "list", "not a pdf", "too deep", "redirect", "too long"],
 )
 async def test_what_goes_wrong_there_leaves_a_row_too(
     near: Storeroom, monkeypatch: pytest.MonkeyPatch, answer: Any, said: str

@@ -1,5 +1,6 @@
 """What holds for the application as a whole: every route, every error, every answer."""
 
+import base64
 import io
 import json
 import re
@@ -163,6 +164,16 @@ async def test_every_answer_has_an_id_and_our_headers(place: Place) -> None:
 async def test_a_body_over_the_limit_is_413_before_it_is_read(place: Place) -> None:
     large = await place.http.post("/v1/checkout", content=b"x" * (2 * 1024 * 1024 + 1))
     assert (large.status_code, large.json()["code"]) == (413, "request.too_large")
+
+
+async def test_json_deeper_than_can_be_read_is_refused_wherever_it_stands(place: Place) -> None:
+    deep = b'{"x":' + b"[" * 1200 + b"]" * 1200 + b"}"
+    segment = base64.urlsafe_b64encode(deep).rstrip(b"=").decode()
+    by_token = await place.http.get("/v1/account", headers={"Authorization": f"Bearer e30.{segment}.x"})
+    assert (by_token.status_code, by_token.json()["code"]) == (401, "auth.invalid_token")
+    for path in ("/v1/payments/PAY-AAAAA-AAAAA/proof", "/v1/checkout", "/v1/webhooks/default/mailgun"):
+        answer = await place.http.post(path, content=deep, headers={"Content-Type": "application/json"})
+        assert 400 <= answer.status_code < 500, (path, answer.text)
 
 
 async def test_metrics_have_templates_for_paths(place: Place) -> None:

@@ -117,7 +117,7 @@ class Meta:
             return Verdict.TROUBLE
         try:
             fault = msgspec.json.decode(said, type=_MetaError).error
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             return Verdict.TROUBLE
         ours = fault.code in _META_TRANSIENT or fault.code in _META_RIGHTS
         return Verdict.TROUBLE if ours or (fault.code, fault.error_subcode) == _META_NO_PIXEL else Verdict.REFUSED
@@ -129,7 +129,7 @@ def _taken(said: bytes, events: int) -> Verdict:
         return Verdict.TROUBLE
     try:
         answer = msgspec.json.decode(said, type=_MetaAnswer)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return Verdict.TAKEN
     if bytes(answer.error) not in {b"", b"null"}:
         return Verdict.TROUBLE
@@ -165,7 +165,7 @@ def _ga4_part(row: ClaimedConversion) -> _Ga4Part | None:
     """None where there is none, or what somebody wrote into the table is none: it must not hold up the others."""
     try:
         return msgspec.json.decode(row.payload, type=_Ga4Event).ga4
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         _log.warning("event %s has nothing that Google could be told: %s", row.id, error)
         return None
 

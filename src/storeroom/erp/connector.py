@@ -111,7 +111,7 @@ def _answer(outcome: Outcome, message: ErpMessage) -> ErpAnswer | str:
     """What it says, or what is wrong with it."""
     try:
         said = msgspec.json.decode((outcome.response_body or "").encode(), type=_Answer)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return 'answered without {"id": …}'
     own_id, *line_ids = map(str, (said.id, *said.lines))
     for erp_id in (own_id, *line_ids):

@@ -163,7 +163,7 @@ def _header(token: str) -> _Header:
             raise IdTokenRefused
         first = token.partition(".")[0]
         header = msgspec.json.decode(base64.urlsafe_b64decode(first + "=" * (-len(first) % 4)), type=_Header)
-    except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
+    except (ValueError, binascii.Error, msgspec.MsgspecError, RecursionError) as error:
         raise IdTokenRefused from error
     if header.alg not in ALGORITHMS:
         raise IdTokenRefused

@@ -90,7 +90,11 @@ class Webhooks(Service):
             raise InvalidWebhook(field="entity_type", reason=f"1 to {ENTITY_TYPE_LENGTH_MAX} printable characters")
         try:
             body = msgspec.json.encode(payload)
-        except (TypeError, ValueError) as error:  # an object of the caller's own, half of a surrogate pair
+        except (
+            TypeError,
+            ValueError,
+            RecursionError,
+        ) as error:  # an object of their own, half a surrogate pair, too deep
             raise InvalidWebhook(field="payload", reason=f"cannot be written as JSON: {error}") from None
         if len(body) > PAYLOAD_BYTES_MAX:
             raise InvalidWebhook(field="payload", reason=f"larger than {PAYLOAD_BYTES_MAX} bytes")

@@ -183,7 +183,7 @@ async def _proof(request: AnyRequest) -> tuple[NewProof, bytes | None]:
     elif kind in ("", "application/json"):
         try:
             source = msgspec.json.decode(await request.body())
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise MalformedRequest(reason="the body is not JSON") from None
     else:
         raise MalformedRequest(reason="send application/json or multipart/form-data")

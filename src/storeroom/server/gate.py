@@ -170,5 +170,5 @@ def _claimed_tenant(token: str) -> TenantId:
         payload = token.split(".")[1]
         raw = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
         return TenantId(msgspec.json.decode(raw, type=_Payload).tid)
-    except (IndexError, ValueError, binascii.Error, msgspec.MsgspecError):
+    except (IndexError, ValueError, binascii.Error, msgspec.MsgspecError, RecursionError):
         raise InvalidToken from None

@@ -244,7 +244,7 @@ def _holding_nul(request: AnyRequest) -> str | None:
     body = ScopeState.from_scope(request.scope).body  # as the handler has read it; nothing may be awaited here
     try:
         return _nul_in(msgspec.json.decode(body), "") if isinstance(body, bytes) else None
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None
 
 
