@@ -75,6 +75,7 @@ ANSWERS = [
     ("refunds.refunds_of_order", "idx_refunds_order", "SBB-REF-07"),
     ("refunds.refunds_page", "idx_refunds_status", "SBB-REF-07"),
     ("refunds.newest_quote", "idx_refund_quotes_tenant_original", "CED-RQ-03"),
+    ("refunds.purchases_of_orders", "idx_orders_purchase", "CED-RQ-03"),
     ("refunds.delete_expired_quotes", "idx_refund_quotes_tenant_expires", "CED-RQ-03"),
     ("refunds.open_quotes", "idx_refund_quotes_tenant", "CED-RQ-03"),
     ("verification.delete_expired_nonces", "idx_admin_nonces_tenant_expires", "CED-NON-03"),

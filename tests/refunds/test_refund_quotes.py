@@ -9,13 +9,15 @@ from typing import Any
 import asyncpg
 import pytest
 
+from factories import make_product, place
 from refund_desk import Desk, usd
 from rivals import race
 from storeroom.core.money import CurrencyMismatch, Money, UnknownCurrency
+from storeroom.core.visitor import Visitor
 from storeroom.database.pool import Transaction
 from storeroom.database.service import Actor, ActorKind
 from storeroom.orders import OrderStatus
-from storeroom.payments import PaymentStatus, StaffRequired
+from storeroom.payments import Payment, PaymentStatus, StaffRequired
 from storeroom.refunds import (
     REFUND_QUOTE_MOVES,
     InvalidRefundQuote,
@@ -407,3 +409,79 @@ async def test_a_payment_of_ours_is_refunded_with_its_quote(desk: Desk) -> None:
     assert (await quotes.get(quote_id="rq-2")).status is Q.PENDING
     assert len(await desk.shop.refunds.for_payment(payment_id=payment.id)) == 2
     assert await desk.faults() == []
+
+
+async def bought(desk: Desk, purchase_id: str, *parts: int, source: str = "app") -> list[Payment]:
+    """An order of a purchase, paid in parts."""
+    variant = await make_product(desk.shop, price=sum(parts))
+    placed = await place(desk.shop, (variant, 1), source=source, purchase_id=purchase_id)
+    payments = []
+    for part in parts:
+        asked = await desk.shop.payments.start(order_number=placed.order.number, method="zelle", amount=usd(part))
+        payments.append(await desk.shop.payments.verify(payment_id=asked.id))
+    return payments
+
+
+@pytest.mark.requirement("CED-OP-007", "CED-OP-009", "CED-OP-011")
+async def test_a_purchase_may_be_named_as_its_order_names_it(desk: Desk) -> None:
+    first, second = await bought(desk, "buy-1", 4_000, 6_000)
+    quotes = desk.shop.refund_quotes
+    with pytest.raises(RefundQuoteExceedsPurchase) as refused:
+        await quotes.save(quote=draft(original_purchase_id="buy-1", amount=usd(10_001)))
+    assert refused.value.left == usd(10_000)
+    with pytest.raises(CurrencyMismatch):
+        await quotes.save(quote=draft(original_purchase_id="buy-1"))
+    await quotes.save(quote=draft(original_purchase_id="buy-1", amount=usd(7_000)))
+    await quotes.mark_processed(quote_id="rq-1", processed_by="ann", signature="out-1")
+    assert [(await desk.payment(each.id)).refunded_amount for each in (first, second)] == [usd(4_000), usd(3_000)]
+    assert (await desk.order(first.order_id)).amount_paid == usd(3_000)
+    await desk.shop.refunds.request(payment_id=second.id, amount=usd(1_000), reason="damaged")
+    await quotes.save(quote=draft("rq-2", original_purchase_id="buy-1", amount=usd(3_000)))
+    with pytest.raises(RefundQuoteExceedsPurchase) as late:
+        await quotes.mark_processed(quote_id="rq-2", processed_by="ann", signature="out-2")
+    assert late.value.left == usd(2_000)
+    assert (await quotes.get(quote_id="rq-2")).status is Q.PENDING
+    assert (await desk.order(first.order_id)).amount_paid == usd(3_000)
+    assert await desk.faults() == []
+
+
+async def test_a_purchase_of_two_sources_is_neither_of_their_orders(desk: Desk) -> None:
+    payments = [*await bought(desk, "buy-2", 1_000), *await bought(desk, "buy-2", 2_000, source="kiosk")]
+    quotes = desk.shop.refund_quotes
+    await quotes.save(quote=draft(original_purchase_id="buy-2", amount=usd(9_000)))
+    await quotes.mark_processed(quote_id="rq-1", processed_by="ann", signature="out-1")
+    assert [(await desk.payment(each.id)).refunded_amount for each in payments] == [usd(0), usd(0)]
+
+
+async def test_what_was_paid_from_store_credit_goes_to_no_wallet(desk: Desk) -> None:
+    buyer = await desk.buyer()
+    await desk.shop.store_credit.grant(user_id=buyer.id, amount=usd(3_000))
+    variant = await make_product(desk.shop, price=10_000)
+    placed = await place(
+        desk.shop,
+        (variant, 1),
+        visitor=Visitor(user_id=buyer.id),
+        purchase_id="buy-3",
+        use_store_credit=True,
+        payment_method="zelle",
+    )
+    assert placed.order.payment is not None
+    await desk.shop.payments.verify(payment_id=placed.order.payment.id)
+    with pytest.raises(RefundQuoteExceedsPurchase) as refused:
+        await desk.shop.refund_quotes.save(quote=draft(original_purchase_id="buy-3", amount=usd(7_001)))
+    assert refused.value.left == usd(7_000)
+
+
+async def test_hexadecimal_is_the_same_in_any_case(desk: Desk) -> None:
+    """As the ledger takes it: else a purchase would be given back once for each way to write it."""
+    await paid_for(desk, sol(10), signature="0xab12")
+    quotes = desk.shop.refund_quotes
+    await quotes.save(quote=draft(original_purchase_id="0xAB12", amount=sol(8)))
+    with pytest.raises(RefundQuoteExceedsPurchase) as refused:
+        await quotes.save(quote=draft("rq-2", original_purchase_id="0xab12", amount=sol(3)))
+    assert refused.value.left == sol(2)
+    assert (await quotes.by_original_purchase(purchase_id="0XaB12")).id == "rq-1"
+    await quotes.save(quote=draft("rq-2", original_purchase_id="0xaB12", amount=sol(2)))
+    await quotes.mark_processed(quote_id="rq-1", processed_by="ann", signature="0xFF01")
+    with pytest.raises(RefundSignatureUsed):
+        await quotes.mark_processed(quote_id="rq-2", processed_by="ann", signature="0xff01")

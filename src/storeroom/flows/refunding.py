@@ -269,7 +269,7 @@ class RefundDecisions(RefundQuotes):
     async def mark_processed(
         self, *, quote_id: str, processed_by: str, signature: str, nonce_token: str | None = None
     ) -> RefundQuote:
-        """Say that it was sent. Where the purchase is a payment of ours in the same asset, the payment is refunded too.
+        """Say that it was sent. What holds the purchase's money, payments of ours in the same asset, is refunded too.
 
         Args:
             quote_id: of a quote that is approved, or pending and in time.
@@ -291,25 +291,31 @@ class RefundDecisions(RefundQuotes):
         await _admit(self, nonce_token, PROCESS)
         processed = await super().mark_processed(quote_id=quote_id, processed_by=processed_by, signature=signature)
         original = await self.original(purchase_id=processed.original_purchase_id)
-        if original is None or original.payment_id is None:
-            return processed
-        context = self.context.on(self.db)
-        payment = await Payments(context).get(payment_id=original.payment_id)
-        if payment.amount.currency == processed.amount.currency:
-            refund = await Refunds(context).promise_rest(
-                payment_id=payment.id, reason="refund quote", at_most=processed.amount
-            )
-            if refund is None or refund.amount < processed.amount:
-                left = refund.amount if refund else Money(0, processed.amount.currency)
-                raise RefundQuoteExceedsPurchase(
-                    purchase=processed.original_purchase_id, asked=processed.amount, left=left
-                )
+        if original is not None and original.payment_ids:
+            await self._give_back(processed, original.payment_ids)
+        return processed
+
+    async def _give_back(self, quote: RefundQuote, payment_ids: Sequence[PaymentId]) -> None:
+        """Refund a quote's payments, one after the other, until it is used up."""
+        context, left = self.context.on(self.db), quote.amount
+        payments = [await Payments(context).get(payment_id=each) for each in payment_ids]
+        ours = [payment for payment in payments if payment.amount.currency == left.currency]
+        for payment in ours:
+            if left.amount < 1:
+                break
+            refund = await Refunds(context).promise_rest(payment_id=payment.id, reason="refund quote", at_most=left)
+            if refund is None:
+                continue
             await Refunding(context).complete(
                 refund_id=refund.id,
                 method=RefundMethod.ORIGINAL_METHOD,
-                details={"quote": processed.id, "signature": signature},
+                details={"quote": quote.id, "signature": quote.signature},
             )
-        return processed
+            left -= refund.amount
+        if ours and left.amount > 0:
+            raise RefundQuoteExceedsPurchase(
+                purchase=quote.original_purchase_id, asked=quote.amount, left=quote.amount - left
+            )
 
 
 class DisputeOutcomes(Disputes):

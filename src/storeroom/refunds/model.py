@@ -177,10 +177,10 @@ class RefundQuoteDraft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class OriginalPurchase(msgspec.Struct, frozen=True, kw_only=True):
-    """What was paid, where our ledger knows it."""
+    """What was paid, where we know it."""
 
     amount: Money
-    payment_id: PaymentId | None
+    payment_ids: list[PaymentId]  # that hold it; none: it belongs to no order
 
 
 class DisputeStatus(StrEnum):

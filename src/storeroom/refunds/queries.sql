@@ -161,16 +161,28 @@ SELECT pg_advisory_xact_lock(hashtextextended(:key, 0)) IS NOT NULL AS locked;
 
 -- name: original_purchase(tenant_id, purchase_id) -> OriginalPurchase?
 -- What the ledger of payments knows of it, archived or not.
-SELECT t.amount, t.amount_asset AS currency, t.payment_id
+SELECT t.amount, t.amount_asset AS currency, array_remove(ARRAY[t.payment_id], NULL) AS payment_ids
   FROM {payment_transactions} t
  WHERE t.tenant_id = :tenant_id
    AND t.signature = :purchase_id
  UNION ALL
-SELECT a.amount, a.amount_asset AS currency, a.payment_id
+SELECT a.amount, a.amount_asset AS currency, array_remove(ARRAY[a.payment_id], NULL) AS payment_ids
   FROM {payment_transactions_archive} a
  WHERE a.tenant_id = :tenant_id
    AND a.signature = :purchase_id
  LIMIT 1;
+
+-- name: purchases_of_orders(tenant_id, purchase_id) -> OriginalPurchase*
+-- What arrived for the orders of a purchase, by idx_orders_purchase; two of them where two sources call it so. Store
+-- credit goes back to its balance, never to a wallet.
+SELECT sum(p.received_amount)::bigint AS amount, o.currency, array_agg(p.id ORDER BY p.created_at, p.id) AS payment_ids
+  FROM {orders} o
+  JOIN {payments} p ON p.tenant_id = :tenant_id AND p.order_id = o.id AND p.received_amount IS NOT NULL
+  JOIN {payment_methods} m ON m.tenant_id = :tenant_id AND m.id = p.payment_method_id AND m.method_type <> 'store_credit'
+ WHERE o.tenant_id = :tenant_id
+   AND o.purchase_id = :purchase_id
+ GROUP BY o.id, o.currency
+ LIMIT 2;
 
 -- name: quoted(tenant_id, purchase_id, except_id) -> int
 -- What the other quotes of a purchase take: those that were processed or approved, and those that may still be.

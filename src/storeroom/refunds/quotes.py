@@ -37,6 +37,7 @@ from storeroom.refunds.model import (
     RefundQuoteDraft,
     RefundQuoteStatus,
 )
+from storeroom.wallets import normal_code
 
 _DECIMALS_MAX: Final = 9
 
@@ -49,8 +50,8 @@ class RefundQuotes(Service):
     async def save(self, *, quote: RefundQuoteDraft) -> RefundQuote:
         """Keep a quote, pending; the same id again replaces it as long as it is pending.
 
-        Where our ledger knows the purchase, its quotes together stay within what was paid, in the asset in which it was
-        paid: those processed, approved, or pending in time count.
+        Where we know the purchase, as a signature of the ledger or as what an order came from, its quotes together stay
+        within what was paid, in the asset in which it was paid: those processed, approved, or pending in time count.
 
         Raises:
             StaffRequired: the actor is a customer.
@@ -115,7 +116,7 @@ class RefundQuotes(Service):
         """
         self._require_staff()
         by = _text("processed_by", processed_by, SIGNATURE_LENGTH_MAX)
-        sent = _text("signature", signature, SIGNATURE_LENGTH_MAX)
+        sent = normal_code(_text("signature", signature, SIGNATURE_LENGTH_MAX))
         quote = await self._quote(quote_id)
         await self._lock(quote.original_purchase_id)
         approved = (await self._quote(quote_id)).status is RefundQuoteStatus.APPROVED
@@ -155,15 +156,20 @@ class RefundQuotes(Service):
     @operation
     async def by_original_purchase(self, *, purchase_id: str) -> RefundQuote:
         """The newest quote of a purchase. Raises RefundQuoteNotFound where it has none."""
-        quote = await queries.newest_quote(self.db, tenant_id=self.tenant_id, purchase_id=purchase_id)
+        quote = await queries.newest_quote(self.db, tenant_id=self.tenant_id, purchase_id=normal_code(purchase_id))
         if quote is None:
             raise RefundQuoteNotFound(quote=purchase_id)
         return quote
 
     @operation
     async def original(self, *, purchase_id: str) -> OriginalPurchase | None:
-        """What was paid for a purchase, where our ledger knows it."""
-        return await queries.original_purchase(self.db, tenant_id=self.tenant_id, purchase_id=purchase_id)
+        """What was paid for a purchase: by its signature in our ledger, else by the `purchase_id` of one order."""
+        name = normal_code(purchase_id)
+        paid = await queries.original_purchase(self.db, tenant_id=self.tenant_id, purchase_id=name)
+        if paid is not None:
+            return paid
+        orders = await queries.purchases_of_orders(self.db, tenant_id=self.tenant_id, purchase_id=name)
+        return orders[0] if len(orders) == 1 else None  # of two sources neither is meant more than the other
 
     @operation
     async def list_pending(self, *, cursor: str | None = None, limit: int | None = None) -> Page[RefundQuote]:
@@ -187,9 +193,7 @@ class RefundQuotes(Service):
     async def _save(self, quote: RefundQuoteDraft) -> RefundQuote:
         self._require_staff()
         await self._lock(quote.original_purchase_id)
-        original = await queries.original_purchase(
-            self.db, tenant_id=self.tenant_id, purchase_id=quote.original_purchase_id
-        )
+        original = await self.original(purchase_id=quote.original_purchase_id)
         if original is not None:
             if original.amount.currency != quote.amount.currency:
                 raise CurrencyMismatch(expected=original.amount.currency, actual=quote.amount.currency, field="amount")
@@ -226,7 +230,7 @@ class RefundQuotes(Service):
         """
         await self._lock(quote.original_purchase_id)  # held already, unless a rival has just saved it for another one
         purchase_id = quote.original_purchase_id
-        original = await queries.original_purchase(self.db, tenant_id=self.tenant_id, purchase_id=purchase_id)
+        original = await self.original(purchase_id=purchase_id)
         if original is None:
             return
         if original.amount.currency != quote.amount.currency:
@@ -283,7 +287,9 @@ def _checked(quote: RefundQuoteDraft) -> RefundQuoteDraft:
     return msgspec.structs.replace(
         quote,
         id=_text("id", quote.id, QUOTE_ID_LENGTH_MAX),
-        original_purchase_id=_text("original_purchase_id", quote.original_purchase_id, QUOTE_ID_LENGTH_MAX),
+        original_purchase_id=normal_code(
+            _text("original_purchase_id", quote.original_purchase_id, QUOTE_ID_LENGTH_MAX)
+        ),
         recipient_wallet=_text("recipient_wallet", quote.recipient_wallet, WALLET_LENGTH_MAX),
         token=None if quote.token is None else _text("token", quote.token, TOKEN_LENGTH_MAX),
         token_mint=None if quote.token_mint is None else _text("token_mint", quote.token_mint, WALLET_LENGTH_MAX),
