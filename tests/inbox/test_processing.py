@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,8 +16,10 @@ from prometheus_client import CollectorRegistry
 from reception import Desk, effect
 from senders import body_of, mailgun, standard, timed
 
+from factories import SECRET, open_shop
 from serving import app_of
 from storeroom.core.clock import FixedClock
+from storeroom.database.pool import Database
 from storeroom.database.service import SYSTEM, Context
 from storeroom.identity import Permission, Proof, UserRole, UserStatus
 from storeroom.inbox import (
@@ -30,6 +32,7 @@ from storeroom.inbox import (
     MessageNotReplayable,
 )
 from storeroom.inbox.jobs import return_lost
+from storeroom.room import Storeroom
 
 OTHER = "whsec_b3RoZXI=b3RoZXI=b3RoZXI=b3RoZXI="
 ORDER, PAYMENT, FULFILMENT = (uuid.uuid4() for _ in range(3))
@@ -285,7 +288,18 @@ async def test_a_suspended_shop_waits(desk: Desk) -> None:
     assert (await desk.entry(message)).status is InboxStatus.COMPLETED
 
 
-async def test_a_message_that_hangs_does_not_hold_up_those_that_come_after_it(desk: Desk) -> None:
+@pytest.fixture
+async def only_desk(fresh_database: Callable[..., Awaitable[str]]) -> AsyncIterator[Desk]:
+    """In a database of its own: a worker that runs takes what waits in all shops, also what other tests have left."""
+    async with await Database.open(await fresh_database()) as db:
+        room = Storeroom(db, secret=SECRET)
+        made = Desk(room, await open_shop(room))
+        await made.source()
+        yield made
+
+
+async def test_a_message_that_hangs_does_not_hold_up_those_that_come_after_it(only_desk: Desk) -> None:
+    desk = only_desk
     hangs, free, stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
     done: asyncio.Queue[str] = asyncio.Queue()
 
@@ -380,7 +394,8 @@ async def test_a_database_whose_clock_was_set_back_keeps_nothing_waiting(
     assert ((await desk.entry(message)).status is InboxStatus.COMPLETED) is taken
 
 
-async def test_a_running_worker_is_woken_counts_and_stops(desk: Desk) -> None:
+async def test_a_running_worker_is_woken_counts_and_stops(only_desk: Desk) -> None:
+    desk = only_desk
     registry, stop, handled = CollectorRegistry(), asyncio.Event(), asyncio.Event()
 
     async def handle(context: Context, message: InboxMessage) -> Handled:

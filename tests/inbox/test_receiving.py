@@ -156,6 +156,7 @@ async def test_no_card_number_is_kept_of_a_provider_of_payments_or_of_a_stranger
     assert goods.payload["ean"] == card
 
 
+@pytest.mark.usefixtures("one_window")
 async def test_a_flood_of_forged_ones_does_not_fill_the_table(desk: Desk) -> None:
     body = body_of(text="x" * 9_000)
     for _ in range(FORGED_MAX + 20):

@@ -19,7 +19,7 @@ from storeroom.room import Storeroom
 from storeroom.worker import Job, Worker
 
 mapped.install()  # under the names of the run
-LEASE = timedelta(seconds=1)
+LEASE = timedelta(seconds=2)  # longer than a busy machine makes anyone wait between a claim and its handler
 LOST = Job(name="inbox.return_lost", every=timedelta(milliseconds=300), run=return_lost, limit=1_000)
 
 
