@@ -124,7 +124,9 @@ async def test_the_service_cannot_rewrite_it(dsn: str, table: str, statement: st
         await connection.execute("SET ROLE storeroom_app")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute(statement.format(t=table))
-        partition = await connection.fetchval("SELECT inhrelid::regclass::text FROM pg_inherits LIMIT 1")
+        partition = await connection.fetchval(
+            "SELECT min(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = 'audit_logs'::regclass"
+        )
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute(statement.format(t=partition))
     finally:

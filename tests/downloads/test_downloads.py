@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from factories import make_method, make_product, open_shop, place
+from factories import forged_from, make_method, make_product, open_shop, place
 from rivals import race
 from serving import app_of
 from storeroom import notices
@@ -341,7 +341,7 @@ async def test_what_is_no_link_of_this_shop_opens_nothing(stall: Stall, room: St
         ".",
         stall.shop.tenant_id,
         f"{stall.shop.tenant_id}.1.ab.cd",
-        token[:-3] + "AAA",
+        forged_from(token),
         token + "x" * 500,
     ):
         with pytest.raises(DownloadNotFound):
