@@ -14,7 +14,7 @@ import httpx
 import mapped
 from ports import free_port
 
-START_DEADLINE_S = 90.0
+START_DEADLINE_S = 120.0
 STOP_DEADLINE_S = 60.0
 
 
