@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -13,6 +17,7 @@ from factories import SECRET, make_method, make_product, open_shop
 from receiver import receiving
 from storeroom.conversions import ProviderKind
 from storeroom.database.embedded import EmbeddedPostgres
+from storeroom.database.migrations import migrate
 from storeroom.database.pool import Database
 from storeroom.integration import Courier
 from storeroom.room import Storeroom
@@ -33,6 +38,28 @@ async def ground(postgres: EmbeddedPostgres, template_database: str) -> AsyncIte
 
 @pytest.fixture
 async def stall(ground: Storeroom) -> AsyncIterator[Stall]:
+    async with stall_on(ground) as stall:
+        yield stall
+
+
+@pytest.fixture
+async def lonely_stall() -> AsyncIterator[Stall]:
+    """On a server where nobody else looks at old versions, as an autovacuum does: they would stay meanwhile."""
+    folder = Path(tempfile.mkdtemp(prefix="storeroom-lonely-"))
+    folder.chmod(0o755)  # as root, PostgreSQL runs as another user
+    with EmbeddedPostgres(folder / "postgres", settings={"fsync": "off", "autovacuum": "off"}) as server:
+        server.ensure_database("storeroom")
+        await migrate(server.dsn("storeroom"))
+        async with (
+            await Database.open(server.dsn("storeroom")) as db,
+            stall_on(Storeroom(db, secret=SECRET)) as stall,
+        ):
+            yield stall
+    shutil.rmtree(folder)
+
+
+@asynccontextmanager
+async def stall_on(ground: Storeroom) -> AsyncIterator[Stall]:
     async with (
         Courier(allowed=LOOPBACK) as courier,
         receiving(meta_takes) as meta,

@@ -1,4 +1,4 @@
-"""One worker in a process of its own, that can be killed: `python sender.py DSN SECRET`. Short leases, so that tests need not wait."""
+"""One worker in a process of its own, that can be killed: `python sender.py DSN SECRET LEASE_S`."""
 
 import asyncio
 import ipaddress
@@ -12,11 +12,11 @@ from storeroom.integration import Courier, Dispatcher
 from storeroom.integration.jobs import return_lost
 from storeroom.worker import Job, Worker
 
-LEASE = timedelta(seconds=2)
 LOST = Job(name="integration.return_lost", every=timedelta(milliseconds=500), run=return_lost, limit=1_000)
 
 
-async def main(dsn: str, secret: str) -> None:
+async def main(dsn: str, secret: str, lease_s: str) -> None:
+    lease = timedelta(seconds=int(lease_s))
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with (
@@ -25,7 +25,7 @@ async def main(dsn: str, secret: str) -> None:
         asyncio.TaskGroup() as tasks,
     ):
         tasks.create_task(Worker(db, schedule=[LOST]).run(stop))
-        tasks.create_task(Dispatcher(db, courier, keys=TokenKeys.of(secret), lease=LEASE).run(stop))
+        tasks.create_task(Dispatcher(db, courier, keys=TokenKeys.of(secret), lease=lease).run(stop))
         print("ready", flush=True)
 
 

@@ -19,11 +19,13 @@ from storeroom.room import Storeroom
 SENDER = Path(__file__).with_name("sender.py")
 EVENTS = 1_000
 EVENTS_LONG = 10_000
+SOON_S = 2  # a lease that need not be waited for long
+LATE_S = 60  # one that does not end during a test
 
 
 @asynccontextmanager
-async def workers(dsn: str, count: int) -> AsyncIterator[list[asyncio.subprocess.Process]]:
-    running = [await start(dsn) for _ in range(count)]
+async def workers(dsn: str, count: int, lease_s: int) -> AsyncIterator[list[asyncio.subprocess.Process]]:
+    running = [await start(dsn, lease_s) for _ in range(count)]
     try:
         yield running
     finally:
@@ -33,9 +35,9 @@ async def workers(dsn: str, count: int) -> AsyncIterator[list[asyncio.subprocess
             await process.wait()
 
 
-async def start(dsn: str) -> asyncio.subprocess.Process:
+async def start(dsn: str, lease_s: int) -> asyncio.subprocess.Process:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(SENDER), dsn, SECRET, stdout=asyncio.subprocess.PIPE
+        sys.executable, str(SENDER), dsn, SECRET, str(lease_s), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     assert await process.stdout.readline() == b"ready\n"
@@ -54,14 +56,14 @@ async def survive(dsn: str, events: int, kills: int) -> None:
             shop.tenant_id,
             events,
         )
-        async with workers(dsn, 3) as running:
+        async with workers(dsn, 3, SOON_S) as running:
             for kill in range(1, kills + 1):
                 await receiver.heard(kill * events // (kills + 2), within_s=120)
                 await asyncio.sleep(random.random() / 20)  # any moment will do
                 victim = random.randrange(len(running))
                 running[victim].kill()
                 await running[victim].wait()
-                running[victim] = await start(dsn)
+                running[victim] = await start(dsn, SOON_S)
             async with asyncio.timeout(120):
                 while await db.fetchval("SELECT count(*) FROM webhook_queue WHERE status IN ('pending', 'processing')"):
                     await asyncio.sleep(0.1)
@@ -93,7 +95,7 @@ async def test_control_without_the_leases_end_some_would_stay(fresh_database: Ca
         shop = await open_shop(Storeroom(db, secret=SECRET))
         await shop.endpoints.create(name="there", url=receiver.url)
         await shop.webhooks.enqueue(url=receiver.url, event_type="order.placed", payload={})
-        async with workers(dsn, 1) as running:
+        async with workers(dsn, 1, LATE_S) as running:
             await receiver.heard(1)
             running[0].kill()
             await running[0].wait()
@@ -117,9 +119,9 @@ async def test_a_worker_that_is_asked_to_stop_finishes_what_it_sends(
     async with await Database.open(dsn) as db, receiving(slow) as receiver:
         shop = await open_shop(Storeroom(db, secret=SECRET))
         await shop.webhooks.enqueue(url=receiver.url, event_type="order.placed", payload={})
-        async with workers(dsn, 1) as running:
+        async with workers(dsn, 1, LATE_S) as running:
             await receiver.heard(1)
             running[0].terminate()
             may_answer.set()
-            assert await asyncio.wait_for(running[0].wait(), 20) == 0
+            assert await asyncio.wait_for(running[0].wait(), 60) == 0
         assert await db.fetchval("SELECT status::text FROM webhook_queue") == "success"

@@ -51,14 +51,14 @@ async def wrote(office: Office, **more: Any) -> NoticeTemplate:
 
 @pytest.mark.parametrize("source", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_template_says_what_it_may_and_nothing_else(source: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()  # what it costs, however busy the machine is
     for sources in (
         Sources(subject="s", body=source),
         Sources(subject="s", body="b", html=source + "x" * 50_000 if source.startswith("xx") else source),
     ):
         with pytest.raises(InvalidTemplate):
             check(KINDS["order_placed"], sources, place=Place("en", "UTC"))
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_every_kind_has_words_that_use_only_what_it_has() -> None:

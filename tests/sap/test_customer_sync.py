@@ -183,7 +183,7 @@ async def test_two_workers_take_each_customer_once_the_oldest_first(shop: Shop, 
     assert [each.customer_email for each in [*waiting.items, *rest.items]] == emails
     async with database.transaction() as tx:  # one is at it, and has not committed
         first = await shop.customer_syncs.bound(tx).claim(claim=new_id(), size=4)
-        second = await asyncio.wait_for(shop.customer_syncs.claim(claim=new_id(), size=4), 10)
+        second = await asyncio.wait_for(shop.customer_syncs.claim(claim=new_id(), size=4), 60)
     third = await shop.customer_syncs.claim(claim=new_id(), size=10)
     assert [[each.customer_email for each in taken] for taken in (first, second, third)] == [
         emails[:4],
@@ -347,12 +347,12 @@ async def test_a_shop_without_sap_waits_and_one_that_hangs_is_not_waited_for_for
         await run(database, room, courier)
     (waiting,) = (await shop.customer_syncs.waiting()).items
     assert waiting.attempts == 0
-    monkeypatch.setattr("storeroom.sap.port.TIMEOUT", timedelta(milliseconds=200))
+    monkeypatch.setattr("storeroom.sap.port.TIMEOUT", timedelta(seconds=2))
     async with sap_at(shop, hang) as (sap, courier):
         assert await run(database, room, courier) == 1
         assert len(sap.requests) == 1
     (waiting,) = (await shop.customer_syncs.waiting()).items
-    assert (waiting.attempts, waiting.last_error) == (1, "no answer within 0.2 s")
+    assert (waiting.attempts, waiting.last_error) == (1, "no answer within 2 s")
     async with Courier() as public:  # addresses of our own network are not asked
         await shop.customer_syncs.retry(sync_id=waiting.id)
         assert await run(database, room, public) == 1
@@ -363,7 +363,7 @@ async def test_a_shop_without_sap_waits_and_one_that_hangs_is_not_waited_for_for
 async def test_a_sap_that_hangs_is_left_after_four_and_no_batch_follows(
     shop: Shop, room: Storeroom, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storeroom.sap.port.TIMEOUT", timedelta(milliseconds=200))
+    monkeypatch.setattr("storeroom.sap.port.TIMEOUT", timedelta(seconds=2))
     for n in range(9):
         await shop.customer_syncs.upsert(customer_email=f"buyer{n}@buyer.example")
     async with sap_at(shop, hang) as (sap, courier):
