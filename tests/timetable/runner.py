@@ -15,8 +15,8 @@ from storeroom.database.pool import Database
 from storeroom.settings import Settings
 from storeroom.worker import Job, Worker
 
-EVERY = timedelta(milliseconds=250)
-LEASE = timedelta(seconds=1)
+EVERY = timedelta(milliseconds=500)
+LEASE = timedelta(seconds=3)  # longer than a busy machine lets a process stand still
 
 
 def tick_job(who: str, name: str) -> Job:

@@ -24,7 +24,7 @@ from storeroom.worker import Worker
 
 RUNNER = Path(__file__).with_name("runner.py")
 JOB = "test.tick"
-LATE_MAX = LEASE + timedelta(seconds=3)  # found dead, looked again, and two cores that others use as well
+LATE_MAX = LEASE + timedelta(seconds=10)  # found dead, looked again, and two cores that others use as well
 
 
 class Workers:
@@ -134,7 +134,8 @@ def check_coverage(runs: list[Any]) -> None:
     ]
     assert len(late) >= 10
     assert max(late) < LATE_MAX
-    assert sorted(late)[len(late) // 2] < EVERY  # in quiet times the run of a due time begins before the next one
+    # In quiet times the run of a due time begins before the next one.
+    assert sum(each < EVERY for each in late) >= len(whole) // 2
     assert max(Counter(stretch(run["due"]) for run in runs).values()) == 1
 
 

@@ -13,7 +13,7 @@ from storeroom.database.embedded import EmbeddedPostgres
 from storeroom.database.errors import DatabaseUnavailable
 from storeroom.settings import Settings
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 @pytest.fixture

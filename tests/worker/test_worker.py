@@ -10,6 +10,8 @@ import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 
+from storeroom.analytics.jobs import make_partitions
+from storeroom.audit.jobs import make_months
 from storeroom.carts import Visitor
 from storeroom.core.ids import UserId, new_id
 from storeroom.database.errors import DatabaseBusy
@@ -23,7 +25,7 @@ from storeroom.seeding import Environment, plant, seed_id
 from storeroom.subscriptions import BillingPeriod, SubscriptionPayment
 from storeroom.worker import SCHEDULE, Job, Outcome, Worker
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 ADA = UserId(seed_id("default", "users", "usr_ada"))
 
 
@@ -244,6 +246,8 @@ async def test_every_job_of_the_schedule_finds_its_work(room: Storeroom) -> None
         ),
     ):
         assert await run(room, sql, *arguments) in {"UPDATE 1", "INSERT 0 1"}
+    while await make_months(room.db) + await make_partitions(room.db, limit=12):
+        pass  # a month may have begun since the database was made
     await forget_a_month(room, "audit_logs", "events")
 
     done = rows(await Worker(room.db).run_once())
@@ -367,7 +371,7 @@ async def test_a_job_is_drained_in_batches_and_others_get_their_turn(database: D
         stop.set()
         await working
     assert sum(large.batches) == 1_000
-    assert small.batches == [10, 10, 5]
+    assert [batch for batch in small.batches if batch] == [10, 10, 5]  # its hour may strike meanwhile
 
 
 async def test_an_error_is_counted_and_the_others_go_on(database: Database, caplog: pytest.LogCaptureFixture) -> None:

@@ -70,7 +70,7 @@ class Timetable:
         """Every job of ours as it is now."""
         turns = {turn.name: turn for turn in await queries.turns(self._db, names=self._names)}
         self._unended &= {turn.claim for turn in turns.values() if turn.claim is not None}
-        now = asyncio.get_running_loop().time()
+        now = _now()
         for name, turn in turns.items():
             if turn.claim is None or turn.lease_until is None:
                 self._stood.pop(name, None)
@@ -95,7 +95,7 @@ class Timetable:
         if turn.claim in self._unended:
             return True
         stood = self._stood.get(turn.name)
-        return stood is not None and asyncio.get_running_loop().time() - stood[2] >= self._lease.total_seconds()
+        return stood is not None and _now() - stood[2] >= self._lease.total_seconds()
 
     async def begin(self, turn: Turn) -> Hold | None:
         """Begin a run, if nothing has changed since this turn was read; None where somebody else was faster."""
@@ -156,6 +156,11 @@ class Timetable:
 async def scheduled_jobs(db: Executor) -> Sequence[ScheduledJob]:
     """The whole schedule, by name."""
     return await queries.scheduled_jobs(db, size=JOBS_MAX)
+
+
+def _now() -> float:
+    """By a clock that nobody sets."""
+    return asyncio.get_running_loop().time()
 
 
 class Schedule(Service):
