@@ -23,7 +23,7 @@ from storeroom.flows.inbound import HANDLERS
 from storeroom.inbox import InboxProcessor, InboxStatus
 from storeroom.orders import OrderStatus
 
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 
 
 @asynccontextmanager

@@ -36,5 +36,5 @@ async def test_a_javascript_receiver_takes_ours_and_refuses_what_was_changed(cou
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    said, _ = await asyncio.wait_for(node.communicate(lines.encode()), 30)
+    said, _ = await asyncio.wait_for(node.communicate(lines.encode()), 90)
     assert said.decode().split() == ["ok", *["WebhookVerificationError"] * 4]

@@ -44,7 +44,7 @@ async def test_a_worker_killed_while_it_sends_leaves_the_mail_to_another(
         postbox.silent = True
         process = await asyncio.create_subprocess_exec(sys.executable, str(MAILER), dsn, SECRET, str(postbox.port))
         try:
-            await asyncio.wait_for(postbox.came.wait(), 60)
+            await asyncio.wait_for(postbox.came.wait(), 120)
         finally:
             process.kill()
             await process.wait()

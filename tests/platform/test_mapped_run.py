@@ -61,7 +61,7 @@ async def test_control_a_name_that_the_package_wrote_without_braces_is_not_trans
         [sys.executable, "-c", PROGRAM, str(tests), dsn],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
         env={"PYTHONPATH": ":".join(sys.path), "STOREROOM_TEST_NAMES": "room_"},
     )

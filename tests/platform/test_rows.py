@@ -3,7 +3,7 @@
 import asyncio
 import io
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -48,7 +48,7 @@ async def test_ids_are_distinct_also_in_bulk_and_in_parallel(room: Storeroom) ->
         category = await shop.categories.create(name=f"C{number}")
         variant_id = await make_product(shop, categories=[category.id], stock=100)
         product_id = (await shop.products.variant(variant_id=variant_id)).product_id
-        today = datetime.now().astimezone().date()
+        today = datetime.now(UTC).date()
         await shop.batches.create(
             product_id=product_id,
             batch_number="B",

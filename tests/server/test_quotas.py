@@ -57,12 +57,13 @@ def servers(dsn: str) -> Iterator[tuple[ServerProcess, ServerProcess]]:
 
 
 async def within_a_minute(ask: Callable[[], Awaitable[Counter[int]]]) -> Counter[int]:
-    """What was answered, in one window: where it ended meanwhile, once more."""
+    """What was answered, in one window: where it ended meanwhile, once more from the beginning of the next."""
     for _ in range(ATTEMPTS_MAX):
         begun = int(time.time() // 60)
         answers = await ask()
         if int(time.time() // 60) == begun:
             return answers
+        await asyncio.sleep(60 - time.time() % 60)
     raise AssertionError("every attempt met the end of a minute")
 
 
