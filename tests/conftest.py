@@ -10,7 +10,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import mapped
 from bouncer import bouncer  # noqa: F401  # a fixture for every test
@@ -26,7 +26,7 @@ TEMPLATE = "storeroom_template"
 _numbers = itertools.count(1)
 mapped.install()
 # Random tests without a stopwatch: a busy machine is not a fault. A failure prints what reproduces it.
-settings.register_profile("storeroom", deadline=None, print_blob=True)
+settings.register_profile("storeroom", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("storeroom")
 SERVER_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 

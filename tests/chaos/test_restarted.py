@@ -136,7 +136,7 @@ async def order_through(
     assert await db.fetchval("SELECT count(*) FROM scheduled_jobs WHERE claim IS NOT NULL") == 0
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 async def test_postgresql_restarted_under_load_loses_nothing() -> None:
     await survive([IMMEDIATE, FAST], ORDERS_BETWEEN)
 

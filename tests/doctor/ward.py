@@ -84,7 +84,7 @@ async def open_ward(db: Database, dsn: str) -> Ward:
     async def filled(visitor: Visitor, quantity: int = 2) -> UUID:
         cart = await shop.carts.create(visitor=visitor)
         await shop.carts.add(cart_id=cart.id, variant_id=shirt, quantity=quantity)
-        await shop.carts.reserve(cart_id=cart.id)
+        await shop.carts.reserve(cart_id=cart.id, hold_for=timedelta(hours=20))  # no worker ends it meanwhile
         return cart.id
 
     async def pay(placed: Placement) -> OrderId:
