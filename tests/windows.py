@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from storeroom.core.clock import Clock, FixedClock
-from storeroom.database.pool import Database
 from storeroom.web import limits
+
+CLOCK_SET = timedelta(seconds=30)  # so far away is only a clock that a test has set
 
 
 @pytest.fixture
@@ -18,9 +17,9 @@ def one_window(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Of the limits alone: an application that is made meanwhile, and kept for later tests, has the clock of the machine.
     """
-    counted, still = limits._counted, FixedClock(datetime.now(UTC))
+    window_at, still = limits._window_at, datetime.now(UTC)
 
-    async def in_one_window(db: Database, *, clock: Clock | None, **facts: Any) -> datetime:
-        return await counted(db, clock=clock or still, **facts)
+    def in_one_window(now: datetime, window: timedelta) -> datetime:
+        return window_at(still if abs(now - still) < CLOCK_SET else now, window)
 
-    monkeypatch.setattr(limits, "_counted", in_one_window)
+    monkeypatch.setattr(limits, "_window_at", in_one_window)
