@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
@@ -17,6 +18,10 @@ from storeroom.tenants import Tenants
 
 @pytest.fixture
 async def desk(database: Database) -> Desk:
+    return await open_desk(database)
+
+
+async def open_desk(database: Database) -> Desk:
     tenants, tenant_id = Tenants(database), f"t_{secrets.token_hex(6)}"
     await tenants.create(tenant_id, name="A shop", currency="USD")
     return Desk(
@@ -57,7 +62,15 @@ async def test_what_cannot_be_cancelled_keeps_its_payments(desk: Desk) -> None:
     assert await payments_of(desk, order) == {payment: "pending"}
 
 
-async def test_the_worker_closes_what_was_asked_for_unpaid_orders(desk: Desk) -> None:
+async def test_the_worker_closes_what_was_asked_for_unpaid_orders(
+    fresh_database: Callable[[], Awaitable[str]],
+) -> None:
+    """In a database without the orders that other tests left unpaid."""
+    async with await Database.open(await fresh_database()) as db:
+        await closed_once(await open_desk(db))
+
+
+async def closed_once(desk: Desk) -> None:
     orders = [await desk.place(customer_email=f"b{i}@buyer.example") for i in range(4)]
     payments = [await desk.pay(order, 1000, status="pending", expires_in=timedelta(minutes=-1)) for order in orders]
     await desk.run("UPDATE {orders} SET payment_due_at = now() - interval '1 second' WHERE tenant_id = $1")

@@ -417,7 +417,8 @@ async def test_an_order_that_nobody_paid_for_gives_its_uses_back(counter: Counte
     placed = await counter.place(await market.variant(), coupons=["SAVE"])
     assert await market.uses("AUTO") == (1, 1)
     await market.run("UPDATE {orders} SET payment_due_at = now() - interval '1 second' WHERE tenant_id = $1")
-    assert await cancel_unpaid(market.db) >= 1
+    while await cancel_unpaid(market.db):  # also what other tests have left
+        pass
     assert (await Orders(market.context).get(order_id=placed.order.id)).status is OrderStatus.CANCELLED
     assert await market.uses() == await market.uses("AUTO") == (0, 0)
 

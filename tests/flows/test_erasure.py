@@ -48,7 +48,7 @@ HOME = Address(
     postal_code="78701",
     country_code="US",
 )
-WORDS = (EMAIL, PHONE, BROWSER, PLACE, "Jo Buyer", "JoJo", "1990-01-31", "Quiet Lane", "spring-campaign", "jos-cousin")
+WORDS = (EMAIL, PHONE, BROWSER, PLACE, "Jo Buyer", "Jo Jo", "1990-01-31", "Quiet Lane", "spring-campaign", "jos-cousin")
 
 # What is bought stays with whom it was bought by and where it went: books are kept for years. The counters of limits have
 # network addresses for some minutes, whosever they are.
@@ -123,7 +123,7 @@ async def _lived(http: httpx.AsyncClient, shop: Shop, sku: str) -> UserId:
     made = await send("POST", "/v1/auth/register", **person, utm_campaign="spring-campaign")
     tokens = await send("POST", "/v1/auth/sign-in", email=EMAIL, password=PASSWORD, device=BROWSER)
     http.headers["Authorization"] = f"Bearer {tokens['access_token']}"
-    profile = {"display_name": "JoJo", "date_of_birth": "1990-01-31", "marketing_consent": True}
+    profile = {"display_name": "Jo Jo", "date_of_birth": "1990-01-31", "marketing_consent": True}
     await send("PATCH", "/v1/account", **profile)
     lines = {name: getattr(HOME, name) for name in HOME.__struct_fields__ if getattr(HOME, name)}
     await send("POST", "/v1/account/addresses", address=lines)
@@ -152,7 +152,7 @@ async def test_nothing_says_who_it_was_but_the_orders(town: Town) -> None:
     assert (erased.status_code, erased.json()) == (200, {"user_id": str(town.jo), "orders": 1})
 
     assert await town.where(*WORDS) == KEPT
-    assert await town.where(BROWSER, "JoJo", "1990-01-31", "spring-campaign", "jos-cousin") == set()
+    assert await town.where(BROWSER, "Jo Jo", "1990-01-31", "spring-campaign", "jos-cousin") == set()
     assert await town.where(PLACE) == {"rate_counters"}
     assert await town.faults() == []
     queued = await town.room.db.fetch(

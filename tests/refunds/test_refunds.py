@@ -10,7 +10,7 @@ import pytest
 
 from factories import make_product, place
 from refund_desk import Desk, usd
-from rivals import race
+from rivals import cut_at, race
 from storeroom.catalog import StockPolicy
 from storeroom.core.ids import OrderLineId, PaymentId, RefundId, new_id
 from storeroom.core.money import CurrencyMismatch, Money
@@ -653,31 +653,17 @@ async def test_a_cut_leaves_nothing_and_the_next_try_does_it_all(desk: Desk, dsn
     rows = [("payments", payment.id), ("orders", order.id), ("order_items", line.id), ("refunds", refund.id)]
     before = [await desk.row(name, id_) for name, id_ in rows]
     stock = await desk.one("SELECT (on_hand, reserved)::text FROM {stock_levels} WHERE tenant_id = $1")
-    holder, watcher = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
-    try:
-        async with holder.transaction():
-            await holder.execute(desk.db.names.render(f"LOCK TABLE {{{table}}} IN SHARE ROW EXCLUSIVE MODE"))
-            working = asyncio.ensure_future(desk.shop.refunding.complete(refund_id=refund.id, method=M.STORE_CREDIT))
-            async with asyncio.timeout(10):
-                while True:
-                    waiting = await watcher.fetchval(
-                        "SELECT pid FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))",
-                        holder.get_server_pid(),
-                    )
-                    if waiting is not None:
-                        break
-                    assert not working.done(), working
-            await watcher.execute("SELECT pg_terminate_backend($1)", waiting)
-            (outcome,) = await asyncio.gather(working, return_exceptions=True)
-    finally:
-        await holder.close()
-        await watcher.close()
+
+    async def complete() -> Refund:
+        return await desk.shop.refunding.complete(refund_id=refund.id, method=M.STORE_CREDIT)
+
+    outcome = await cut_at(dsn, desk.db, table, complete)
     assert isinstance(outcome, DatabaseUnavailable), outcome
     assert [await desk.row(name, id_) for name, id_ in rows] == before
     assert await desk.one("SELECT (on_hand, reserved)::text FROM {stock_levels} WHERE tenant_id = $1") == stock
     assert await desk.shop.store_credit.balance(user_id=buyer.id) == usd(0)
     assert await desk.told(refund.id) == []
-    await desk.shop.refunding.complete(refund_id=refund.id, method=M.STORE_CREDIT)
+    await complete()
     assert (await desk.order(order.id)).status is T.REFUNDED
     assert await desk.shop.store_credit.balance(user_id=buyer.id) == usd(10_000)
     assert await desk.faults() == []
