@@ -13,6 +13,7 @@ from storeroom.database.pool import Database
 from storeroom.room import Shop
 
 HIDDEN = "zebra-crossing-4711"  # of all secrets that these tests send
+START = HIDDEN[:10]  # long enough to be in no seal by chance
 KEY = {"Idempotency-Key": "gateways-1"}
 
 
@@ -89,7 +90,7 @@ async def test_a_secret_is_nowhere_but_sealed(
         ("log", caplog.text),
         ("answers", "\n".join(f"{answer.headers} {answer.text}" for answer in answers)),
     ):
-        assert "zebra" not in text, f"{where}: {text[max(0, text.index('zebra') - 300) :][:400]}"
+        assert START not in text, f"{where}: {text[max(0, text.index(START) - 300) :][:400]}"
     assert "visible-1" in await kept_answers(database, house.tenant_id)
 
 

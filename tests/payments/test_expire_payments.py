@@ -86,7 +86,7 @@ async def test_a_payment_that_another_run_holds_is_left_to_it(till: Till) -> Non
             till.tenant_id,
             payment.id,
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await expire_payments(till.db)
         assert await till.log(payment.id) == []
     await expire_payments(till.db)

@@ -76,7 +76,7 @@ def s3() -> Iterator[str]:
     server.start()
     host, port = server.get_host_and_port()
     address = f"http://{host}:{port}"
-    httpx.put(f"{address}/shop-files").raise_for_status()
+    httpx.put(f"{address}/shop-files", timeout=120).raise_for_status()  # the first request loads a good deal
     yield address
     server.stop()
 

@@ -81,7 +81,7 @@ async def test_a_replay_that_races_with_the_archival_is_refused(purse: Purse, da
     async with database.transaction() as tx:
         moved = await purse.shop.transactions.bound(tx).archive_older_than(before=datetime.now(UTC) - 90 * DAY)
         assert moved == 1
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             told = await asyncio.gather(*(purse.record(signature=old) for _ in range(4)), purse.record())
     assert [each.first for each in told] == [False] * 4 + [True]
     assert not (await purse.record(signature=old)).first
@@ -108,7 +108,8 @@ async def test_control_a_look_into_the_archive_honours_it_twice(purse: Purse, da
 
     assert await race(database, archive, look_then_record) == old
     found = {result.name: result for result in await examine(database)}["signatures_are_kept_once"]
-    assert (found.gravity, [finding.subject for finding in found.findings]) == (Gravity.BROKEN, [old])
+    ours = [finding.subject for finding in found.findings if finding.tenant_id == purse.shop.tenant_id]
+    assert (found.gravity, ours) == (Gravity.BROKEN, [old])
     await purse.one("DELETE FROM payment_transactions WHERE tenant_id = $1 AND signature = $2", old)
 
 
@@ -117,7 +118,7 @@ async def test_two_archivals_at_once_share_the_work(purse: Purse, database: Data
     before = datetime.now(UTC) - 90 * DAY
     async with database.transaction() as tx:
         assert await purse.shop.transactions.bound(tx).archive_older_than(before=before, limit=3) == 3
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await purse.shop.transactions.archive_older_than(before=before, limit=3) == 2
     assert await purse.count("payment_transactions_archive") == 5
 

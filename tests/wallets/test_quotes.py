@@ -31,7 +31,7 @@ from storeroom.wallets import (
 )
 
 VARIANT = VariantId(uuid4())
-SOON = timedelta(seconds=20)
+SOON = timedelta(minutes=5)
 
 
 def item(**facts: Any) -> QuoteItem:
