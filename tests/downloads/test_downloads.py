@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,11 +10,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from factories import forged_from, make_method, make_product, open_shop, place
+from factories import SECRET, forged_from, make_method, make_product, open_shop, place
 from rivals import race
 from serving import app_of
 from storeroom import notices
 from storeroom.catalog import ProductNotFound
+from storeroom.configuration import ConfigUnreadable
 from storeroom.core.ids import OrderId, PaymentId, ProductId, VariantId, new_id
 from storeroom.database.pool import Database, Transaction
 from storeroom.downloads import (
@@ -119,6 +120,10 @@ async def read(stall: Stall, token: str) -> bytes:
 
 @pytest.fixture
 async def stall(shop: Shop, room: Storeroom, tmp_path: Path) -> Stall:
+    return await stall_of(shop, room, tmp_path)
+
+
+async def stall_of(shop: Shop, room: Storeroom, tmp_path: Path) -> Stall:
     await make_method(shop)
     await shop.configuration.set(key="general.service_url", value="https://api.example")
     book = await make_product(shop, name="The Handbook", slug="the-handbook", is_digital=True, stock=100)
@@ -179,6 +184,21 @@ async def test_the_job_goes_through_all_shops(stall: Stall) -> None:
     assert await send_links(stall.db, keys=TokenKeys(None)) == 0
     assert await send_links(stall.db, keys=stall.keys) >= 1
     assert len(await stall.mails()) == 1
+
+
+async def test_a_shop_where_it_fails_keeps_no_other_from_its_turn(
+    fresh_database: Callable[[], Awaitable[str]], tmp_path: Path
+) -> None:
+    async with Storeroom.open(await fresh_database(), secret=SECRET) as room:
+        stalls = []
+        for shop in sorted([await open_shop(room), await open_shop(room)], key=lambda shop: shop.tenant_id):
+            stalls.append(await stall_of(shop, room, tmp_path))
+            await stalls[-1].bought()
+        sql = "UPDATE store_configs SET value = 'no address' WHERE tenant_id = $1 AND key = 'general.service_url'"
+        await room.db.execute(sql, stalls[0].shop.tenant_id)
+        with pytest.raises(ConfigUnreadable):
+            await send_links(room.db, keys=room.token_keys)
+        assert [len(await each.mails()) for each in stalls] == [0, 1]
 
 
 async def test_a_file_that_comes_after_the_money_is_sent_then(stall: Stall) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -12,12 +13,13 @@ import httpx
 import msgspec
 import pytest
 
-from factories import forged_from, make_method, make_product, open_shop, place, purchase
+from factories import SECRET, forged_from, make_method, make_product, open_shop, place, purchase
 from rivals import race
 from serving import app_of
 from storeroom import notices
 from storeroom.carts import Cart
 from storeroom.carts.jobs import abandon_idle
+from storeroom.configuration import ConfigUnreadable
 from storeroom.conversions import ProviderKind
 from storeroom.core.clock import FixedClock
 from storeroom.core.ids import CartId, OrderId, PaymentId, UserId, VariantId, new_id
@@ -461,6 +463,25 @@ async def test_without_a_secret_nothing_is_done(desk: Desk) -> None:
     await desk.back()
     assert await remind(desk.db, keys=TokenKeys(None)) == 0
     assert await desk.statuses() == [(S.WAITING, 0)]
+
+
+async def test_a_shop_where_it_fails_keeps_no_other_from_its_turn(fresh_database: Callable[[], Awaitable[str]]) -> None:
+    async with Storeroom.open(await fresh_database(), secret=SECRET) as room:
+        desks = []
+        for shop in sorted([await open_shop(room), await open_shop(room)], key=lambda shop: shop.tenant_id):
+            await make_method(shop)
+            desks.append(Desk(shop, room, await make_product(shop, stock=100)))
+            await desks[-1].failed()
+            await desks[-1].back()
+        await room.db.execute(
+            "INSERT INTO store_configs (tenant_id, key, value, group_name) "
+            "VALUES ($1, 'general.storefront_url', 'no address', 'general')",
+            desks[0].shop.tenant_id,
+        )
+        with pytest.raises(ConfigUnreadable):
+            await remind(room.db, keys=room.token_keys)
+        assert [await desk.statuses() for desk in desks] == [[(S.WAITING, 0)], [(S.EXHAUSTED, 1)]]
+        assert [len(await desk.mails()) for desk in desks] == [0, 1]
 
 
 async def test_over_http_a_guest_follows_the_link_and_stops_the_mails(desk: Desk) -> None:

@@ -1,5 +1,6 @@
 """What the worker does about downloads."""
 
+import logging
 from functools import partial
 from typing import Final
 
@@ -14,10 +15,11 @@ from storeroom.downloads.model import NOTED_WITHIN, SENT_WITHIN, look_again_at
 from storeroom.downloads.sending import note_ended, send_lines
 from storeroom.identity import TokenKeys
 from storeroom.orders import put_links_off
-from storeroom.tenants import Tenant, Tenants
+from storeroom.tenants import Faults, Tenant, Tenants
 
 BATCH_MAX: Final = 100  # lines in one transaction
 TENANTS_MAX: Final = 50  # looked at in one run
+_log: Final = logging.getLogger(__name__)
 _ACTOR: Final = Actor(kind=ActorKind.SYSTEM, name="send_links")
 
 
@@ -32,7 +34,8 @@ async def send_links(db: Database, /, *, keys: TokenKeys, limit: int = 1_000) ->
     """Send the link of each digital line that is paid and whose product has a file, once; return how many it were.
 
     A second run, or a rival, finds nothing to do twice. What cannot be sent now is looked at again when it
-    was paid, when its product got a file, or after a while that grows. Nothing is done without a secret for links.
+    was paid, when its product got a file, or after a while that grows. Nothing is done without a secret for links. A
+    shop where it fails keeps none of the others from their turn; its error is raised when all had theirs.
 
     Args:
         db: of the installation.
@@ -41,21 +44,24 @@ async def send_links(db: Database, /, *, keys: TokenKeys, limit: int = 1_000) ->
     """
     if not keys:
         return 0
-    tenants, looked, sent = Tenants(db).cache, 0, 0
+    tenants, looked, sent, faults = Tenants(db).cache, 0, 0, Faults(_log, "sending links")
     for tenant_id in await queries.tenants_with_due(db, rows=TENANTS_MAX):
         found = BATCH_MAX
         while found == BATCH_MAX and looked < limit:
-            came = await db.run(
-                partial(
-                    send_unsent,
-                    tenants=tenants,
-                    keys=keys,
-                    tenant_id=TenantId(tenant_id),
-                    limit=min(BATCH_MAX, limit - looked),
+            came = Looked(lines=0, sent=0)
+            with faults.of(tenant_id):
+                came = await db.run(
+                    partial(
+                        send_unsent,
+                        tenants=tenants,
+                        keys=keys,
+                        tenant_id=TenantId(tenant_id),
+                        limit=min(BATCH_MAX, limit - looked),
+                    )
                 )
-            )
             found = came.lines
             looked, sent = looked + came.lines, sent + came.sent
+    faults.raise_first()
     return sent
 
 

@@ -1,5 +1,6 @@
 """What the worker does about carts that are kept: notice them, and remind their owners when it is time."""
 
+import logging
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -31,10 +32,11 @@ from storeroom.retention.model import (
     verdict,
 )
 from storeroom.retention.service import finish, keep_carts
-from storeroom.tenants import Tenants
+from storeroom.tenants import Faults, Tenants
 
 BATCH_MAX: Final = 50  # carts in one transaction
 TENANTS_MAX: Final = 50  # looked at in one round
+_log: Final = logging.getLogger(__name__)
 _ACTOR: Final = Actor(kind=ActorKind.SYSTEM, name="remind")
 _NOTICE: Final = {CartReminderKind.PAYMENT_FAILED: "cart_retry", CartReminderKind.ABANDONED: "abandoned_cart"}
 
@@ -61,20 +63,24 @@ async def remind(db: Database, /, *, keys: TokenKeys, limit: int = 500) -> int:
     """Queue a mail for each kept cart whose time has come, and end those that need none; return how many it were.
 
     The mail's row and the count of reminders are one transaction, under the lock of the kept cart: two runs, at once or
-    one after the other, queue it once. Nothing is done without a secret to seal with.
+    one after the other, queue it once. Nothing is done without a secret to seal with. A shop where it fails keeps none
+    of the others from their turn; its error is raised when all had theirs.
     """
     if not keys:
         return 0
-    tenants, done = Tenants(db).cache, 0
+    tenants, done, faults = Tenants(db).cache, 0, Faults(_log, "reminding")
     with_due = await queries.tenants_with_due(db, default_s=RETRY_TIME_DEFAULT_S, late=LATE_MAX, rows=TENANTS_MAX)
     for tenant_id in with_due:
         found = BATCH_MAX
         while found == BATCH_MAX and done < limit:
+            found = 0
             context = Context(db=db, tenant_id=TenantId(tenant_id), tenants=tenants, actor=_ACTOR)
-            found = await db.run(
-                partial(remind_due, context=context, keys=keys, limit=min(BATCH_MAX, limit - done)),
-            )
+            with faults.of(tenant_id):
+                found = await db.run(
+                    partial(remind_due, context=context, keys=keys, limit=min(BATCH_MAX, limit - done)),
+                )
             done += found
+    faults.raise_first()
     return done
 
 

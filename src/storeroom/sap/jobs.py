@@ -80,4 +80,7 @@ async def _send_one(sap: Sap, syncs: CustomerSyncs, claim: UUID, customer: ToSyn
     except StoreroomError as error:
         _log.error("a customer could not be synced: %s (%s)", error, error.code)
         await syncs.failed(claim=claim, sync_id=customer.id, error=error.code, attempts=customer.attempts)
+    except Exception as error:  # noqa: BLE001  # a fault of ours with one is not the others'
+        _log.exception("customer %s could not be synced", customer.id)
+        await syncs.failed(claim=claim, sync_id=customer.id, error=type(error).__name__, attempts=customer.attempts)
     return True
