@@ -4,6 +4,7 @@ import pytest
 
 from storeroom.catalog import (
     Categories,
+    CryptoPrice,
     ImageDraft,
     InvalidProduct,
     InvalidSearch,
@@ -124,7 +125,7 @@ async def test_available_is_told_the_same_everywhere(
         assert [(v.available, v.in_stock) for v in shown.variants] == [(available, in_stock)]
 
 
-@pytest.mark.requirement("STO-PROD-03")
+@pytest.mark.requirement("STO-PROD-03", "CED-PRD-02")
 async def test_a_page_shows_customers_what_is_theirs_to_see(products: Products) -> None:
     sizes = OptionDraft("Size", ["S", "M"])
     product = await products.create(
@@ -150,6 +151,10 @@ async def test_a_page_shows_customers_what_is_theirs_to_see(products: Products) 
     }
     (row,) = (await products.list()).items
     assert (row.image_url, row.price) == ("/a.jpg", usd(100))
+    assert page.variants[0].crypto_price is None
+    sol = CryptoPrice(Money(2_000_000_001, "SOL"), "7xKXwallet")
+    await products.update_variant(variant_id=page.variants[0].id, crypto_price=sol)
+    assert [v.crypto_price for v in (await products.page(slug="manual")).variants] == [sol]
     await products.unpublish(product_id=product.id)
     for slug in ("manual", "nothing", "\x00"):
         with pytest.raises(ProductNotFound):

@@ -223,6 +223,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 class OfferDetail(Offer, frozen=True, kw_only=True):
     """A variant as customers see it on the page of its product."""
 
+    crypto_price: CryptoPrice | None
     options: dict[str, str]
     barcode: str | None
     weight_g: int | None

@@ -204,11 +204,17 @@ SELECT p.id, p.slug, p.name, p.product_type, p.short_description, p.description,
                    'compare_at_price', CASE WHEN w.compare_at_price > w.price
                                             THEN jsonb_build_object('amount', w.compare_at_price, 'currency', w.currency)
                                         END,
-                   'available', w.available, 'in_stock', coalesce(w.available, 1) > 0, 'options', w.options,
+                   'available', w.available, 'in_stock', coalesce(w.available, 1) > 0,
+                   'crypto_price', CASE WHEN w.crypto_token IS NOT NULL
+                                        THEN jsonb_build_object(
+                                            'price', jsonb_build_object('amount', w.crypto_amount, 'currency', w.crypto_token),
+                                            'account', w.crypto_account)
+                                    END,
+                   'options', w.options,
                    'barcode', w.barcode, 'weight_g', w.weight_g, 'requires_shipping', w.requires_shipping,
                    'image_url', w.image_url) ORDER BY w.position, w.id) AS variants
           FROM (SELECT v.id, v.sku, v.title, v.price, v.compare_at_price, v.currency, v.position, v.options, v.barcode,
-                       v.weight_g, v.requires_shipping, v.image_url,
+                       v.weight_g, v.requires_shipping, v.image_url, v.crypto_amount, v.crypto_token, v.crypto_account,
                        CASE WHEN v.stock_policy = 'deny' THEN greatest(coalesce(s.on_hand - s.reserved, 0), 0)
                             WHEN v.stock_policy = 'backorder' AND v.backorder_limit IS NOT NULL
                             THEN greatest(coalesce(s.on_hand - s.reserved, 0) + v.backorder_limit, 0)
