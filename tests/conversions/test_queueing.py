@@ -136,6 +136,28 @@ async def test_of_whom_nothing_may_be_told_nothing_is_queued(stall: Stall) -> No
     assert "consent" not in page.payload["ga4"]
 
 
+@pytest.mark.parametrize(
+    ("said", "url"),
+    [
+        ({}, None),
+        ({"general.storefront_url": "https://pages.example"}, "https://pages.example"),
+        (
+            {"general.storefront_url": "https://pages.example", SOURCE_URL.key: "https://ads.example/"},
+            "https://ads.example/",
+        ),
+    ],
+    ids=["neither", "storefront", "both"],
+)
+async def test_events_come_from_the_site_that_is_named_or_the_storefront(
+    stall: Stall, said: dict[str, str], url: str | None
+) -> None:
+    for key, value in said.items():
+        await stall.shop.configuration.set(key=key, value=value)
+    await stall.adds(await stall.visitor())
+    (row,) = (await stall.shop.conversions.list()).items
+    assert row.payload["meta"].get("event_source_url") == url
+
+
 @pytest.mark.parametrize("setting", [PURCHASE_ON, WITHOUT_CONSENT, SOURCE_URL], ids=lambda setting: setting.key)
 @pytest.mark.parametrize("sealed", [True, False])
 async def test_a_setting_that_cannot_be_read_stops_no_sale(

@@ -103,7 +103,7 @@ SOURCE_URL: Final[Setting[str | None]] = declare(
         default=None,
         parse=_web_address,
         group=GROUP,
-        says="the site that events are said to come from, such as https://shop.example/",
+        says="the site that events are said to come from, such as https://shop.example/; else `general.storefront_url`",
     )
 )
 

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from storeroom.configuration import ConfigUnreadable, Configuration, Setting
+from storeroom.configuration import STOREFRONT_URL, ConfigUnreadable, Configuration, Setting
 from storeroom.conversions import queries
 from storeroom.conversions.model import (
     ITEMS_MAX,
@@ -68,7 +68,7 @@ async def _policy(context: Context) -> Policy:
     return Policy(
         purchase_on=await _meant(context, PURCHASE_ON),
         without_consent=await _meant(context, WITHOUT_CONSENT),
-        source_url=await _meant(context, SOURCE_URL),
+        source_url=await _meant(context, SOURCE_URL) or await _meant(context, STOREFRONT_URL),
     )
 
 
