@@ -82,7 +82,7 @@ class Receiver:
     def ids(self) -> list[str]:
         return [request.id for request in self.requests]
 
-    async def heard(self, count: int, within_s: float = 30) -> None:
+    async def heard(self, count: int, within_s: float = 120) -> None:
         """Until so many requests came."""
         async with asyncio.timeout(within_s), self._changed:
             await self._changed.wait_for(lambda: len(self.requests) >= count)
