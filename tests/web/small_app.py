@@ -211,6 +211,11 @@ async def store_query(call: NamedDependency[Call], text: FromQuery[str]) -> None
     await call.gate.db.fetchval("SELECT $1::text", text)
 
 
+@get("/store/{text:str}", responses=says())
+async def store_path(call: NamedDependency[Call], text: FromPath[str]) -> None:
+    await call.gate.db.fetchval("SELECT $1::text", text)
+
+
 @post("/store", responses=says())
 async def store(call: NamedDependency[Call], data: JSONBody[Thing]) -> None:
     for text in (data.name, *(part.sku for part in data.parts)):
@@ -297,6 +302,7 @@ def application(gate: TestGate, *, trusted_proxies: int = 0) -> Litestar:
         [
             fail,
             store,
+            store_path,
             store_query,
             make_thing,
             arrive,

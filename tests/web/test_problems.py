@@ -106,6 +106,13 @@ async def test_a_query_parameter_is_named_too(http: httpx.AsyncClient) -> None:
     assert (answer.status_code, answer.json()["field"]) == (422, "text")
 
 
+async def test_a_path_that_no_row_can_have_leads_nowhere(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/store/a")).status_code == 200
+    for path in ("/store/%00", "/store/a%00?text=b"):
+        answer = await http.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "request.no_such_path"), answer.text
+
+
 @pytest.mark.parametrize("content", [b"{", b'{"name": ', b"\xff\xfe", b""])
 async def test_a_body_that_cannot_be_read_is_400(http: httpx.AsyncClient, content: bytes) -> None:
     answer = await http.post("/store", content=content)
