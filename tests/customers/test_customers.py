@@ -171,6 +171,24 @@ async def test_an_address_for_both_serves_either_use_and_each_has_one_default(sh
         AddressType("warehouse")
 
 
+@pytest.mark.requirement("SIG-ADR-02", "SIG-ADR-03")
+async def test_a_later_choice_for_both_uses_takes_the_place_of_either(shop: Shop) -> None:
+    ann = await register(shop, "ann")
+    for use in (AddressType.SHIPPING, AddressType.BILLING):
+        await shop.addresses.add(user_id=ann.id, address=HOME, address_type=use, is_default=True)
+    here = await shop.addresses.add(user_id=ann.id, address=HOME, address_type=AddressType.BOTH)
+    await shop.addresses.set_default(user_id=ann.id, address_id=here.id)
+    assert [each.id for each in await shop.customers.addresses(customer_id=ann.id) if each.is_default] == [here.id]
+    for use in (AddressType.SHIPPING, AddressType.BILLING):
+        found = await shop.addresses.default(user_id=ann.id, address_type=use)
+        assert found is not None
+        assert found.id == here.id
+    office = await shop.addresses.add(user_id=ann.id, address=HOME, address_type=AddressType.SHIPPING, is_default=True)
+    there = await shop.addresses.add(user_id=ann.id, address=HOME, address_type=AddressType.BOTH, is_default=True)
+    assert [each.id for each in await shop.customers.addresses(customer_id=ann.id) if each.is_default] == [there.id]
+    assert office.is_default
+
+
 @pytest.mark.requirement("SIG-CUS-04")
 async def test_one_mail_address_is_one_customer(shop: Shop) -> None:
     """In another case, and of many who register at once exactly one."""

@@ -15,7 +15,7 @@ from market import Market
 from serving import app_of
 from storeroom.database.pool import Database
 from storeroom.flows.sign_in_routes import SIGN_INS_BY_ACCOUNT, WRONG_BY_ADDRESS
-from storeroom.identity import Permission, User, UserRole, UserStatus
+from storeroom.identity import KycStatus, Permission, User, UserRole, UserStatus
 from storeroom.identity.account_routes import PHONES_BY_ACCOUNT
 from storeroom.identity.proof_routes import MESSAGES_BY_EMAIL
 
@@ -106,6 +106,8 @@ async def test_an_account_is_changed_whole_or_not_at_all(front: Front) -> None:
     assert changed.json()["profile"]["first_name"] == "Ann"
     refused = await front.call("PATCH", "/v1/account", {"full_name": "Eve", "timezone": "Mars/Olympus"}, token)
     assert (refused.status_code, refused.json()["field"]) == (422, "timezone")
+    refused = await front.call("PATCH", "/v1/account", {"full_name": "Eve", "preferred_currency": "XXQ"}, token)
+    assert (refused.status_code, refused.json()["field"]) == (422, "preferred_currency")
     for body in ({"role": "admin"}, {"utm_source": "mine"}, {"email": "eve@example.com"}, {"full_name": None}):
         refused = await front.call("PATCH", "/v1/account", body, token)
         assert refused.status_code == 400, body
@@ -247,6 +249,31 @@ async def test_staff_cannot_lift_themselves(front: Front) -> None:
     assert given.json()["permissions"] == ["orders.read"]
     unknown = await front.call("PUT", f"{path}/permissions", {"permissions": ["everything"]}, admin)
     assert unknown.status_code == 400
+
+
+@pytest.mark.parametrize("role", [UserRole.STAFF, UserRole.ADMIN, UserRole.SUPER_ADMIN])
+async def test_nobody_of_the_staff_changes_what_they_are_themselves(front: Front, role: UserRole) -> None:
+    """Not even who stands above all: the last super_admin would be gone by a slip of the hand."""
+    permissions = [Permission.USERS_WRITE] if role is UserRole.STAFF else []
+    own = await front.house.member(role, *permissions)
+    token, path = await front.token(own), f"/v1/admin/users/{own.id}"
+    for method, what, body in (
+        ("PUT", f"{path}/role", {"role": "customer"}),
+        ("PUT", f"{path}/permissions", {"permissions": []}),
+        ("PUT", f"{path}/status", {"status": "suspended"}),
+        ("PUT", f"{path}/kyc", {"status": "approved"}),
+        ("POST", f"{path}/verify-age", None),
+        ("POST", f"{path}/erase", {"reason": "asked by letter"}),
+        ("DELETE", path, None),
+    ):
+        answer = await front.call(method, what, body, token)
+        assert (answer.status_code, answer.json()["code"]) == (403, "identity.role_forbidden"), what
+    known = await front.house.shop.users.get(user_id=own.id)
+    assert (known.role, known.kyc_status, known.age_verified) == (role, KycStatus.NOT_REQUIRED, False)
+    left = await front.call("POST", "/v1/account/close", {"current_password": "not this one"}, token)
+    assert (left.status_code, left.json()["code"]) == (403, "identity.wrong_password")
+    assert (await front.call("POST", "/v1/account/close", {"current_password": PASSWORD}, token)).status_code == 204
+    assert (await front.call("GET", "/v1/account", token=token)).status_code == 401
 
 
 async def test_staff_verify_an_age_and_an_address(front: Front) -> None:

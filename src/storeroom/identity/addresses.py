@@ -39,7 +39,7 @@ class Addresses(People):
             address: see `core.contact.normal_address`.
             address_type: what it is for.
             label: how its owner calls it, at most 50 characters.
-            is_default: make it the default of its type, instead of the one before.
+            is_default: make it the default of its type, instead of the one before; one for both uses, of either.
 
         Raises:
             UserNotFound: no such account.
@@ -81,7 +81,10 @@ class Addresses(People):
     async def default(
         self, *, user_id: UserId, address_type: AddressType = AddressType.SHIPPING
     ) -> SavedAddress | None:
-        """The default of a type, else the one for both uses; None where there is neither."""
+        """The default of a type, else the one for both uses; None where there is neither.
+
+        So of an address for both, and one of the type that was chosen after it, the latter counts.
+        """
         self._check_customer(user_id)
         for wanted in dict.fromkeys((address_type, AddressType.BOTH)):
             found = await queries.default_address(
@@ -134,7 +137,7 @@ class Addresses(People):
     @audited("identity.set_default_address", "address", "address_id")
     @transactional
     async def set_default(self, *, user_id: UserId, address_id: AddressId) -> SavedAddress:
-        """Make an address the default of its type, instead of the one before.
+        """Make an address the default of its type, instead of the one before; one for both uses, of either.
 
         Raises:
             UserNotFound, AddressNotFound: no such account or address.
@@ -174,9 +177,12 @@ class Addresses(People):
             raise AddressNotFound(address_id=address_id)
 
     async def _make_default(self, user_id: UserId, address_id: AddressId, address_type: AddressType) -> None:
-        await queries.clear_default_address(
-            self.db, tenant_id=self.tenant_id, user_id=user_id, address_type=address_type
-        )
+        if address_type is AddressType.BOTH:
+            await queries.clear_default_addresses(self.db, tenant_id=self.tenant_id, user_id=user_id)
+        else:
+            await queries.clear_default_address(
+                self.db, tenant_id=self.tenant_id, user_id=user_id, address_type=address_type
+            )
         await queries.make_default_address(self.db, tenant_id=self.tenant_id, user_id=user_id, address_id=address_id)
 
     async def _address(self, user_id: UserId, address_id: AddressId) -> SavedAddress:

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from storeroom.core.money import currency_digits
+from storeroom.core.money import UnknownCurrency, currency_digits
 from storeroom.identity.errors import InvalidPerson, SearchRefused
 from storeroom.identity.model import (
     BIRTH_YEAR_MIN,
@@ -75,7 +75,10 @@ def birth_date(born: date | None, today: date) -> date | None:
 
 def currency(code: str) -> str:
     """A currency of ISO 4217. Raises UnknownCurrency."""
-    currency_digits(code)
+    try:
+        currency_digits(code)
+    except UnknownCurrency as error:
+        raise UnknownCurrency(currency=code, field="preferred_currency") from error
     return code
 
 

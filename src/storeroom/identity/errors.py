@@ -224,7 +224,7 @@ class RefreshReused(Unauthenticated):
 
 
 class RoleForbidden(Forbidden):
-    """Nobody changes an account of their own rank or above, or lifts one up there."""
+    """Nobody changes an account of their own rank or above, or lifts one up there; nor, as staff, their own."""
 
     code = "identity.role_forbidden"
 

@@ -192,7 +192,7 @@ def may_manage(role: UserRole, other: UserRole) -> bool:
     """Whether an account of one role may change an account of another, or make it one of that role.
 
     Only those below: otherwise staff who may edit accounts would make themselves admin. A super_admin has nobody above,
-    so they manage each other.
+    so they manage each other, though never themselves.
     """
     return role is UserRole.SUPER_ADMIN or _RANK[role] > _RANK[other]
 

@@ -204,8 +204,20 @@ class OwnAccounts(People):
 
         Raises:
             UserNotFound: no such account, or deleted before.
+            RoleForbidden: the caller does not stand above the account, or is staff and it is their own: see `close`.
         """
+        user = await self._lock_own(user_id)
+        if self.context.actor.kind is ActorKind.ADMIN:
+            self._check_not_own(user_id, user.role)
+        await self._delete(user_id)
+
+    @audited("identity.delete_user", "user", "user_id")
+    @transactional
+    async def _close(self, *, user_id: UserId) -> None:
         await self._lock_own(user_id)
+        await self._delete(user_id)
+
+    async def _delete(self, user_id: UserId) -> None:
         for kind, change in (
             (ConsentKind.MARKETING, queries.set_marketing_consent),
             (ConsentKind.SMS, queries.set_sms_consent),
@@ -234,7 +246,7 @@ class OwnAccounts(People):
         present = await queries.password_hash(self.db, tenant_id=self.tenant_id, user_id=user_id)
         if present is not None and not await passwords.verified(present, current_password or ""):
             raise WrongPassword
-        await self.delete(user_id=user_id)
+        await self._close(user_id=user_id)
 
     # --- Shared steps -------------------------------------------------------------------------------------------------
 

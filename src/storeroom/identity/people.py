@@ -68,11 +68,19 @@ class People(Service):
         return await self._lock_managed(user_id)
 
     async def _lock_managed(self, user_id: UserId, *, to: UserRole | None = None) -> Managed:
-        """An account that the caller may change in what it is and may do, and make one of role `to`."""
+        """An account that the caller may change in what it is and may do, and make one of role `to`.
+
+        Never their own: not even a super_admin, or a shop would be without its last one by a slip of the hand.
+        """
         self._check_customer(user_id)
         user = await self._lock(user_id)
+        self._check_not_own(user_id, user.role)
         await self._check_rank(user.role if to is None else max(user.role, to, key=_rank_order))
         return user
+
+    def _check_not_own(self, user_id: UserId, role: UserRole) -> None:
+        if self.context.actor.user_id == user_id:
+            raise RoleForbidden(role=role)
 
     async def _lock(self, user_id: UserId) -> Managed:
         user = await queries.lock_user(self.db, tenant_id=self.tenant_id, user_id=user_id)

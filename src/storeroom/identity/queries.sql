@@ -375,6 +375,15 @@ UPDATE {user_addresses}
    AND deleted_at IS NULL
    AND is_default;
 
+-- name: clear_default_addresses(tenant_id, user_id)
+-- Of every type: an address for both uses takes the place of both.
+UPDATE {user_addresses}
+   SET is_default = FALSE, updated_at = now()
+ WHERE tenant_id = :tenant_id
+   AND user_id = :user_id
+   AND deleted_at IS NULL
+   AND is_default;
+
 -- name: make_default_address(tenant_id, user_id, address_id)
 UPDATE {user_addresses}
    SET is_default = TRUE, updated_at = now()
