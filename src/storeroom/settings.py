@@ -33,7 +33,7 @@ ADDRESS_CALLS_DEFAULT: Final = 3000  # many people may share one
 CALLS_MAX: Final = 1_000_000
 SECRET_LENGTH_MIN: Final = 32
 SECRET_LETTERS_MIN: Final = 12  # different ones, in production
-SAMPLE_WORDS: Final = ("change", "default", "example", "password", "secret", "storeroom")  # of secrets in documents
+SAMPLE_WORDS: Final = ("change", "default", "example", "password", "secret", "storeroom", "01234567", "abcdefgh")
 OTHER_SECRETS_MAX: Final = 5
 ARCHIVAL_RETENTION_DEFAULT: Final = timedelta(hours=2160)
 ARCHIVAL_INTERVAL_DEFAULT: Final = timedelta(hours=24)
@@ -380,4 +380,5 @@ def _lines(text: str) -> tuple[Secret, ...]:
 
 def _guessable(secret: str) -> bool:
     """Whether it was made by a hand. A random one of 32 characters is taken for that once in millions."""
-    return len(set(secret)) < SECRET_LETTERS_MIN or any(word in secret.lower() for word in SAMPLE_WORDS)
+    repeated = secret in (secret + secret)[1:-1]  # as a turning wheel shows: "abcabc" comes round before its end
+    return repeated or len(set(secret)) < SECRET_LETTERS_MIN or any(word in secret.lower() for word in SAMPLE_WORDS)

@@ -65,15 +65,26 @@ async def test_the_good_ones_are_kept_and_the_bad_ones_named(shop: Shop, http: h
     assert {each.event_name for each in (await shop.events.list()).items} == {"page.view", "cart.add"}
 
 
+@pytest.mark.requirement("SBB-EVT-16")
+async def test_what_is_no_event_at_all_takes_no_good_one_with_it(shop: Shop, http: httpx.AsyncClient) -> None:
+    answer = await http.post(
+        "/v1/events", json=[1, event(), None, "page.view", [event()], [["a", 1]], event("cart.add")]
+    )
+    assert answer.status_code == 207, answer.text
+    assert [each["index"] for each in answer.json()["refused"]] == [0, 2, 3, 4, 5]
+    assert {each.event_name for each in (await shop.events.list()).items} == {"page.view", "cart.add"}
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
+        ([1], 422, "analytics.no_event_kept"),
+        (1, 400, "request.invalid"),
         ([event("PageView"), {}], 422, "analytics.no_event_kept"),
         (event("cart.add", event_category="page"), 422, "analytics.no_event_kept"),
         (event("PageView"), 400, "request.invalid"),
         ([], 400, "request.invalid"),
         ([event()] * (EVENTS_MAX + 1), 400, "request.invalid"),
-        ([1], 400, "request.invalid"),
         ("page.view", 400, "request.invalid"),
     ],
 )

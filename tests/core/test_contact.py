@@ -113,6 +113,9 @@ def test_the_stored_form_of_an_email_is_stable(text):
         ("+94 77 123 4567", None, "94771234567"),
         ("+94 77 123 4567", "US", "94771234567"),
         ("94771234567", None, "94771234567"),  # its own stored form
+        ("94771234567", "US", "94771234567"),  # which we also show, so it is read in every country
+        ("15125550123", "LK", "15125550123"),
+        ("0094771234567", "LK", "94771234567"),
         ("077-123 4567", "LK", "94771234567"),
         ("\u0660\u0667\u0667\u0661\u0662\u0663\u0664\u0665\u0666\u0667", "LK", "94771234567"),  # Arabic-Indic digits
         ("(212) 555-0100", "US", "12125550100"),
@@ -127,7 +130,8 @@ def test_a_phone_in_its_stored_form(text, region, phone):
     ("text", "region"),
     [
         ("", "LK"), ("   ", "LK"), ("12", "LK"), ("077123456", "LK"), ("07712345678", "LK"), ("0771234567", None),
-        ("0771234567", "US"), ("0771234567", "XX"), ("+94771234567 ext 5", "LK"), ("1-800-FLOWERS", "US"),
+        ("0771234567", "US"), ("0771234567", "XX"),
+        ("94 77 123 4567", "US"), ("7712345678", "LK"), ("+94771234567 ext 5", "LK"), ("1-800-FLOWERS", "US"),
         ("call 0771234567", "LK"), ("+", "LK"), ("++94771234567", "LK"), ("-" * 41, "LK"), ("9" * 5000, "LK"),
         ("0771234567;0771234568", "LK"),
     ],
@@ -143,6 +147,9 @@ def test_a_text_message_needs_a_mobile_number():
     with pytest.raises(InvalidPhone):
         normal_phone("0112345678", "LK", mobile=True)
     assert normal_phone("0771234567", "LK", mobile=True) == "94771234567"
+    assert normal_phone("94771234567", "US", mobile=True) == "94771234567"
+    with pytest.raises(InvalidPhone):
+        normal_phone("94112345678", "US", mobile=True)
     assert normal_phone("(212) 555-0100", "US", mobile=True) == "12125550100"  # its plan does not tell them apart
 
 

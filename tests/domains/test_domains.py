@@ -88,6 +88,9 @@ async def test_a_number_of_the_former_system_is_there_once(shop: Shop) -> None:
         ("domain_name", ""),
         ("domain_name", "shop.example:80"),
         ("domain_name", "a b.example"),
+        ("domain_name", "a..example"),
+        ("domain_name", "a-.example"),
+        ("domain_name", "a" * 64 + ".example"),
         ("domain_name", "a" * 254),
         ("display_name", " "),
         ("company_code", "1\n2"),
@@ -173,7 +176,17 @@ async def test_an_unknown_id_is_no_domain(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "name"), [("A.b:80", "a.b"), ("a.b.", "a.b"), ("a", "a"), ("-a", None), ("::1", None), ("a/b", None)]
+    ("host", "name"),
+    [
+        ("A.b:80", "a.b"),
+        ("a.b.", "a.b"),
+        ("a", "a"),
+        ("-a", None),
+        ("a..b", None),
+        ("a.-b", None),
+        ("::1", None),
+        ("a/b", None),
+    ],
 )
 def test_a_host_is_named_in_one_way(host: str, name: str | None) -> None:
     assert host_name(host) == name

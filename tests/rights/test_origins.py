@@ -169,3 +169,6 @@ async def test_what_every_answer_says(door: Door) -> None:
     assert (await door.http.get("/health")).headers["strict-transport-security"] == "max-age=31536000"
     new = await door.http.post("/v1/auth/guest")
     assert new.headers["cache-control"] == "no-store", "it sets a cookie"
+    for path in ("/v1/auth/sign-in", "/v1/auth/refresh", "/v1/auth/nonce", "/v1/orders/lookup", "/nowhere"):
+        answered = await door.http.post(path, json={})
+        assert answered.headers["cache-control"] == "no-store", "it may hold tokens, or somebody's order"

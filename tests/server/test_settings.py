@@ -222,6 +222,9 @@ def test_a_secret_is_made_once_for_development_and_never_for_production(tmp_path
     [
         "s" * 32,
         "0123456789" * 4,
+        "0123456789abcdef" * 2,
+        "q8Zr2LxV0nTb5KcJ" * 2,
+        "QPZMabcdefghijklmnop98172635uvwxyzXK",
         "change-me-to-something-long-and-random-0123",
         "a secret of the tests, long enough to sign with",
         "Storeroom-7f3a9c1e5b2d8046-qwzxvkjhg",

@@ -152,7 +152,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     refused: list[Refusal]
 
 
-def sift(batch: Sequence[dict[str, Any]]) -> tuple[list[bytes], list[Refusal]]:
+def sift(batch: Sequence[Any]) -> tuple[list[bytes], list[Refusal]]:
     """The events of a batch that can be kept, as JSON in their order, and why the others cannot."""
     good: list[bytes] = []
     refused: list[Refusal] = []
@@ -167,7 +167,7 @@ def sift(batch: Sequence[dict[str, Any]]) -> tuple[list[bytes], list[Refusal]]:
     return good, refused
 
 
-def _drafts(batch: Sequence[dict[str, Any]]) -> Iterator[EventDraft | str]:
+def _drafts(batch: Sequence[Any]) -> Iterator[EventDraft | str]:
     try:
         yield from msgspec.convert(batch, list[EventDraft])
     except msgspec.ValidationError:  # some are wrong: one by one, then

@@ -53,7 +53,7 @@ class EventsKept(msgspec.Struct, frozen=True, kw_only=True):
     },
 )
 async def take_events(
-    data: JSONBody[EventDraft | Annotated[list[dict[str, Any]], Meta(min_length=1, max_length=EVENTS_MAX)]],
+    data: JSONBody[EventDraft | Annotated[list[Any], Meta(min_length=1, max_length=EVENTS_MAX)]],
     arrival: NamedDependency[Arrival],
     events: NamedDependency[Events],
 ) -> Response[EventsKept]:

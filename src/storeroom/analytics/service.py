@@ -68,7 +68,7 @@ class Events(Service):
     # --- Writing ------------------------------------------------------------------------------------------------------
 
     @operation
-    async def take(self, *, batch: Sequence[dict[str, Any]], visitor: Visitor) -> Taken:
+    async def take(self, *, batch: Sequence[Any], visitor: Visitor) -> Taken:
         """Keep what a visitor's client tells, in one statement; what cannot be kept is named by its index.
 
         Whether the visitor has signed in meanwhile is read in the same statement, under a lock, so no event is left

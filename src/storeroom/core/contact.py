@@ -116,7 +116,8 @@ def normal_phone(text: str, region: str | None = None, *, mobile: bool = False, 
     """The stored form of a telephone number: E.164 without the plus, `94771234567`.
 
     Args:
-        text: as typed; in LK `0771234567`, `94771234567` and `+94 77 123 4567` are one number.
+        text: as typed; in LK `0771234567`, `94771234567` and `+94 77 123 4567` are one number. Our own stored form is
+            read everywhere, where it is no number of the country itself.
         region: ISO 3166-1 alpha-2 of the country whose customs apply without a plus; None: the country code is there.
         mobile: whether it has to be one that can receive a text message.
         field: what the error names.
@@ -137,17 +138,22 @@ def normal_phone(text: str, region: str | None = None, *, mobile: bool = False, 
     if len(text) > PHONE_LENGTH_MAX or not _PHONE_TEXT.fullmatch(text):
         raise InvalidPhone(region=region, field=field)
     text = text.strip()
-    try:
-        number = parse(text if region or text[:1] in "+\uff0b" else f"+{text}", region)
-    except NumberParseException as error:
-        raise InvalidPhone(region=region, field=field) from error
+    readings = [text if region or text[:1] in "+\uff0b" else f"+{text}"]
+    if region and E164_DIGITS.fullmatch(text):
+        readings.append(f"+{text}")
     mobiles = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
-    if not is_valid_number(number) or (mobile and number_type(number) not in mobiles):
-        raise InvalidPhone(region=region, field=field)
-    digits = format_number(number, PhoneNumberFormat.E164).removeprefix("+")
-    if not E164_DIGITS.fullmatch(digits):  # some plans go beyond the 15 digits of the standard
-        raise InvalidPhone(region=region, field=field)
-    return digits
+    for reading in readings:
+        try:
+            number = parse(reading, region)
+        except NumberParseException:
+            continue
+        if not is_valid_number(number):
+            continue
+        digits = format_number(number, PhoneNumberFormat.E164).removeprefix("+")
+        if (mobile and number_type(number) not in mobiles) or not E164_DIGITS.fullmatch(digits):
+            break  # some plans go beyond the 15 digits of the standard
+        return digits
+    raise InvalidPhone(region=region, field=field)
 
 
 def normal_address(address: Address) -> Address:

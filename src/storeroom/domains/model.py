@@ -16,7 +16,7 @@ DISPLAY_NAME_LENGTH_MAX: Final = 255
 COMPANY_CODE_LENGTH_MAX: Final = 50
 LEGACY_ID_MAX: Final = 2**63 - 1
 
-_HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 
 
 class Domain(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ from storeroom.tenants.model import (
 )
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_HOST: Final = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 DEFAULT_TENANT: Final = TenantId("default")
 HOSTS_KEPT_MAX: Final = 10_000
 

@@ -268,8 +268,8 @@ class Call:
 
     @property
     def private(self) -> bool:
-        """Whether the answer may be for one person only."""
-        return bool(self.cookies) or not _PRIVATE.isdisjoint(self._headers)
+        """Whether the answer may be for one person only, as whatever is not just read: it may hold tokens."""
+        return not self._safe or bool(self.cookies) or not _PRIVATE.isdisjoint(self._headers)
 
     @property
     def gives_token(self) -> bool:
