@@ -753,7 +753,7 @@ async def test_signing_in_and_testing_tokens_never_read_profiles(house: House, m
     signed_in = await house.shop.sessions.sign_in(email=user.email, password=PASSWORD)
     await house.shop.sessions.authenticate(signed_in.access_token)
     await house.shop.sessions.refresh(signed_in.refresh_token)
-    assert sum("users" in sql for sql in statements) >= 3
+    assert any("users" in sql for sql in statements)
     assert any("refresh_session_v1" in sql for sql in statements)
     inside = await house.one("SELECT prosrc FROM pg_proc WHERE proname = 'refresh_session_v1' AND $1 <> ''")
     assert not [sql for sql in (*statements, inside) if "user_profiles" in sql]
