@@ -20,6 +20,8 @@ from process import ServerProcess
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 PYTHON = Path(sys.executable).parent
+PATIENCE_S = 120
+pytestmark = pytest.mark.timeout(600)  # a whole installation is made first
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def test_what_is_pasted_from_the_readme_sells_something(server: ServerProcess, t
     script = (look_and_order + verify).replace("http://127.0.0.1:8000", server.url)
     script = script.replace("the-one-that-was-printed", password.group(1))
     done = subprocess.run(
-        ["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        ["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 0, done.stderr
     placed = json.loads((tmp_path / "order.json").read_text())
@@ -59,7 +61,13 @@ def test_what_is_pasted_from_the_readme_sells_something(server: ServerProcess, t
     shutil.copy(catalogue, tmp_path / "products.csv")
     script = import_and_examine.replace(".venv/bin/storeroom", str(PYTHON / "storeroom"))
     done = subprocess.run(
-        ["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False, env=server.env
+        ["bash", "-euc", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+        env=server.env,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 broken" in done.stdout + done.stderr
@@ -70,13 +78,13 @@ def test_what_is_pasted_from_the_readme_sells_something(server: ServerProcess, t
 def test_what_is_pasted_from_the_first_page_places_an_order(server: ServerProcess) -> None:
     page = html.unescape(httpx.get(server.url, timeout=30).text)
     (command,) = re.findall(r"<pre>\s*(curl .*?)</pre>", page, re.DOTALL)
-    done = subprocess.run(["bash", "-euc", command], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(["bash", "-euc", command], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     assert json.loads(done.stdout)["order"]["status"] == "pending_payment"
 
 
 def test_the_process_shows_what_its_worker_does(server: ServerProcess) -> None:
     shown = re.compile(r'^storeroom_job_last_success_timestamp_seconds\{job="orders.fill_search"\} \d', re.MULTILINE)
-    until = time.monotonic() + 60
+    until = time.monotonic() + PATIENCE_S
     while not shown.search(httpx.get(f"{server.url}/metrics", timeout=30).text):  # its worker begins when it listens
         assert time.monotonic() < until
         time.sleep(0.1)
@@ -86,14 +94,19 @@ def test_the_program_of_the_readme_places_an_order(server: ServerProcess, tmp_pa
     (program,) = blocks("python")
     (tmp_path / "sell.py").write_text(program)
     url = subprocess.run(
-        [PYTHON / "storeroom", "db", "url"], capture_output=True, text=True, timeout=60, check=True, env=server.env
+        [PYTHON / "storeroom", "db", "url"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
+        env=server.env,
     ).stdout.strip()
     done = subprocess.run(
         [sys.executable, "sell.py"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
         env={**server.env, "STOREROOM_DATABASE_URL": url},
     )

@@ -468,13 +468,13 @@ async def _buy(shop: Shop, coupon: Coupon, facts: dict[str, Any]) -> Discounting
 @pytest.mark.requirement("SBB-DISC-05", "CED-CPN-03")
 async def test_it_applies_from_its_start_until_its_end_and_not_at_it(shop: Shop) -> None:
     """Rows dated back: the database's clock stands a moment before the start, then in between, then at the end."""
-    made = await make_coupon(shop, "10 %", "SAVE", starts_at=datetime.now(UTC) + timedelta(seconds=30))
+    made = await make_coupon(shop, "10 %", "SAVE", starts_at=datetime.now(UTC) + timedelta(hours=1))
     with pytest.raises(CouponNotApplicable) as refused:
         await preview(shop, 1000, "SAVE")
     assert refused.value.reason is CouponRefusal.NOT_STARTED
     await backdate(shop, made, starts_at=timedelta(0))
     assert (await preview(shop, 1000, "SAVE")).discount == 100
-    await shop.coupons.update(code="SAVE", changes=CouponChanges(expires_at=datetime.now(UTC) + timedelta(seconds=30)))
+    await shop.coupons.update(code="SAVE", changes=CouponChanges(expires_at=datetime.now(UTC) + timedelta(hours=1)))
     assert (await preview(shop, 1000, "SAVE")).discount == 100
     async with shop.transaction() as tx:  # in which now() stands still
         await backdate(tx, made, expires_at=timedelta(0))
