@@ -187,7 +187,7 @@ def on_http_error(request: AnyRequest, error: HTTPException) -> Response[bytes]:
 
 
 def on_unstorable(request: AnyRequest, error: Exception) -> Response[bytes]:
-    """A value that JSON can carry and the database cannot; which one is looked for only now. In a path it is no name."""
+    """A value that JSON can carry and the database cannot; which one is looked for now. In a path it is no name."""
     if any(_NUL in str(value) for value in request.path_params.values()):
         return rendered(request, errors.NoSuchPath())
     field = _holding_nul(request)
