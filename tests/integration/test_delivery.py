@@ -541,9 +541,12 @@ async def test_a_row_whose_endpoint_is_gone_is_given_up_at_once(outlet: Shop, di
     assert (dead.status, dead.attempts) == (WebhookStatus.FAILED, 1)
 
 
+WAITS = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0)"
+
+
 async def waits_for_a_lock(db: Database) -> None:
-    async with asyncio.timeout(20):
-        while not await db.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+    async with asyncio.timeout(60):
+        while not await db.fetchval(WAITS):
             await asyncio.sleep(0.01)
 
 
