@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
+import asyncpg
 import pytest
 from club import Club, open_club
 
@@ -46,6 +47,28 @@ async def test_what_shall_end_ends_whoever_collects(club: Club) -> None:
         assert await club.events(each) == ["created", "cancellation_scheduled", "cancelled"]
         assert not await access(club, each)
     assert await club.get(early) == early
+
+
+async def test_a_shop_where_it_fails_keeps_no_other_from_its_turn(
+    fresh_database: Callable[..., Awaitable[str]],
+) -> None:
+    dsn = await fresh_database()
+    async with Storeroom.open(dsn, secret=SECRET) as room:
+        shops = sorted([await open_shop(room), await open_shop(room)], key=lambda shop: shop.tenant_id)
+        clubs = [await open_club(shop) for shop in shops]
+        made = [await club.end_in(await club.join(cancel_at_period_end=True), OVER) for club in clubs]
+        owner = await asyncpg.connect(dsn)
+        try:
+            first = shops[0].tenant_id
+            await owner.execute(
+                f"ALTER TABLE audit_logs ADD CONSTRAINT broken CHECK (tenant_id <> '{first}') NOT VALID"
+            )
+        finally:
+            await owner.close()
+        with pytest.raises(asyncpg.CheckViolationError, match="broken"):
+            await renew_due(room.db)
+        after = [(await club.get(each)).status for club, each in zip(clubs, made, strict=True)]
+        assert after == [S.ACTIVE, S.CANCELLED]
 
 
 @pytest.mark.requirement("CED-SUB-05")

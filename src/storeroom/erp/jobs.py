@@ -1,5 +1,6 @@
 """What the worker does for the ERP beside sending: it looks for what was never sent."""
 
+import logging
 from typing import Final
 from uuid import UUID
 
@@ -9,21 +10,25 @@ from storeroom.database.pool import Database, Transaction
 from storeroom.erp import queries
 from storeroom.erp.boundary import DESTINATION, OUTBOUND, SWEPT, Outbound
 from storeroom.erp.model import BACKLOG_MAX
+from storeroom.tenants import Faults
 
 TENANTS_MAX: Final = 200  # looked after in one run
+_log: Final = logging.getLogger(__name__)
 
 
 async def queue_unsynced(db: Database, *, limit: int) -> int:
     """Queue what the ERP of a shop has not got, or is to get once more, where nothing of it waits; return how many.
 
     So a shop that connects an ERP later gets everything, and what no event brought comes as well. By this no shop has
-    more than BACKLOG_MAX rows waiting.
+    more than BACKLOG_MAX rows waiting. The error of a shop is raised when all had their turn.
     """
-    done = 0
+    done, faults = 0, Faults(_log, "queueing for the ERP")
     for tenant_id in await queries.tenants_connected(db, code=DESTINATION, size=TENANTS_MAX):
         if done >= limit:
             break
-        done += await _sweep(db, tenant_id, limit - done)
+        with faults.of(tenant_id):
+            done += await _sweep(db, tenant_id, limit - done)
+    faults.raise_first()
     return done
 
 

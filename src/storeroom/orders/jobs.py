@@ -1,5 +1,6 @@
 """What the worker does for orders, over all tenants, in bounded steps that another worker may take at the same time."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
@@ -9,7 +10,7 @@ from storeroom.database.pool import Database, Transaction
 from storeroom.database.service import Actor, ActorKind, Context
 from storeroom.orders import queries
 from storeroom.orders.service import Orders
-from storeroom.tenants import Tenants
+from storeroom.tenants import Faults, Tenants
 
 TENANTS_MAX: Final = 50  # visited in one run
 CANCEL_LIMIT: Final = 500
@@ -17,14 +18,15 @@ CANCEL_BATCH: Final = 50  # orders of one transaction
 FILL_LIMIT: Final = 10_000
 FILL_BATCH: Final = 1_000  # rows of one statement
 Also: TypeAlias = Callable[[Context, OrderId], Awaitable[object]]
+_log: Final = logging.getLogger(__name__)
 _ACTOR: Final = Actor(kind=ActorKind.SYSTEM, name="cancel_unpaid")
 
 
 async def cancel_overdue(db: Database, *, limit: int = CANCEL_LIMIT, also: Also) -> int:
     """Cancel orders whose time to pay is over and for which no money is on its way; their units are free again.
 
-    Each batch commits by itself. A second run, or a rival, finds nothing to do twice. The job is
-    `flows.cancellation.cancel_unpaid`, which knows what else hangs on an order.
+    Each batch commits by itself. A second run, or a rival, finds nothing to do twice. The error of a shop is raised
+    when all had their turn. The job is `flows.cancellation.cancel_unpaid`, which knows what else hangs on an order.
 
     Args:
         db: the whole installation.
@@ -34,7 +36,7 @@ async def cancel_overdue(db: Database, *, limit: int = CANCEL_LIMIT, also: Also)
     Returns:
         How many were cancelled.
     """
-    tenants, done = Tenants(db).cache, 0
+    tenants, done, faults = Tenants(db).cache, 0, Faults(_log, "cancelling unpaid orders")
     for tenant_id in await queries.tenants_with_unpaid(db, size=TENANTS_MAX):
         while done < limit:
             size = min(CANCEL_BATCH, limit - done)
@@ -51,10 +53,13 @@ async def cancel_overdue(db: Database, *, limit: int = CANCEL_LIMIT, also: Also)
                         await also(context, order_id)
                 return cancelled
 
-            cancelled = await db.run(batch)
+            cancelled = 0
+            with faults.of(tenant_id):
+                cancelled = await db.run(batch)
             done += cancelled
             if cancelled < size:
                 break
+    faults.raise_first()
     return done
 
 

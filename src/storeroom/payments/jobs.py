@@ -1,5 +1,6 @@
 """What the worker does about payments, for all tenants."""
 
+import logging
 from typing import Final
 
 from storeroom.audit import record
@@ -8,11 +9,12 @@ from storeroom.database.pool import Database, Transaction
 from storeroom.database.service import Actor, ActorKind, Context
 from storeroom.payments import queries
 from storeroom.payments.steps import tell
-from storeroom.tenants import Tenants
+from storeroom.tenants import Faults, Tenants
 
 TENANTS_MAX: Final = 50  # looked at in one run
 BATCH_MAX: Final = 100  # payments in one transaction
 EXPIRED_MAX: Final = 1_000  # payments in one run
+_log: Final = logging.getLogger(__name__)
 _ACTOR: Final = Actor(kind=ActorKind.SYSTEM, name="expire_payments")
 
 
@@ -20,14 +22,18 @@ async def expire_payments(db: Database, *, limit: int = EXPIRED_MAX) -> int:
     """Expire what is pending past its window, at most `limit` payments; return how many.
 
     Each gets one attempt `auto_expire`. The order stays as it is, and another payment can be started. What awaits
-    verification never expires. Any number of runs at once do the work of one.
+    verification never expires. Any number of runs at once do the work of one. The error of a shop is raised when all
+    had their turn.
     """
-    expired = 0
+    expired, faults = 0, Faults(_log, "expiring payments")
     for tenant_id in await queries.tenants_with_overdue(db, size=TENANTS_MAX):
         found = BATCH_MAX
         while found == BATCH_MAX and expired < limit:
-            found = await _expire(db, tenant_id, min(BATCH_MAX, limit - expired))
+            found = 0
+            with faults.of(tenant_id):
+                found = await _expire(db, tenant_id, min(BATCH_MAX, limit - expired))
             expired += found
+    faults.raise_first()
     return expired
 
 

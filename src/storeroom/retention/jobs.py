@@ -43,12 +43,14 @@ _NOTICE: Final = {CartReminderKind.PAYMENT_FAILED: "cart_retry", CartReminderKin
 
 async def note_idle(db: Database, *, limit: int = 1_000) -> int:
     """Keep the carts that accounts have left; return how many. Those of failed payments are kept when these fail."""
-    done = 0
+    done, faults = 0, Faults(_log, "keeping carts")
     for tenant_id in await queries.tenants_with_idle_carts(
         db, default_s=RETRY_TIME_DEFAULT_S, within=NOTED_WITHIN, rows=TENANTS_MAX
     ):
         if done < limit:
-            done += await db.run(partial(_note, tenant_id=TenantId(tenant_id), limit=min(BATCH_MAX, limit - done)))
+            with faults.of(tenant_id):
+                done += await db.run(partial(_note, tenant_id=TenantId(tenant_id), limit=min(BATCH_MAX, limit - done)))
+    faults.raise_first()
     return done
 
 
