@@ -206,6 +206,27 @@ async def test_one_bad_order_of_a_group_harms_no_other(market: Market, database:
     assert await market.stock(good) == (100, 21)
 
 
+async def test_what_no_row_can_hold_is_refused_to_its_sender_alone(market: Market, database: Database) -> None:
+    """They fly in one group, whose call fails as a whole; so a stranger's NUL would cost everybody their order."""
+    counter = Counter(market, Checkout(market.context, CheckoutGroups(database)))
+    variant = await market.variant(stock=100)
+    strange = (
+        {"notes": "a\x00b"},
+        {"metadata": {"\x00": 1}},
+        {"notes": "\ud800"},
+    )
+    results = await asyncio.gather(
+        *(counter.place(variant, **facts) for facts in strange),
+        *(counter.place(variant) for _ in range(20)),
+        return_exceptions=True,
+    )
+    assert all(isinstance(result, asyncpg.DataError | ValueError) for result in results[: len(strange)]), results
+    assert outcomes(results[len(strange) :]) == {"Placement": 20}
+    assert await market.stock(variant) == (100, 20)
+    with pytest.raises(asyncpg.DataError):
+        await counter.place(variant, notes="\x00")
+
+
 async def test_a_caller_who_leaves_before_the_group_flies_orders_nothing(market: Market, database: Database) -> None:
     groups = CheckoutGroups(database)
     counter = Counter(market, Checkout(market.context, groups))

@@ -72,7 +72,7 @@ class CheckoutGroups:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def send(self, tenant_id: TenantId, order: AskedOrder, settings: CheckoutSettings) -> Verdict:
-        """What became of the order. An error of the database reaches every caller of the group it befell."""
+        """What became of the order. Where the database fails, every caller of the group it befell is told."""
         future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         queue = self._queues.setdefault(tenant_id, deque())
         queue.append((order, settings, future))
@@ -104,10 +104,13 @@ class CheckoutGroups:
         except asyncpg.IntegrityConstraintViolationError as error:
             for order, settings, future in group:  # one of them clashed: each on its own
                 await self._deliver_alone(tenant_id, order, settings, future, error)
+        except (asyncpg.DataError, ValueError) as error:  # one of them holds what no row can: the others are good
+            if len(group) == 1:
+                _refuse(group, error)
+            for order, settings, future in group:
+                await self._deliver_alone(tenant_id, order, settings, future, None)
         except Exception as error:  # noqa: BLE001  # every caller of the group is told
-            for _, _, future in group:
-                if not future.done():
-                    future.set_exception(error)
+            _refuse(group, error)
         else:
             for (order, settings, future), verdict in zip(group, verdicts, strict=True):
                 if future.done():
@@ -132,6 +135,12 @@ class CheckoutGroups:
         except Exception as error:  # noqa: BLE001  # the caller is told
             if not future.done():
                 future.set_exception(error)
+
+
+def _refuse(group: list[Entry], error: Exception) -> None:
+    for _, _, future in group:
+        if not future.done():
+            future.set_exception(error)
 
 
 def _taken(queue: deque[Entry]) -> list[Entry]:
