@@ -46,6 +46,7 @@ from storeroom.identity import (
     queries,
 )
 from storeroom.identity.common_passwords import COMMON_PASSWORDS
+from storeroom.identity.revocations import Revocations
 
 CAMPAIGN = Attribution(
     utm_source="news",
@@ -750,6 +751,7 @@ async def test_signing_in_and_testing_tokens_never_read_profiles(house: House, m
     for executor in (Database, Transaction):
         for name in ("fetch", "fetchrow", "fetchval", "execute"):
             monkeypatch.setattr(executor, name, spied(getattr(executor, name)))
+    Revocations.of(house.db).forget()  # so that this is asked, too
     signed_in = await house.shop.sessions.sign_in(email=user.email, password=PASSWORD)
     await house.shop.sessions.authenticate(signed_in.access_token)
     await house.shop.sessions.refresh(signed_in.refresh_token)
