@@ -172,6 +172,32 @@ async def test_guessing_at_one_order_is_throttled(desk: Desk, http: httpx.AsyncC
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers[FAILURES_MAX:])
 
 
+@pytest.mark.parametrize(
+    ("status", "paid", "due"),
+    [
+        (S.PENDING_PAYMENT, 400, 600),
+        (S.PAYMENT_RECEIVED, 1_200, -200),
+        (S.CANCELLED, 0, 0),
+        (S.REFUNDED, 0, 0),
+        (S.PARTIALLY_REFUNDED, 400, 0),
+        (S.PARTIALLY_REFUNDED, 1_200, -200),
+    ],
+)
+async def test_nothing_is_due_of_an_order_that_ended_or_was_refunded(
+    desk: Desk, gate: DeskGate, http: httpx.AsyncClient, status: S, paid: int, due: int
+) -> None:
+    """Who got money back would else read that as much is due."""
+    user = await desk.user("bo@buyer.example")
+    order = await desk.place(user_id=user)
+    await desk.put(order.id, status)
+    await desk.run("UPDATE {orders} SET amount_paid = $3 WHERE tenant_id = $1 AND id = $2", order.id, paid)
+    signed = gate.let_in(user, "customer")
+    (row,) = (await http.get("/v1/account/orders", headers=signed)).json()["items"]
+    shown = (await http.get(f"/v1/account/orders/{order.order_number}", headers=signed)).json()
+    assert row["due"] == shown["due"] == {"amount": due, "currency": "USD"}
+    assert shown["paid"] == {"amount": paid, "currency": "USD"}
+
+
 @pytest.mark.requirement("SBB-ORD-15")
 async def test_an_account_sees_its_own_orders_without_internal_notes(
     desk: Desk, gate: DeskGate, http: httpx.AsyncClient

@@ -498,6 +498,15 @@ class CustomerAddress(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+def asked_for(status: OrderStatus, amount_due: Money) -> Money:
+    """What its buyer still has to pay: nothing of an order that has ended or was refunded, be it in part.
+
+    Less than nothing, where more came than it was.
+    """
+    ended = status in {S.CANCELLED, S.REFUNDED, S.PARTIALLY_REFUNDED}
+    return Money(min(amount_due.amount, 0), amount_due.currency) if ended else amount_due
+
+
 def customer_view(order: Order, lines: list[OrderLine], discounts: Sequence[OrderDiscount]) -> CustomerOrder:
     """The part of an order that its buyer sees."""
     return CustomerOrder(
@@ -518,7 +527,7 @@ def customer_view(order: Order, lines: list[OrderLine], discounts: Sequence[Orde
         tax=order.tax_amount,
         total=order.total_amount,
         paid=order.amount_paid,
-        due=order.amount_due,
+        due=asked_for(order.status, order.amount_due),
         shipping_method=order.shipping_method,
         shipping_carrier=order.shipping_carrier,
         tracking_number=order.tracking_number,

@@ -19,7 +19,7 @@ from storeroom.core.pages import InvalidCursor, Page
 from storeroom.guests import TooManyAttempts
 from storeroom.orders import customer_routes, shipping_rate_routes, staff_routes
 from storeroom.orders.errors import InvalidOrderInput, OrderNotFound
-from storeroom.orders.model import CustomerOrder, DeliveryStage, OrderStatus, OrderTracking, StatusLabel
+from storeroom.orders.model import CustomerOrder, DeliveryStage, OrderStatus, OrderTracking, StatusLabel, asked_for
 from storeroom.orders.service import Orders
 from storeroom.verification import PhoneProofRequired
 from storeroom.web import (
@@ -104,7 +104,7 @@ async def list_account_orders(
             status=row.status,
             delivery_stage=row.delivery_stage,
             total=row.total_amount,
-            due=row.amount_due,
+            due=asked_for(row.status, row.amount_due),
             created_at=row.created_at,
         )
         for row in page.items
