@@ -155,6 +155,8 @@ async def test_a_forgotten_password_is_replaced_and_every_session_ends(house: Ho
         await house.shop.mail_proofs.reset_password(token=token, new_password="short")
     with pytest.raises(CommonPassword):
         await house.shop.mail_proofs.reset_password(token=token, new_password="Password123")
+    with pytest.raises(CommonPassword):
+        await house.shop.mail_proofs.reset_password(token=token, new_password=user.email.upper())
     assert await mailbox.read() == []
     await house.shop.mail_proofs.reset_password(token=token, new_password=NEXT)
     assert [notice["kind"] for notice in await mailbox.read()] == ["password_changed"]
@@ -369,7 +371,7 @@ async def test_of_two_who_use_one_token_at_once_one_sets_the_password(house: Hou
     token = await mailbox.token("reset_password")
 
     async def first(tx: Transaction) -> None:
-        await house.shop.mail_proofs.bound(tx)._reset(token, "the hash of the first")
+        await house.shop.mail_proofs.bound(tx)._reset(token, NEXT, "the hash of the first")
 
     outcome = await race(house.db, first, lambda: house.shop.mail_proofs.reset_password(token=token, new_password=NEXT))
     assert isinstance(outcome, OneTimeTokenRefused)

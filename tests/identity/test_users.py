@@ -515,6 +515,30 @@ async def test_what_is_guessed_first_is_no_password(house: House, common: str) -
     assert caught.value.field == "new_password"
 
 
+@pytest.mark.parametrize("own", ["ann.of.leeds@example.com", " Ann.of.Leeds@Example.com", "ANN.OF.LEEDS"])
+async def test_ones_own_mail_address_is_no_password(house: House, own: str) -> None:
+    email, shop = "ann.of.leeds@example.com", house.shop
+    for refused in (
+        shop.users.register(email=email, password=own, full_name="Ann"),
+        shop.users.create(email=email, password=own),
+        shop.mail_proofs.register(email=email, password=own, full_name="Ann"),
+    ):
+        with pytest.raises(CommonPassword):
+            await refused
+    assert await house.count("users") == 0
+    user = await shop.users.create(email=email, password=PASSWORD)
+    with pytest.raises(CommonPassword) as caught:
+        await house.of(user).users.change_password(user_id=user.id, current_password=PASSWORD, new_password=own)
+    assert caught.value.field == "new_password"
+    await shop.sessions.sign_in(email=email, password=PASSWORD)
+
+
+@pytest.mark.parametrize("held", [" " * 10, "z" * 40, "é " * 8])
+async def test_one_key_held_down_is_no_password(house: House, held: str) -> None:
+    with pytest.raises(CommonPassword):
+        await house.shop.users.register(email="ann@example.com", password=held, full_name="Ann")
+
+
 def test_the_list_of_common_passwords_is_long_and_each_could_be_taken() -> None:
     assert len(COMMON_PASSWORDS) >= 200
     for password in COMMON_PASSWORDS:

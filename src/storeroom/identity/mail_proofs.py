@@ -136,11 +136,12 @@ class MailProofs(People):
     ) -> NewAccount:
         """The half of `register` that takes the same time for every address; raises what it raises."""
         country = (await settings_of(self.context)).country_code
+        known = normal_email(email)
         return NewAccount(
             full_name=checks.required(full_name, field="full_name", length_max=FULL_NAME_LENGTH_MAX),
-            email=normal_email(email),
+            email=known,
             phone=None if phone is None else normal_phone(phone, country),
-            password_hash=await passwords.hashed(password),
+            password_hash=await passwords.hashed(password, email=known),
             attribution=attribution,
         )
 
@@ -278,11 +279,12 @@ class MailProofs(People):
         normal = passwords.normal_password(new_password, field="new_password")
         if await self._owner(token, TokenPurpose.RESET_PASSWORD) is None:
             raise OneTimeTokenRefused  # before the work of a hash
-        await self._tell(await self._reset(token, await passwords.hashed(normal, field="new_password")))
+        await self._tell(await self._reset(token, normal, await passwords.hashed(normal, field="new_password")))
 
     @transactional
-    async def _reset(self, token: str, password_hash: str) -> Notice | None:
+    async def _reset(self, token: str, normal: str, password_hash: str) -> Notice | None:
         user_id, email = await self._redeem(token, TokenPurpose.RESET_PASSWORD)
+        passwords.normal_password(normal, field="new_password", email=email)
         await queries.set_password(self.db, tenant_id=self.tenant_id, user_id=user_id, password_hash=password_hash)
         await queries.set_email_verified(self.db, tenant_id=self.tenant_id, user_id=user_id, email=email)
         await self._forget_resets(user_id)

@@ -55,11 +55,11 @@ class OwnAccounts(People):
         self._check_customer(user_id)
         async with refusals(self.context, action=CHANGE_PASSWORD, resource_type="user", resource_id=user_id):
             passwords.normal_password(new_password, field="new_password")
-            await self._user(user_id)
+            user = await self._user(user_id)
             present = await queries.password_hash(self.db, tenant_id=self.tenant_id, user_id=user_id)
             if not await passwords.verified(present, current_password) or present is None:
                 raise WrongPassword
-            replacement = await passwords.hashed(new_password, field="new_password")
+            replacement = await passwords.hashed(new_password, field="new_password", email=user.email)
         await self._tell(await self._replace_password(user_id, present, replacement, keep_session_id))
 
     @audited(CHANGE_PASSWORD, "user", "user_id")

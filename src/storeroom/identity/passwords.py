@@ -29,29 +29,31 @@ _threads: Final = ThreadPoolExecutor(AT_ONCE_MAX, thread_name_prefix="passwords"
 _waiting: Final[set[object]] = set()
 
 
-def normal_password(password: str, *, field: str = "password") -> str:
+def normal_password(password: str, *, field: str = "password", email: str | None = None) -> str:
     """The form that is hashed: Unicode composed, so that the same keys on another keyboard give the same password.
 
     Raises:
         InvalidPassword: fewer than PASSWORD_LENGTH_MIN characters, more than PASSWORD_LENGTH_MAX, or no text.
-        CommonPassword: one of COMMON_PASSWORDS.
+        CommonPassword: one of COMMON_PASSWORDS, one key held down, or the account's own mail address.
     """
     normal = unicodedata.normalize("NFC", password)
     if not PASSWORD_LENGTH_MIN <= len(normal) <= PASSWORD_LENGTH_MAX or not _is_text(normal):
         raise InvalidPassword(field=field)
-    if "".join(normal.casefold().split()) in COMMON_PASSWORDS:
+    typed = "".join(normal.casefold().split())
+    own = () if email is None else (email.casefold(), email.casefold().rpartition("@")[0])
+    if typed in COMMON_PASSWORDS or typed in own or len(set(typed)) <= 1:
         raise CommonPassword(field=field)
     return normal
 
 
-async def hashed(password: str, *, field: str = "password") -> str:
-    """What is stored of a new password.
+async def hashed(password: str, *, field: str = "password", email: str | None = None) -> str:
+    """What is stored of a new password of the account with this mail address, where it is known.
 
     Raises:
         InvalidPassword, CommonPassword: see `normal_password`.
         PasswordsBusy: too many wait already.
     """
-    return await rehashed(normal_password(password, field=field))
+    return await rehashed(normal_password(password, field=field, email=email))
 
 
 async def rehashed(password: str) -> str:

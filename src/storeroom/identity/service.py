@@ -99,7 +99,7 @@ class Users(OwnAccounts):
             email=known,
             full_name=name,
             phone=number,
-            password_hash=await passwords.hashed(password),
+            password_hash=await passwords.hashed(password, email=known),
             attribution=attribution,
         )
 
@@ -136,7 +136,7 @@ class Users(OwnAccounts):
             signed_up=False,  # somebody else did it
             full_name=checks.line(full_name, field="full_name", length_max=FULL_NAME_LENGTH_MAX),
             phone=number,
-            password_hash=None if password is None else await passwords.hashed(password),
+            password_hash=None if password is None else await passwords.hashed(password, email=known),
             auth_provider=auth_provider,
             role=role,
             permissions=_permissions(role, permissions),
