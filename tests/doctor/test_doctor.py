@@ -29,6 +29,10 @@ MESSAGE = """INSERT INTO webhooks_inbox (tenant_id, id, source, webhook_type, st
     SELECT tenant_id, gen_random_uuid(), 'shippo', 'x', 'pending', '{{{{}}}}', '{{{{}}}}', TRUE, {values}
       FROM orders
      WHERE id = '{{paid}}'"""
+QUEUED = """INSERT INTO webhook_queue (tenant_id, id, destination, event_type, payload, entity_type, entity_id, next_attempt_at)
+    SELECT tenant_id, {id}, '{destination}', 'x', '{{{{}}}}', 'order', id, now() - INTERVAL '1 hour' * {hours}
+      FROM orders
+     WHERE id = '{{paid}}'"""
 FAULTS = [
     Fault("reserved_is_explained", 1, "UPDATE stock_levels SET reserved = reserved + 1 WHERE variant_id = '{shirt}'"),
     Fault("reserved_is_explained", 1, "UPDATE stock_levels SET reserved = 0 WHERE variant_id = '{shirt}'"),
@@ -298,6 +302,15 @@ FAULTS = [
     Fault("erp_links_are_whole", 1, "UPDATE orders SET erp_synced_at = now() WHERE id = '{paid}'"),
     Fault("erp_links_are_whole", 1, "UPDATE orders SET erp_order_id = 'SO-1' WHERE id IN ('{paid}', '{pending}')"),
     Fault("erp_links_are_whole", 1, "UPDATE order_items SET erp_line_id = 'SO-1-1' WHERE order_id = '{pending}'"),
+    Fault("jobs_are_late", 1, QUEUED.format(id="gen_random_uuid()", destination="nobodys", hours=2)),
+    Fault(
+        "jobs_are_late",
+        1,
+        QUEUED.format(id="gen_random_uuid()", destination="held", hours=0)
+        + """;
+        UPDATE webhook_queue SET status = 'processing', claim = id, lease_until = now() - INTERVAL '2 hours', attempts = 1
+         WHERE destination = 'held'""",
+    ),
     Fault("jobs_are_late", 1, "UPDATE inventory_reservations SET expires_at = now() - INTERVAL '1 hour'"),
     Fault("jobs_are_late", 1, "UPDATE payments SET expires_at = now() - INTERVAL '1 hour'"),
     Fault("jobs_are_late", 1, "UPDATE orders SET payment_due_at = now() - INTERVAL '1 hour'"),
@@ -354,6 +367,17 @@ FAULTS = [
 ]
 
 
+QUIET = [  # nothing of this is late
+    QUEUED.format(id="gen_random_uuid()", destination="nobodys", hours=0.5),
+    """INSERT INTO webhook_endpoints (tenant_id, id, name, url, secret, is_active)
+    SELECT tenant_id, id, 'off', 'https://off.example/', 'x', FALSE FROM orders ORDER BY id LIMIT 1""",
+    QUEUED.format(id="gen_random_uuid()", destination="off", hours=2),
+    "UPDATE webhook_queue SET endpoint_id = (SELECT id FROM webhook_endpoints) WHERE destination = 'off'",
+    QUEUED.format(id="'00000000-0000-7000-8000-000000000001'", destination="epicor_propello", hours=-1),
+    QUEUED.format(id="'00000000-0000-7000-8000-000000000002'", destination="epicor_propello", hours=2),
+]
+
+
 def found(results: list[Result]) -> dict[str, int]:
     return {result.name: result.count for result in results if result.count}
 
@@ -364,6 +388,13 @@ async def test_a_shop_at_work_has_no_finding(ward: Ward) -> None:
     assert [finding for result in results for finding in result.findings] == []
     assert [result.name for result in results] == [check.__name__ for check, _ in CHECKS]
     assert not any(result.broken for result in results)
+
+
+async def test_what_may_not_leave_yet_is_not_late(ward: Ward, surgeon: Transaction) -> None:
+    """An endpoint that is switched off, and an entity whose message before is tried again later."""
+    for statement in QUIET:
+        assert not (await surgeon.execute(statement.format(**ward.ids))).endswith(" 0"), "nothing was planted"
+    assert found(await examine(surgeon)) == {}
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.check)

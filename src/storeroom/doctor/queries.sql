@@ -749,6 +749,18 @@ SELECT x.tenant_id, x.subject, format('%s overdue', count(*)) AS detail
          WHERE (i.status = 'pending' AND i.next_attempt_at < now() - interval '10 minutes')
             OR (i.status = 'processing' AND i.lease_until < now() - interval '10 minutes')
          UNION ALL
+        SELECT q.tenant_id, 'messages to other systems' FROM {webhook_queue} q
+          LEFT JOIN {webhook_endpoints} e ON e.tenant_id = q.tenant_id AND e.id = q.endpoint_id
+         WHERE ((q.status = 'pending' AND q.next_attempt_at < now() - interval '1 hour')
+               OR (q.status = 'processing' AND q.lease_until < now() - interval '1 hour'))
+           AND (e.id IS NULL OR (e.is_active AND (e.paused_until IS NULL OR e.paused_until < now())))
+           AND NOT ((e.keeps_order OR q.destination = 'epicor_propello')   -- then it waits for the one before
+                    AND EXISTS (SELECT FROM {webhook_queue} w
+                                 WHERE w.tenant_id = q.tenant_id AND w.entity_type = q.entity_type
+                                   AND w.entity_id = q.entity_id AND w.destination = q.destination
+                                   AND w.status IN ('pending', 'processing')
+                                   AND coalesce(w.event_id, w.id) < coalesce(q.event_id, q.id)))
+         UNION ALL
         SELECT e.tenant_id, 'conversions' FROM {analytics_events} e
           JOIN {tenants} t ON t.tenant_id = e.tenant_id AND t.status = 'active'
          WHERE e.next_attempt_at < now() - interval '10 minutes'
