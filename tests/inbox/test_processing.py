@@ -406,7 +406,7 @@ async def test_a_running_worker_is_woken_counts_and_stops(only_desk: Desk) -> No
     processor = desk.processor(registry=registry)
     running = asyncio.create_task(processor.run(stop))
     message = await desk.take(body_of())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await handled.wait()
         stop.set()
         await running

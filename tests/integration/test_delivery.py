@@ -432,7 +432,7 @@ async def test_many_that_hang_take_no_place_from_one_that_answers(house: Storero
         running = asyncio.create_task(dispatcher.run(stop))
         await dead.heard(64)
         await tell(calm)
-        await alive.heard(1, within_s=20)
+        await alive.heard(1, within_s=45)
         stop.set()
         may_answer.set()
         await running
@@ -451,7 +451,10 @@ async def test_what_does_not_fit_a_look_is_seen_by_the_next(
         await ok(request, writer)
 
     async with receiving(answer) as receiver:
-        made = [(await outlet.endpoints.create(name="there", url=f"{receiver.url}/{n}"))[0] for n in range(4)]
+        made = [
+            (await outlet.endpoints.create(name="there", url=f"{receiver.url}/{n}", timeout_seconds=60))[0]
+            for n in range(4)
+        ]
         for switched_off in made[:2]:
             await outlet.endpoints.update(endpoint_id=switched_off.id, changes=EndpointChanges(is_active=False))
         await outlet.context.db.execute(
@@ -459,7 +462,7 @@ async def test_what_does_not_fit_a_look_is_seen_by_the_next(
             "SELECT tenant_id, gen_random_uuid(), 'endpoint:' || id, id, 'order.placed', '{}' FROM webhook_endpoints"
         )
         running = asyncio.create_task(dispatcher.run(stop))
-        await receiver.heard(2, within_s=20)
+        await receiver.heard(2, within_s=45)
         stop.set()
         may_answer.set()
         await running
@@ -502,7 +505,7 @@ async def test_whoever_watches_sees_how_much_waits_and_how_long(
         sender = Dispatcher(house.db, courier, keys=house.token_keys, registry=registry)
         running = asyncio.create_task(sender.run(stop))
         await receiver.heard(1)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while seen("depth", "failed") is None:
                 await asyncio.sleep(0.01)
         stop.set()

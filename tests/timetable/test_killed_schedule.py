@@ -42,7 +42,7 @@ class Workers:
     async def kill(self, who: str) -> None:
         pid = self._pids.pop(who)
         os.kill(pid, signal.SIGKILL)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while psutil.pid_exists(pid):
                 await asyncio.sleep(0.001)
 
