@@ -557,6 +557,23 @@ async def fan_out(db: Executor, shop: Shop) -> int:
     return await queries.fan_out(db, tenant_id=shop.tenant_id, destinations=[], event_types=[], size=10)
 
 
+async def test_a_row_for_a_receiver_is_made_of_its_event_and_lies_beside_it(house: Storeroom, outlet: Shop) -> None:
+    """Ids that begin with the time are added at the end of an index; and one event is one row, however often it runs."""
+    async with receiving() as receiver:
+        await endpoint(outlet, receiver)
+    await tell(outlet)
+    ids = "SELECT event_id::text, id::text FROM webhook_queue WHERE tenant_id = $1 AND event_id IS NOT NULL"
+    for _ in range(2):
+        assert await fan_out(house.db, outlet) == 1
+        (row,) = await house.db.fetch(ids, outlet.tenant_id)
+        assert row["id"][:15] == row["event_id"][:15]
+        assert row["id"] != row["event_id"]
+        await house.db.execute(
+            "UPDATE webhook_queue SET status = 'pending', completed_at = NULL WHERE tenant_id = $1 AND event_id IS NULL",
+            outlet.tenant_id,
+        )
+
+
 async def test_an_endpoint_is_removed_while_events_are_fanned_out_to_it(house: Storeroom, outlet: Shop) -> None:
     async with receiving() as receiver:
         made, _ = await endpoint(outlet, receiver)

@@ -1,9 +1,12 @@
 """The operations on queued rows, one by one and against rivals."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx
 import pytest
 
@@ -11,11 +14,22 @@ from factories import open_shop
 from serving import app_of
 from storeroom.core.errors import Invalid
 from storeroom.core.ids import WebhookId, new_id
+from storeroom.database.executor import Executor
+from storeroom.database.pool import Database
 from storeroom.database.service import SYSTEM
 from storeroom.identity import Permission
-from storeroom.integration import InvalidWebhook, LeaseLost, WebhookNotFound, WebhookNotRetriable, WebhookStatus
+from storeroom.integration import (
+    InvalidWebhook,
+    LeaseLost,
+    WebhookNotFound,
+    WebhookNotRetriable,
+    WebhookStatus,
+    queries,
+)
 from storeroom.integration.jobs import purge, return_lost
 from storeroom.room import Shop, Storeroom
+
+Claim = Callable[..., Awaitable[list[Any]]]
 
 URL = "http://receiver.example/hooks"
 
@@ -190,6 +204,42 @@ async def test_whoever_takes_rows_gets_what_the_dispatcher_would_send(outlet: Sh
     for name in ("closed", "paused"):
         leased = await outlet.webhooks.dequeue(limit=10, destination=f"endpoint:{made[name].id}")
         assert leased.webhooks == []
+
+
+@pytest.mark.parametrize("claim", [queries.claim, queries.claim_in_order])
+async def test_a_claim_takes_what_it_asks_for_and_is_planned_once(
+    fresh_database: Callable[..., Awaitable[str]], claim: Claim
+) -> None:
+    """Where much waits the planner takes a limit that it does not know for a large one, and would plan each time."""
+    async with await Database.open(await fresh_database(), max_size=2) as db:
+        await db.execute(
+            "INSERT INTO webhook_queue (tenant_id, id, destination, event_type, payload, entity_type, entity_id) "
+            "SELECT 'full', gen_random_uuid(), 'erp', 'order.placed', '{}', 'order', gen_random_uuid() "
+            "FROM generate_series(1, 3000)"
+        )
+        owner = await asyncpg.connect(db.direct_dsn)
+        await owner.execute("ANALYZE webhook_queue")
+        await owner.close()
+
+        async def claimed(tx: Executor, size: int) -> set[WebhookId]:
+            rows = await claim(
+                tx, tenant_id="full", destination="erp", claim=new_id(), lease=timedelta(minutes=1), size=size
+            )
+            return {row.id for row in rows}
+
+        async with db.transaction() as rival:
+            taken = [await claimed(rival, size) for size in (1, 2, 4, 64, 1, 2, 4, 64)]
+            async with db.transaction() as other:
+                taken.append(await claimed(other, 100))
+            plans = await rival.fetchrow(
+                "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE 'WITH due AS%'"
+            )
+        assert plans is not None
+        assert tuple(plans) == (3, 5), "five times it is planned to see what that gains"
+        assert [len(each) for each in taken] == [1, 2, 4, 64, 1, 2, 4, 64, 100]
+        assert len(set.union(*taken)) == 242
+        waiting = "SELECT count(*) FROM webhook_queue WHERE status = 'pending'"
+        assert await db.fetchval(waiting) == 3000 - 242
 
 
 async def test_a_row_that_kills_its_workers_ends(house: Storeroom, outlet: Shop) -> None:
