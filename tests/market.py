@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from factories import own_text
 from storeroom.carts import Cart, Carts, Visitor
 from storeroom.core.ids import AddressId, CartId, ProductId, SessionId, TenantId, UserId, VariantId, new_id
 from storeroom.database.executor import Executor
@@ -93,8 +94,8 @@ class Market:
             "VALUES ($1, $2, $3, $4, 'Large', $5, $6, 'USD', $7, $8, $9)",
             variant_id,
             product_id,
-            sku or f"SKU-{secrets.token_hex(4)}",
-            {"Size": secrets.token_hex(4)},
+            sku or f"SKU-{own_text()}",
+            {"Size": own_text()},
             price,
             policy,
             backorder_limit,

@@ -1,12 +1,12 @@
 """The whole application over an open room, and ways to have something in its shop."""
 
-import secrets
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 from litestar import Litestar
 
+from factories import own_text
 from market import Market
 from storeroom.room import Storeroom
 
@@ -33,7 +33,7 @@ class Place:
 
     async def sku(self, **options: Any) -> str:
         """Something to buy."""
-        sku = f"SKU-{secrets.token_hex(4)}"
+        sku = f"SKU-{own_text()}"
         await self.market.variant(sku=sku, **options)
         return sku
 
