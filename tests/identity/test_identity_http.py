@@ -234,6 +234,22 @@ async def test_staff_may_what_their_list_says_and_admins_everything(front: Front
         assert (await front.call(method, path, body, admin)).status_code < 300, (method, path)
 
 
+async def test_a_search_keeps_to_the_status_that_is_asked_for(front: Front) -> None:
+    users, admin = front.house.shop.users, await front.token(await front.house.member(UserRole.ADMIN))
+    made = [await users.create(email=f"zelda{n}@example.com", status=UserStatus.ACTIVE) for n in range(3)]
+    await users.set_status(user_id=made[1].id, status=UserStatus.SUSPENDED)
+    for path, kept in (
+        ("/v1/admin/users?q=zelda&status=suspended", [1]),
+        ("/v1/admin/users?q=zelda&status=active", [2, 0]),
+        ("/v1/admin/users?q=zelda&status=deleted", []),
+        ("/v1/admin/users?q=zelda", [2, 1, 0]),
+        ("/v1/admin/customers?q=zelda&active=true", [2, 0]),
+        ("/v1/admin/customers?q=zelda", [2, 1, 0]),
+    ):
+        answer = await front.call("GET", path, token=admin)
+        assert [each["id"] for each in answer.json()["items"]] == [str(made[n].id) for n in kept], path
+
+
 async def test_staff_cannot_lift_themselves(front: Front) -> None:
     staff = await front.house.member(UserRole.STAFF, Permission.USERS_WRITE)
     token, path = await front.token(staff), f"/v1/admin/users/{staff.id}"

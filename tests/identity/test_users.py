@@ -219,6 +219,25 @@ async def test_search_finds_a_part_of_a_name_an_address_or_a_number(house: House
             await users.search(text=refused)
 
 
+@pytest.mark.requirement("SBB-IDX-10")
+async def test_a_search_among_those_of_a_status(house: House) -> None:
+    users = house.shop.users
+    made = [await users.create(email=f"ann{n}@example.com", status=UserStatus.ACTIVE) for n in range(4)]
+    await users.set_status(user_id=made[1].id, status=UserStatus.SUSPENDED)
+    await users.set_status(user_id=made[2].id, status=UserStatus.BANNED)
+
+    async def found(*statuses: UserStatus) -> list[UserId]:
+        return [user.id for user in await users.search(text="ann", statuses=statuses)]
+
+    assert await found(UserStatus.SUSPENDED) == [made[1].id]
+    assert await found(UserStatus.SUSPENDED, UserStatus.BANNED) == [made[2].id, made[1].id]
+    assert await found(UserStatus.ACTIVE) == [made[3].id, made[0].id]
+    assert await found() == []
+    able = await house.shop.customers.search(text="ann", active=True)
+    assert [customer.id for customer in able] == [made[3].id, made[0].id]
+    assert len(await house.shop.customers.search(text="ann")) == 4
+
+
 async def test_lists_are_newest_first_page_by_page_without_the_deleted(house: House) -> None:
     made = [await house.shop.users.create(email=f"u{n}@example.com") for n in range(5)]
     await house.shop.users.delete(user_id=made[2].id)

@@ -229,10 +229,17 @@ class Users(OwnAccounts):
         return page_of(rows, size, lambda user: (user.id,))
 
     @operation
-    async def search(self, *, text: str, limit: int = SEARCH_ROWS_MAX) -> Sequence[User]:
+    async def search(
+        self, *, text: str, statuses: Sequence[UserStatus] | None = None, limit: int = SEARCH_ROWS_MAX
+    ) -> Sequence[User]:
         """Accounts whose name, mail address or number has this part, newest first, at most SEARCH_ROWS_MAX.
 
         Letters' case does not matter. Of more than SEARCH_LOOKED_AT_MAX matches the list shows some: search for more.
+
+        Args:
+            text: the part.
+            statuses: shows of the matches those of these statuses; None: all.
+            limit: how many at most.
 
         Raises:
             SearchRefused: fewer than 3 characters, or too many.
@@ -241,6 +248,7 @@ class Users(OwnAccounts):
             self.db,
             tenant_id=self.tenant_id,
             pattern=checks.search_pattern(text),
+            statuses=statuses,
             looked_at=SEARCH_LOOKED_AT_MAX,
             rows=min(max(limit, 1), SEARCH_ROWS_MAX),
         )

@@ -73,7 +73,8 @@ async def list_users(
 ) -> Page[User]:
     """Without the deleted ones. A search gives one page; what is too much for it needs a longer `q`."""
     if q is not None:
-        return Page(list(await users.search(text=q, limit=limit)))
+        statuses = None if status is None else [status]
+        return Page(list(await users.search(text=q, statuses=statuses, limit=limit)))
     return await users.list(status=status, cursor=cursor, limit=limit)
 
 

@@ -43,7 +43,7 @@ async def list_customers(
 ) -> Page[Customer]:
     """Every account that is not deleted, with what it bought. A search gives one page."""
     if q is not None:
-        return Page(list(await customers.search(text=q, limit=limit)))
+        return Page(list(await customers.search(text=q, active=active, limit=limit)))
     return await customers.list(active=active, cursor=cursor, limit=limit)
 
 

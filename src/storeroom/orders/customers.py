@@ -7,7 +7,7 @@ from storeroom.core.contact import normal_email, normal_phone
 from storeroom.core.ids import UserId
 from storeroom.core.pages import Page, decode_cursor, page_of, page_size
 from storeroom.database.service import Service, operation, transactional
-from storeroom.identity import ADDRESSES_MAX, UserNotFound, Users
+from storeroom.identity import ADDRESSES_MAX, MAY_SIGN_IN, UserNotFound, Users
 from storeroom.orders import queries
 from storeroom.orders.model import Customer, CustomerAddress
 from storeroom.tenants import settings_of
@@ -53,9 +53,13 @@ class Customers(Service):
         return page_of(rows, size, lambda customer: (customer.id,))
 
     @operation
-    async def search(self, *, text: str, limit: int | None = None) -> Sequence[Customer]:
-        """Those whose name, mail address or number holds the text, newest first. Raises SearchRefused."""
-        users = await Users(self.context).search(text=text, limit=page_size(limit))
+    async def search(self, *, text: str, active: bool = False, limit: int | None = None) -> Sequence[Customer]:
+        """Those whose name, mail address or number holds the text, newest first. Raises SearchRefused.
+
+        `active` leaves out those who may not sign in.
+        """
+        statuses = MAY_SIGN_IN if active else None
+        users = await Users(self.context).search(text=text, statuses=statuses, limit=page_size(limit))
         return await queries.customers_of(self.db, tenant_id=self.tenant_id, customer_ids=[user.id for user in users])
 
     @operation
