@@ -171,6 +171,7 @@ class SecondFactors(Service):
 
     # --- Signing in ---------------------------------------------------------------------------------------------------
 
+    @operation
     async def ask(self, *, proof: Proof, held: HeldAccount) -> None:
         """Pass who signs in without a second factor; raise a challenge for who has one, or has to get one.
 
@@ -181,9 +182,9 @@ class SecondFactors(Service):
         Raises:
             SecondFactorRequired: carries the challenge.
         """
-        settings = await settings_of(self.context)  # a shop that is suspended is refused here too
         active = held.second_factor_since is not None
-        if not active and not (held.user.role in STAFF_ROLES and settings.staff_second_factor_required):
+        staff = held.user.role in STAFF_ROLES
+        if not active and not (staff and (await settings_of(self.context)).staff_second_factor_required):
             return
         expires_at = self.context.clock.now() + CHALLENGE_LIFETIME
         challenge = Challenge(user_id=proof.user_id, password_mark=proof.mark, expires_at=expires_at)
