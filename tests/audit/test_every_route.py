@@ -242,7 +242,7 @@ CASES: dict[str, Case] = {
     "POST /v1/admin/refund-quotes/{quote_id}/process": Case({"processed_by": "ann", "signature": "out-1"}),
     "DELETE /v1/admin/refund-quotes/{quote_id}": Case(),
     "POST /v1/admin/payments/{payment_id}/disputes": Case(
-        {"provider": "stripe", "provider_dispute": "dp_1", "amount": MONEY, "reason": "fraud"}, before=Works.received
+        {"provider": "stripe", "provider_dispute_id": "dp_1", "amount": MONEY, "reason": "fraud"}, before=Works.received
     ),
     "POST /v1/admin/disputes/{dispute_id}/won": Case(),
     "POST /v1/admin/disputes/{dispute_id}/lost": Case(),

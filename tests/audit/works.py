@@ -180,7 +180,7 @@ class Works:
         dispute = await self.by_admin.disputes.open(
             payment_id=PaymentId(self.ids["payment_id"]),
             provider="stripe",
-            provider_dispute="dp_1",
+            provider_dispute_id="dp_1",
             amount=usd(5),
             reason="fraud",
         )

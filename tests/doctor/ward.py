@@ -138,7 +138,11 @@ async def open_ward(db: Database, dsn: str) -> Ward:
         await shop.refunding.complete(refund_id=refund.id, method=method)
         ids[f"refund_{method}"] = refund.id
     dispute = await shop.disputes.open(
-        payment_id=placed.order.payment.id, provider="stripe", provider_dispute="dp_1", amount=usd(200), reason="fraud"
+        payment_id=placed.order.payment.id,
+        provider="stripe",
+        provider_dispute_id="dp_1",
+        amount=usd(200),
+        reason="fraud",
     )
     ids["dispute"], dispute = dispute.id, await shop.disputes.lost(dispute_id=dispute.id)
     assert dispute.refund_id is not None

@@ -33,7 +33,7 @@ async def opened(desk: Desk, payment_id: PaymentId, amount: int = 10_000, name: 
     return await desk.shop.disputes.open(
         payment_id=payment_id,
         provider="stripe",
-        provider_dispute=name,
+        provider_dispute_id=name,
         amount=usd(amount),
         reason="product_not_received",
         opened_at=datetime(2026, 1, 2, tzinfo=UTC),
@@ -116,13 +116,13 @@ async def test_of_two_who_close_it_at_once_one_does(desk: Desk) -> None:
 async def test_what_cannot_be_is_refused(desk: Desk) -> None:
     _, payment = await desk.paid()
     disputes = desk.shop.disputes
-    asked = {"payment_id": payment.id, "provider": "stripe", "provider_dispute": "dp_1", "reason": "fraud"}
+    asked = {"payment_id": payment.id, "provider": "stripe", "provider_dispute_id": "dp_1", "reason": "fraud"}
     for facts, refusal in (
         ({"amount": usd(0)}, InvalidDispute),
         ({"amount": usd(10_001)}, InvalidDispute),
         ({"amount": Money(1, "EUR")}, CurrencyMismatch),
         ({"amount": usd(1), "provider": " "}, InvalidDispute),
-        ({"amount": usd(1), "provider_dispute": "x" * 256}, InvalidDispute),
+        ({"amount": usd(1), "provider_dispute_id": "x" * 256}, InvalidDispute),
         ({"amount": usd(1), "reason": ""}, InvalidDispute),
         ({"amount": usd(1), "payment_id": PaymentId(new_id())}, PaymentNotFound),
     ):

@@ -249,7 +249,7 @@ async def build(room: Storeroom) -> Estate:
     dispute = await shop.disputes.open(
         payment_id=returned.order.payment.id,
         provider="stripe",
-        provider_dispute=f"dp_{mark}",
+        provider_dispute_id=f"dp_{mark}",
         amount=usd(5),
         reason=mark,
     )

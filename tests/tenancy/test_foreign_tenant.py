@@ -739,7 +739,7 @@ TRIES: dict[str, list[tuple[Expected, Try]]] = {
             lambda s, o, t: s.disputes.open(
                 payment_id=t.refund.payment_id,
                 provider="stripe",
-                provider_dispute="dp_9",
+                provider_dispute_id="dp_9",
                 amount=usd(1),
                 reason="fraud",
             ),

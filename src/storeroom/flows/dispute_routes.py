@@ -40,7 +40,7 @@ class NewDispute(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """What a provider told of."""
 
     provider: Annotated[str, Meta(min_length=1, max_length=50, examples=["stripe"])]
-    provider_dispute: Annotated[str, Meta(min_length=1, max_length=255, examples=["dp_1"])]
+    provider_dispute_id: Annotated[str, Meta(min_length=1, max_length=255, examples=["dp_1"])]
     amount: Money
     reason: Annotated[str, Meta(min_length=1, max_length=255, examples=["product_not_received"])]
     opened_at: Annotated[datetime, Meta(tz=True)] | None = None

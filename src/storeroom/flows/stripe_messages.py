@@ -147,7 +147,7 @@ class StripeMessages(HostedSteps):
         opened = await disputes.open(
             payment_id=payment.id,
             provider=GatewayKind.STRIPE,
-            provider_dispute=str(said.get("id"))[:255],
+            provider_dispute_id=str(said.get("id"))[:255],
             amount=min(amount, payment.received_amount, key=lambda each: each.amount),
             reason=str(said.get("reason") or "general")[:255],
         )

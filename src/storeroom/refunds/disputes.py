@@ -38,7 +38,7 @@ class Disputes(Service):
         *,
         payment_id: PaymentId,
         provider: str,
-        provider_dispute: str,
+        provider_dispute_id: str,
         amount: Money,
         reason: str,
         opened_at: datetime | None = None,
@@ -50,7 +50,7 @@ class Disputes(Service):
         Args:
             payment_id: of a payment that brought money.
             provider: who tells of it, as in `stripe`.
-            provider_dispute: its name there; a shop has it once.
+            provider_dispute_id: its name there; a shop has it once.
             amount: at most what the payment brought.
             reason: as the provider words it.
             opened_at: None: now.
@@ -63,7 +63,7 @@ class Disputes(Service):
         """
         self._require_staff()
         who = _text("provider", provider, PROVIDER_LENGTH_MAX)
-        named = _text("provider_dispute", provider_dispute, PROVIDER_DISPUTE_LENGTH_MAX)
+        named = _text("provider_dispute_id", provider_dispute_id, PROVIDER_DISPUTE_LENGTH_MAX)
         why = _text("reason", reason, DISPUTE_REASON_LENGTH_MAX)
         payment = await queries.payment_to_refund(self.db, tenant_id=self.tenant_id, payment_id=payment_id)
         if payment is None:
