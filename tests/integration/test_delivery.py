@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from statistics import median
 from uuid import uuid4
 
 import pytest
@@ -380,7 +381,7 @@ async def test_ten_thousand_rows_for_a_dead_endpoint_delay_nobody(outlet: Shop, 
         await dead.heard(8)
         loop = asyncio.get_running_loop()
         waits = []
-        for n in range(1, 6):
+        for n in range(1, 10):
             began = loop.time()
             await tell(outlet, "order.alive")
             await alive.heard(n)
@@ -388,7 +389,8 @@ async def test_ten_thousand_rows_for_a_dead_endpoint_delay_nobody(outlet: Shop, 
         stop.set()
         may_answer.set()
         await running
-    assert max(waits) < 20, waits  # of 10,000 that take 60 s each, eight at a time
+    assert median(waits) < 1, waits
+    assert max(waits) < 20, waits  # a machine may stand still once; of the 10,000 eight take 60 s
 
 
 async def test_the_events_of_one_shop_keep_no_other_waiting_and_a_stop_is_heard(
