@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,15 @@ def test_every_error_of_the_package_has_a_status(app: Litestar) -> None:
     assert len(known) > 80
     for error in known.values():
         assert status_of(error) in {400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503}
+
+
+def test_a_server_has_a_page_for_each_error_that_the_docs_have() -> None:
+    """Of a process that has loaded nothing but the server; the tests load everything."""
+    program = "import storeroom.server.pages as pages; print(*sorted(pages.known_errors()))"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    written = {page.stem for page in (Path(__file__).parents[2] / "docs" / "errors").glob("*.md")} - {"README"}
+    assert written - set(said.stdout.split()) == {"cli.no_database"}, "the command line's own: it has not started this"
+    assert set(said.stdout.split()) <= written
 
 
 async def test_the_document_is_served_and_names_every_call(place: Place) -> None:

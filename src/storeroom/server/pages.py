@@ -1,5 +1,6 @@
 """What a person sees in a browser: that it runs, what the API offers, what an error means. No scripts, no strangers."""
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -79,18 +80,26 @@ async def api_reference(request: AnyRequest) -> Response[str]:
 @get("/docs/errors", include_in_schema=False, media_type=MediaType.HTML)
 async def error_list() -> Response[str]:
     """Every code."""
-    known = sorted(StoreroomError.by_code.items())
+    known = sorted(known_errors().items())
     return _page("errors.html", errors=[(code, status_of(error), title_of(error)) for code, error in known])
 
 
 @get("/docs/errors/{error_code:str}", include_in_schema=False, media_type=MediaType.HTML)
 async def error_page(error_code: FromPath[str]) -> Response[str]:
     """Where the `type` of a problem leads."""
-    error = StoreroomError.by_code.get(error_code)
+    error = known_errors().get(error_code)
     if error is None:
         raise NoSuchErrorCode(error_code=error_code)
     text = "\n".join(line.strip() for line in (error.__doc__ or "").strip().splitlines())
     return _page("error.html", error=error, status=status_of(error), title=title_of(error), text=text)
+
+
+def known_errors() -> Mapping[str, type[StoreroomError]]:
+    """All by their codes, those as well that no route raises: somebody may look up what a command has said."""
+    from storeroom import seeding  # noqa: F401, PLC0415  # to have them known
+    from storeroom.database import distribution  # noqa: F401, PLC0415
+
+    return StoreroomError.by_code
 
 
 route_handlers: Final = (first_look, api_reference, error_list, error_page)
