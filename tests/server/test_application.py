@@ -142,6 +142,13 @@ def test_what_may_be_absent_keeps_its_lower_bound(document: dict[str, Any]) -> N
     assert (fields["weight_g"]["minimum"], fields["weight_g"]["maximum"]) == (0, 1_000_000_000)
 
 
+def test_a_body_that_may_be_a_list_keeps_its_bounds(document: dict[str, Any]) -> None:
+    """Of a union the framework forgets them, whatever the items are."""
+    schema = document["paths"]["/v1/events"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    (batch,) = [each for each in schema["anyOf"] if each.get("type") == "array"]
+    assert (batch["minItems"], batch["maxItems"]) == (1, 1_000)
+
+
 async def test_pages_for_people_need_nothing_from_outside(place: Place) -> None:
     await place.sku(price=1234)
     for path in ("/", "/docs/api", "/docs/errors", "/docs/errors/checkout.out_of_stock"):

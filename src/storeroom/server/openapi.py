@@ -118,8 +118,8 @@ def _tighten(schema: dict[str, Any], struct: type[msgspec.Struct]) -> None:
             ours.setdefault("minimum", lowest["minimum"])
         for place in _lists(ours):
             for other in _lists(theirs[name]):
-                bounds = {key: value for key, value in _repaired(other["items"]).items() if key in BOUNDS}
-                place["items"] = {**bounds, **place["items"]}
+                bounds = {key: value for key, value in _repaired(other.get("items", {})).items() if key in BOUNDS}
+                place["items"] = {**bounds, **place.get("items", {})}
 
 
 def _alone(schema: dict[str, Any]) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _bound_list(operation: dict[str, Any], annotation: Any) -> None:
 
 def _lists(schema: dict[str, Any]) -> list[dict[str, Any]]:
     either = [schema, *schema.get("oneOf", ()), *schema.get("anyOf", ())]
-    return [each for each in either if each.get("type") == "array" and "items" in each]
+    return [each for each in either if each.get("type") == "array"]
 
 
 def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
