@@ -184,8 +184,8 @@ def order_request() -> bytes:
 def settled(dsn: str, subject: Subject) -> Subject:
     """The subject, begun once the worker has brought what the one before left: each pays for its own mails alone.
 
-    The tables are analysed, as autovacuum does within the first minute of a shop. Until then the server keeps plans that
-    it made when they were empty, and these read all orders to find one.
+    The tables are analysed, as autovacuum does within the first minute of a shop. Until then the server keeps plans
+    that it made when they were empty, and these read all orders to find one.
     """
 
     async def measure(seconds: float) -> Measure:
