@@ -1,5 +1,6 @@
 """What our own carriers bring is queued, tried and given up like a webhook."""
 
+import asyncio
 from uuid import uuid4
 
 import msgspec
@@ -8,6 +9,8 @@ from test_delivery import due_now, tell
 from storeroom.core.ids import TenantId
 from storeroom.integration import Claimed, Courier, Dispatcher, Outcome, WebhookStatus
 from storeroom.room import Shop, Storeroom
+
+SOON_S = 60.0  # eight failures in a row make a destination rest for twice as long
 
 
 class Basket(msgspec.Struct):
@@ -127,3 +130,38 @@ async def test_a_carrier_that_cannot_say_whether_it_is_wanted_holds_up_nobody(
     event = await tell(outlet)
     await sends(house, courier, torn, sound).run_once()
     assert [row.delivery_id for row in torn.brought] == [row.delivery_id for row in sound.brought] == [event]
+
+
+async def test_a_database_that_was_away_is_nothing_against_the_destination(
+    house: Storeroom, outlet: Shop, courier: Courier
+) -> None:
+    """Everything under way fails with it; once it is back, nothing rests."""
+    together = asyncio.Barrier(8)
+
+    class Cut(Basket):
+        async def carry(self, tenant_id: TenantId, row: Claimed) -> Outcome:
+            if len(self.brought) < together.parties:
+                self.brought.append(row)
+                await together.wait()
+                await house.db.execute(
+                    "SELECT set_config('role', 'none', TRUE), pg_terminate_backend(pg_backend_pid())"
+                )
+            return await super().carry(tenant_id, row)
+
+    async def rows(status: WebhookStatus, attempts: int) -> int:
+        found = (await outlet.webhooks.list(status=status)).items
+        return sum((each.destination, each.attempts) == ("basket", attempts) for each in found)
+
+    basket, stop = Cut(in_flight_max=8), asyncio.Event()
+    for _ in range(8):
+        await tell(outlet)
+    running = asyncio.create_task(sends(house, courier, basket).run(stop))
+    async with asyncio.timeout(SOON_S):
+        while await rows(WebhookStatus.PENDING, attempts=1) < 8:
+            await asyncio.sleep(0.01)
+        await due_now(outlet)
+        while await rows(WebhookStatus.SUCCESS, attempts=2) < 8:
+            await asyncio.sleep(0.01)
+    stop.set()
+    await running
+    assert len(basket.brought) == 16

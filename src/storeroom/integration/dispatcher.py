@@ -375,6 +375,9 @@ class Dispatcher:
     ) -> bool:
         """Keep count of failures in a row; True where the destination has to rest."""
         key, tenant_id = drain.key, drain.destination.tenant_id
+        outcomes = [outcome for outcome in outcomes if not outcome.ours]
+        if not outcomes:
+            return probing
         failed = sum(not outcome.delivered and not outcome.final for outcome in outcomes)
         if failed < len(outcomes):
             if endpoint is not None:

@@ -119,6 +119,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: int
     error: str | None = None  # None: taken
     final: bool = False  # trying again cannot help: given up at once, and nothing against the destination
+    ours: bool = False  # our own database was away: nothing against the destination either
     response_status: int | None = None
     response_body: str | None = None
 

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from storeroom.core.errors import StoreroomError, Unavailable
 from storeroom.core.ids import TenantId
 from storeroom.core.secrets import Secret
+from storeroom.database.errors import DatabaseUnavailable
 from storeroom.database.pool import Database
 from storeroom.integration import queries
 from storeroom.integration.carriers import Carrier
@@ -142,7 +143,8 @@ def _fault(began: float, what: str, error: Exception) -> Outcome:
     told = "not done in time" if isinstance(error, TimeoutError) else type(error).__name__
     if isinstance(error, StoreroomError):
         told = f"{error} ({error.code})"
-    return Outcome(duration_ms=int((time.monotonic() - began) * 1000), error=told)
+    ours = isinstance(error, DatabaseUnavailable)
+    return Outcome(duration_ms=int((time.monotonic() - began) * 1000), error=told, ours=ours)
 
 
 def _writable(said: str | None, longest: int) -> str:
